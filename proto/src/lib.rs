@@ -1,0 +1,29 @@
+//! The gRPC contract of Quorate.
+//!
+//! The `.proto` files under `proto/quorate/` are the source; the code under `src/generated/` is made
+//! from them by `make fix` and checked in, so that building Quorate needs no protobuf compiler.
+//! `tests/generated_is_current.rs` keeps the two in step.
+
+/// The public API: objects, the cluster, identity.
+pub mod api {
+    /// Version 1 of the public API.
+    #[allow(missing_docs, clippy::all, unreachable_pub)]
+    pub mod v1 {
+        include!("generated/quorate.api.v1.rs");
+    }
+}
+
+/// What members say to each other.
+pub mod raft {
+    /// Version 1 of the members' transport.
+    #[allow(missing_docs, clippy::all, unreachable_pub)]
+    pub mod v1 {
+        include!("generated/quorate.raft.v1.rs");
+    }
+}
+
+/// The compiled descriptors of every service, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");
+
+/// The port that a member listens on when nothing else is said.
+pub const DEFAULT_PORT: u16 = 7443;
