@@ -1,0 +1,35 @@
+# The commands of this project. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test verify fix bench packages tools
+
+help: ## list the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+tools: ## install what building needs and is missing (apt and cargo only; says what)
+	@tools/ensure-tools
+
+demo: tools ## build, start a three-member cluster here, apply the examples, lose the leader, show that nothing is lost
+	@tools/demo
+
+test: tools ## everything that runs without special hardware
+	cargo test --workspace --locked
+	@tools/report-skipped
+
+verify: tools ## the read-only gate: format, lints, docs, generated files, licences
+	cargo fmt --all --check
+	tools/check-dependencies
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	cargo test --locked -p quorate-proto -p quorate-crds --test generated_is_current
+
+fix: tools ## rewrite: format, simple lints, generated files
+	cargo fmt --all
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	UPDATE_GENERATED=1 cargo test -p quorate-proto -p quorate-crds --test generated_is_current
+
+bench: tools ## the benchmarks, with the distribution's etcd beside us in the same run
+	@tools/bench
+
+packages: tools ## Debian packages into target/debian (installs cargo-deb when missing)
+	@tools/packages
