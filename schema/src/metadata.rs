@@ -1,0 +1,1 @@
+//! Object metadata: its schema and the syntax of names, labels and annotations.
