@@ -6,14 +6,21 @@
 //! therefore refused when the schema is parsed, never when an object is checked.
 
 pub mod cel;
+mod defaults;
+mod describe;
 pub mod duration;
 mod error;
 pub mod format;
 pub mod metadata;
+pub mod names;
 pub mod node;
+mod parse;
+mod path;
 pub mod quantity;
 mod schema;
 pub mod selector;
+mod unknown;
+mod validate;
 mod violation;
 
 pub use error::SchemaError;

@@ -143,12 +143,18 @@ pub struct Node {
     pub map_type: MapType,
     /// `x-kubernetes-preserve-unknown-fields`.
     pub preserve_unknown: bool,
-    /// `x-kubernetes-embedded-resource`.
-    pub embedded_resource: bool,
+    /// Whether this is a whole resource: the root, or `x-kubernetes-embedded-resource`.
+    pub resource: bool,
     /// `x-kubernetes-validations`.
     pub rules: Vec<Rule>,
-    /// Whether this node or one below it has a default, so that defaulting skips the rest.
-    pub(crate) has_defaults: bool,
+    /// `allOf`: value constraints that must all hold.
+    pub all_of: Vec<Node>,
+    /// `anyOf`: value constraints of which one at least must hold.
+    pub any_of: Vec<Node>,
+    /// `oneOf`: value constraints of which exactly one must hold.
+    pub one_of: Vec<Node>,
+    /// `not`: a value constraint that must not hold.
+    pub not: Option<Box<Node>>,
 }
 
 impl Node {
@@ -179,9 +185,12 @@ impl Node {
             list_type: ListType::Atomic,
             map_type: MapType::Granular,
             preserve_unknown: kind == NodeKind::Any,
-            embedded_resource: false,
+            resource: false,
             rules: Vec::new(),
-            has_defaults: false,
+            all_of: Vec::new(),
+            any_of: Vec::new(),
+            one_of: Vec::new(),
+            not: None,
         }
     }
 

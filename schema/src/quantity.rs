@@ -116,16 +116,16 @@ impl fmt::Display for Quantity {
                 return write!(f, "{}{suffix}", nanos / unit);
             }
         }
+        if nanos % (1000 * NANOS) != 0 && nanos % NANOS == 0 {
+            return write!(f, "{}", nanos / NANOS);
+        }
         for (suffix, power) in DECIMAL {
-            if power == -3 && nanos % NANOS == 0 {
-                return write!(f, "{}", nanos / NANOS);
-            }
             let unit = 10_i128.pow((power + 9).unsigned_abs());
             if nanos % unit == 0 {
                 return write!(f, "{}{suffix}", nanos / unit);
             }
         }
-        unreachable!("every amount is a whole number of billionths")
+        write!(f, "{nanos}n")
     }
 }
 
@@ -189,19 +189,14 @@ impl Scale {
     fn apply(&self, whole: &str, fraction: &str) -> Option<i128> {
         let whole = whole.trim_start_matches('0');
         let fraction = fraction.trim_end_matches('0');
-        // 19 digits before the point are beyond 2⁶³ without any suffix but a fractional one, and
-        // 40 digits after it beyond any billionth: longer texts carry no more meaning.
-        if whole.len() > 28 {
+        // An i128 holds 37 digits. What has more of them before the point is too large, or so nearly
+        // nought after a negative exponent that nobody means it; what follows the 18th digit after
+        // the point only rounds.
+        if whole.len() > 19 {
             return None;
         }
-        let mut rounded = false;
-        let fraction = match fraction.char_indices().nth(19) {
-            Some((cut, _)) => {
-                rounded = true;
-                &fraction[..cut]
-            }
-            None => fraction,
-        };
+        let (fraction, rest) = fraction.split_at(fraction.len().min(18));
+        let mut rounded = !rest.is_empty();
         let mut mantissa: i128 = 0;
         for digit in whole.bytes().chain(fraction.bytes()) {
             mantissa = mantissa

@@ -1,8 +1,10 @@
 //! A whole schema: parsed once, then used from many threads.
 
 use crate::error::SchemaError;
-use crate::node::{Node, NodeKind};
+use crate::node::Node;
+use crate::path::Path;
 use crate::violation::Violation;
+use crate::{defaults, parse, unknown, validate};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ impl Schema {
         Ok(Self {
             inner: Arc::new(Inner {
                 source: source.clone(),
-                root: Node::new(NodeKind::Object),
+                root: parse::resource(source)?,
             }),
         })
     }
@@ -45,21 +47,29 @@ impl Schema {
     }
 
     /// Puts the default into every absent field that has one.
-    pub fn apply_defaults(&self, _object: &mut Value) {}
+    pub fn apply_defaults(&self, object: &mut Value) {
+        defaults::apply(self.root(), object);
+    }
 
     /// What is wrong with `object`; `old` is the object that it replaces, for transition rules.
     /// Unknown fields are not reported here, see [`Schema::unknown_fields`].
     #[must_use]
-    pub fn validate(&self, _object: &Value, _old: Option<&Value>) -> Vec<Violation> {
-        Vec::new()
+    pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        validate::value(self.root(), object, old, &Path::ROOT, &mut violations);
+        violations
     }
 
     /// The fields of `object` that the schema does not know.
     #[must_use]
-    pub fn unknown_fields(&self, _object: &Value) -> Vec<Violation> {
-        Vec::new()
+    pub fn unknown_fields(&self, object: &Value) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        unknown::report(self.root(), object, &Path::ROOT, &mut violations);
+        violations
     }
 
     /// Removes the fields that the schema does not know.
-    pub fn prune(&self, _object: &mut Value) {}
+    pub fn prune(&self, object: &mut Value) {
+        unknown::prune(self.root(), object);
+    }
 }
