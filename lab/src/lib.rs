@@ -1,0 +1,3 @@
+//! The machine room in software.
+
+pub mod frame;
