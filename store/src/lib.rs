@@ -4,12 +4,26 @@
 //! change, in order, to whoever watches. It is replicated by Raft; nothing outside this crate sees
 //! the consensus library. The store knows no kind: what a value means is the business of its callers.
 
+mod config;
+pub mod disk;
 mod error;
 mod key;
+mod raft;
+mod state;
+mod status;
+mod store;
+mod stored;
 mod transaction;
+pub mod transport;
+mod wire;
 
+pub use config::{Genesis, Grant, Member, StoreConfig};
 pub use error::{StoreError, WatchError};
 pub use key::{Bucket, Key};
+pub use state::{HistoryLimits, View, Watch, WatchScope};
+pub use status::{Leadership, MemberStatus, Role, StoreStatus};
+pub use store::Store;
+pub use stored::{Change, Stored};
 pub use transaction::{Condition, Outcome, Refusal, Transaction, Write};
 
 /// The position of a change in the store's one global order. The first change has revision 1.

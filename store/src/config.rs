@@ -1,0 +1,87 @@
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{HistoryLimits, MemberId};
+
+/// How a member behaves. The defaults suit a cluster on one site.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// How often the leader shows that it is alive.
+    pub heartbeat: Duration,
+    /// How long a member waits for the leader before it asks for an election; it draws a random time
+    /// between this and twice this, so that two members seldom ask at once.
+    pub election_timeout: Duration,
+    /// How long a write may wait for a leader or for a majority before it is given up.
+    pub propose_timeout: Duration,
+    /// How much of the past is kept for watchers.
+    pub history: HistoryLimits,
+    /// A snapshot is made after this many log entries; older entries are then dropped.
+    pub snapshot_every: u64,
+    /// This many entries stay in the log behind a snapshot, so that a member that was away shortly
+    /// need not take the whole snapshot.
+    pub keep_entries: u64,
+    /// The largest transaction, encoded.
+    pub max_transaction: usize,
+    /// Writes are refused while the disk has less room than this.
+    pub reserve: u64,
+    /// Do all disk work in place, without threads: for the simulation, where it must be repeatable.
+    pub inline_io: bool,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(150),
+            election_timeout: Duration::from_millis(750),
+            propose_timeout: Duration::from_secs(10),
+            history: HistoryLimits::default(),
+            snapshot_every: 20_000,
+            keep_entries: 5_000,
+            max_transaction: 2 << 20,
+            reserve: 64 << 20,
+            inline_io: false,
+        }
+    }
+}
+
+/// A member as the membership names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name, unique among members by the callers' care.
+    pub name: String,
+    /// Where the other members reach it, `host:port`, one per ring, the preferred first.
+    pub addresses: Vec<String>,
+    /// It votes, and runs nothing else.
+    pub witness: bool,
+    /// The highest feature level its software supports.
+    pub feature_level: u32,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.addresses.join(","))
+    }
+}
+
+/// What the first member of a new cluster is born with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Genesis {
+    /// The cluster's identity for ever.
+    pub cluster_id: String,
+    /// The identity of this line of history; a restore starts a new one.
+    pub history_id: String,
+    /// The first member.
+    pub member: Member,
+}
+
+/// What a new member was given by the cluster that it joins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its id, granted by [`crate::Store::allocate_member_id`].
+    pub member_id: MemberId,
+    /// The cluster.
+    pub cluster_id: String,
+    /// The cluster's present history.
+    pub history_id: String,
+}
