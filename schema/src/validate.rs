@@ -150,16 +150,16 @@ impl Check<'_> {
             }
         }
         // A format says what is meant, a pattern only how it is spelt: one message is enough.
-        if let Some(format) = node.format {
-            if !format.accepts_text(text) {
-                let found = describe::text(text);
-                self.report(
-                    path,
-                    ViolationReason::Invalid,
-                    format!("found {found}, allowed: {}", format.allowed()),
-                );
-                return;
-            }
+        if let Some(format) = node.format
+            && !format.accepts_text(text)
+        {
+            let found = describe::text(text);
+            self.report(
+                path,
+                ViolationReason::Invalid,
+                format!("found {found}, allowed: {}", format.allowed()),
+            );
+            return;
         }
         if let Some(pattern) = &node.pattern
             && !pattern.regex.is_match(text)
@@ -334,15 +334,15 @@ impl Check<'_> {
                 .as_ref()
                 .and_then(|identity| old_items.get(identity).copied());
             self.level(child, item, old, &path);
-            if let (Some(keys), Some(identity)) = (keys, identity) {
-                if !seen.insert(identity) {
-                    let found = duplicate(keys, item);
-                    self.report(
-                        &path,
-                        ViolationReason::Duplicate,
-                        format!("found {found} once more, allowed: each only once"),
-                    );
-                }
+            if let (Some(keys), Some(identity)) = (keys, identity)
+                && !seen.insert(identity)
+            {
+                let found = duplicate(keys, item);
+                self.report(
+                    &path,
+                    ViolationReason::Duplicate,
+                    format!("found {found} once more, allowed: each only once"),
+                );
             }
         }
     }
