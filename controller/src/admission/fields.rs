@@ -1,0 +1,105 @@
+//! Finding values in an object by a path with wildcards.
+
+use serde_json::Value;
+
+/// A value and where it was found, as `spec.disks[1].volume`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Field<'a> {
+    pub(super) path: String,
+    pub(super) value: &'a Value,
+}
+
+impl<'a> Field<'a> {
+    /// The value as text, when it is a text that says something.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.value.as_str().filter(|text| !text.is_empty())
+    }
+}
+
+/// Every value at `pattern`. In a pattern `[]` stands for every item of a list, `{}` for every value of a
+/// map, as in `spec.bonds[].nics[].mac`.
+pub(super) fn find<'a>(object: &'a Value, pattern: &str) -> Vec<Field<'a>> {
+    let mut found = vec![Field {
+        path: String::new(),
+        value: object,
+    }];
+    for step in pattern.split('.') {
+        let (name, lists) = match step.find('[') {
+            Some(at) => (&step[..at], (step.len() - at) / 2),
+            None => (step, 0),
+        };
+        found = found
+            .into_iter()
+            .flat_map(|field| descend(field, name))
+            .collect();
+        for _ in 0..lists {
+            found = found.into_iter().flat_map(items).collect();
+        }
+    }
+    found
+}
+
+fn descend<'a>(field: Field<'a>, name: &str) -> Vec<Field<'a>> {
+    let Some(map) = field.value.as_object() else {
+        return Vec::new();
+    };
+    if name == "{}" {
+        return map
+            .iter()
+            .map(|(key, value)| Field {
+                path: format!("{}[{key}]", field.path),
+                value,
+            })
+            .collect();
+    }
+    let Some(value) = map.get(name) else {
+        return Vec::new();
+    };
+    let path = if field.path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{}.{name}", field.path)
+    };
+    vec![Field { path, value }]
+}
+
+fn items(field: Field<'_>) -> Vec<Field<'_>> {
+    field
+        .value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(at, value)| Field {
+            path: format!("{}[{at}]", field.path),
+            value,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::find;
+
+    #[test]
+    fn wildcards_reach_into_lists_and_maps() {
+        let object = json!({"spec": {
+            "disks": [{"volume": "a"}, {"size": "1Gi"}, {"volume": "b"}],
+            "nodes": {"n1": {"nics": ["x", "y"]}},
+        }});
+        let paths = |pattern| -> Vec<String> {
+            find(&object, pattern).into_iter().map(|f| f.path).collect()
+        };
+        assert_eq!(
+            paths("spec.disks[].volume"),
+            ["spec.disks[0].volume", "spec.disks[2].volume"]
+        );
+        assert_eq!(
+            paths("spec.nodes.{}.nics[]"),
+            ["spec.nodes[n1].nics[0]", "spec.nodes[n1].nics[1]"]
+        );
+        assert!(paths("spec.nowhere[].x").is_empty());
+    }
+}

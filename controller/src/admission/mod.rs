@@ -1,0 +1,81 @@
+//! What a schema cannot say: whether the rest of the cluster agrees with an object.
+//!
+//! Three things are checked, all by pure functions over a view and the candidate:
+//!
+//! - *References.* What an object names must exist when the reference is made, and what is named cannot
+//!   be deleted while the reference lasts. (`quorate apply` orders the objects of a directory so that this
+//!   is never in the way.)
+//! - *Claims.* Some things can belong to one object only: a MAC address, a port, a disk. The claim is a
+//!   record of its own, written in the same transaction as the object, so uniqueness holds without looking
+//!   at any other object and two concurrent writers never both win.
+//! - *Rules* that compare with other objects, one per file.
+//!
+//! Whatever a check looked at becomes a condition of the transaction: if it changes before the log
+//! reaches the entry, nothing is written and the check is made again.
+
+mod claims;
+mod fields;
+mod references;
+mod rules;
+mod table;
+
+use quorate_crds::KindInfo;
+use quorate_store::{Condition, View, Write};
+use serde_json::Value;
+
+use crate::error::{ApiError, Cause, Subject};
+
+/// What a write needs beside itself.
+#[derive(Debug, Default)]
+pub(crate) struct Admitted {
+    /// What the checks relied on.
+    pub(crate) conditions: Vec<Condition>,
+    /// The claims that change hands.
+    pub(crate) writes: Vec<Write>,
+    /// What the caller should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What the checks of one write have found so far.
+#[derive(Default)]
+struct Findings {
+    causes: Vec<Cause>,
+    admitted: Admitted,
+}
+
+/// Checks the change of an object from `old` to `next`.
+pub(crate) fn check(
+    view: &View,
+    kind: &KindInfo,
+    name: &str,
+    old: Option<&Value>,
+    next: &Value,
+) -> Result<Admitted, ApiError> {
+    let mut findings = Findings::default();
+    references::check(view, kind, old, next, &mut findings);
+    claims::check(view, kind, name, old, Some(next), &mut findings);
+    rules::check(view, kind, name, old, next, &mut findings);
+    if findings.causes.is_empty() {
+        return Ok(findings.admitted);
+    }
+    Err(ApiError::Invalid {
+        subject: Subject::new(kind.plural, name),
+        causes: findings.causes,
+    })
+}
+
+/// Gives back what an object that goes has claimed.
+pub(crate) fn release(view: &View, kind: &KindInfo, name: &str, old: &Value) -> Admitted {
+    let mut findings = Findings::default();
+    claims::check(view, kind, name, Some(old), None, &mut findings);
+    findings.admitted
+}
+
+/// Refuses the deletion of what others still refer to; returns what the answer relied on.
+pub(crate) fn check_removal(
+    view: &View,
+    kind: &KindInfo,
+    name: &str,
+) -> Result<Vec<Condition>, ApiError> {
+    references::check_removal(view, kind, name)
+}

@@ -1,0 +1,126 @@
+use quorate_merge::ApplyOptions;
+use quorate_schema::ViolationReason;
+use serde_json::Value;
+
+use super::{
+    Engine, Gate, Live, Part, WriteOptions, decode::decode, metadata, object, parse_version,
+    subject, unknown, write::Next, write::Written,
+};
+use crate::error::{ApiError, Cause};
+
+impl Engine {
+    /// Server-side apply: the caller states the fields that it wants to own.
+    pub async fn apply(
+        &self,
+        manifest: &[u8],
+        subresource: &str,
+        options: &WriteOptions,
+        gate: &dyn Gate,
+    ) -> Result<Written, ApiError> {
+        let decoded = decode(manifest)?;
+        let kind = decoded.kind;
+        let part = Part::parse(kind, subresource)?;
+        let config = decoded.object;
+        let name = object::name(&config).to_owned();
+        metadata::require_name(kind, &name)?;
+        if options.manager.is_empty() {
+            return Err(ApiError::BadRequest(
+                "apply needs a field manager: the name under which the caller owns its fields"
+                    .into(),
+            ));
+        }
+        if config
+            .get("metadata")
+            .and_then(|metadata| metadata.get("managedFields"))
+            .is_some_and(|managed| !managed.is_null())
+        {
+            return Err(ApiError::invalid(
+                subject(kind, &name),
+                Cause::new(
+                    "metadata.managedFields",
+                    ViolationReason::Forbidden,
+                    "found some, allowed: none in an applied manifest; remove the field",
+                ),
+            ));
+        }
+        let wanted = object::meta_str(&config, "resourceVersion").unwrap_or_default();
+        let wanted = parse_version(wanted)?;
+        let own = own_part(kind, part, config);
+
+        self.write(kind, &name, options, gate, |live, now| {
+            if wanted.is_some_and(|wanted| live.is_none_or(|live| live.revision != wanted)) {
+                return Err(metadata::modified(kind, &name));
+            }
+            if let (Some(live), Some(uid)) = (live, object::meta_str(&own, "uid"))
+                && object::meta_str(&live.object, "uid") != Some(uid)
+            {
+                return Err(metadata::modified(kind, &name));
+            }
+            unknown::refuse(kind, &name, &own, live.map(|live| &live.object))?;
+            if live.is_none() && part == Part::Status {
+                return Err(ApiError::NotFound(subject(kind, &name)));
+            }
+            let merged = merged(kind, part, live, &own, options, now)?;
+            let mut next = match (live, part) {
+                (None, _) => {
+                    let mut next = merged;
+                    metadata::begin(kind, &mut next, now)?;
+                    next
+                }
+                (Some(live), Part::Main) => metadata::carry(kind, &live.object, merged)?,
+                (Some(live), Part::Status) => metadata::only_status(kind, &live.object, merged)?,
+            };
+            kind.schema.apply_defaults(&mut next);
+            Ok(Next::Object(next))
+        })
+        .await
+    }
+}
+
+/// What of a manifest counts: an apply of the object says nothing about status, one of the status
+/// nothing about the rest. So a whole object that was read, changed and applied owns no status.
+fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Value {
+    object::set_meta(&mut config, "resourceVersion", None);
+    match part {
+        Part::Main if kind.status => metadata::remove_status(&mut config),
+        Part::Main => {}
+        Part::Status => {
+            if let Some(map) = config.as_object_mut() {
+                map.retain(|field, _| {
+                    matches!(
+                        field.as_str(),
+                        "apiVersion" | "kind" | "metadata" | "status"
+                    )
+                });
+            }
+            if let Some(meta) = object::meta_mut(&mut config) {
+                meta.retain(|field, _| matches!(field.as_str(), "name" | "uid"));
+            }
+        }
+    }
+    config
+}
+
+fn merged(
+    kind: &quorate_crds::KindInfo,
+    part: Part,
+    live: Option<&Live>,
+    config: &Value,
+    options: &WriteOptions,
+    now: &str,
+) -> Result<Value, ApiError> {
+    quorate_merge::apply(
+        &kind.schema,
+        live.map(|live| &live.object),
+        config,
+        &ApplyOptions {
+            manager: &options.manager,
+            force: options.force,
+            subresource: part.subresource(),
+            api_version: quorate_crds::API_VERSION,
+            now,
+        },
+    )
+    .map(|change| change.object)
+    .map_err(|error| metadata::merge_error(kind, object::name(config), error))
+}

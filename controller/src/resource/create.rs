@@ -1,0 +1,67 @@
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::{
+    Engine, Gate, WriteOptions, decode::decode, metadata, object, subject, unknown, write::Next,
+    write::Written,
+};
+use crate::error::ApiError;
+
+/// The letters that Kubernetes makes names of: no vowels, so that no words come out.
+const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+const SUFFIX: usize = 5;
+
+impl Engine {
+    /// Creates an object that must not exist yet.
+    pub async fn create(
+        &self,
+        manifest: &[u8],
+        options: &WriteOptions,
+        gate: &dyn Gate,
+    ) -> Result<Written, ApiError> {
+        let mut decoded = decode(manifest)?;
+        let kind = decoded.kind;
+        generate_name(&mut decoded.object)?;
+        let name = object::name(&decoded.object).to_owned();
+        metadata::require_name(kind, &name)?;
+        if object::meta_str(&decoded.object, "resourceVersion").is_some_and(|text| !text.is_empty())
+        {
+            return Err(ApiError::BadRequest(
+                "metadata.resourceVersion must not be set on an object to be created".into(),
+            ));
+        }
+        unknown::refuse(kind, &name, &decoded.object, None)?;
+
+        self.write(kind, &name, options, gate, |live, now| {
+            if live.is_some() {
+                return Err(ApiError::AlreadyExists(subject(kind, &name)));
+            }
+            let mut next = decoded.object.clone();
+            metadata::begin(kind, &mut next, now)?;
+            kind.schema.apply_defaults(&mut next);
+            let next = metadata::track_update(kind, None, next, None, options, now)?;
+            Ok(Next::Object(next))
+        })
+        .await
+    }
+}
+
+/// Makes a name out of `metadata.generateName` when there is none, as Kubernetes does.
+fn generate_name(candidate: &mut serde_json::Value) -> Result<(), ApiError> {
+    if !object::name(candidate).is_empty() {
+        return Ok(());
+    }
+    let Some(prefix) = object::meta_str(candidate, "generateName") else {
+        return Ok(());
+    };
+    let mut random = [0u8; SUFFIX];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| ApiError::Internal("the system gives no random numbers".into()))?;
+    let suffix: String = random
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+        .collect();
+    let name = format!("{prefix}{suffix}");
+    object::set_meta(candidate, "name", Some(name.into()));
+    Ok(())
+}
