@@ -5,6 +5,7 @@
 //! none of them can say something else than the daemons do.
 
 pub mod kinds;
+pub mod manifest;
 mod registry;
 pub mod scalar;
 mod shape;

@@ -59,10 +59,23 @@ pub struct KindInfo {
 pub fn kinds() -> &'static [KindInfo] {
     static KINDS: LazyLock<Vec<KindInfo>> = LazyLock::new(|| {
         vec![
+            mirrored::<Cluster>(),
+            mirrored::<Node>(),
+            mirrored::<FenceDevice>(),
+            mirrored::<FenceOperation>(),
+            mirrored::<Network>(),
+            mirrored::<StoragePool>(),
+            mirrored::<Volume>(),
+            mirrored::<VolumeSnapshot>(),
+            mirrored::<SharedFilesystem>(),
+            mirrored::<FailoverDomain>(),
+            mirrored::<VirtualMachine>(),
+            mirrored::<VirtualMachineMigration>(),
             internal::<Secret>(),
             internal::<Event>(),
             internal::<Role>(),
             internal::<RoleBinding>(),
+            internal::<NodePlan>(),
         ]
     });
     &KINDS

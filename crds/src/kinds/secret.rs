@@ -5,9 +5,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Values that are encrypted at rest, shown to nobody who may not read Secrets, and given to a host only when its plan refers to them.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "quorate.dev",
     version = "v1alpha1",
@@ -55,5 +56,17 @@ impl Default for SecretSpec {
             string_data: BTreeMap::new(),
             immutable: false,
         }
+    }
+}
+
+/// The values never reach a log, however an object is printed.
+impl fmt::Debug for SecretSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretSpec")
+            .field("type_", &self.type_)
+            .field("data", &self.data.keys())
+            .field("string_data", &self.string_data.keys())
+            .field("immutable", &self.immutable)
+            .finish()
     }
 }
