@@ -220,6 +220,26 @@ fn statuses_have_no_defaults_because_nobody_has_observed_them() {
 }
 
 #[test]
+fn no_allowed_value_is_read_as_a_boolean_by_older_yaml_tools() {
+    const BOOLEANS: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
+    walk_all(|_, path, schema| {
+        for value in schema
+            .get("enum")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let text = value.as_str().unwrap_or_default().to_ascii_lowercase();
+            let condition = path.ends_with("conditions[].status");
+            assert!(
+                condition || !BOOLEANS.contains(&text.as_str()),
+                "{path}: {value}"
+            );
+        }
+    });
+}
+
+#[test]
 fn every_rule_has_a_message_of_its_own() {
     walk_all(|_, path, schema| {
         let rules = schema

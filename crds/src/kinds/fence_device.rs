@@ -238,9 +238,9 @@ pub struct OutletStatus {
 )]
 pub enum PowerState {
     /// It is on.
-    On,
+    PoweredOn,
     /// It is off.
-    Off,
+    PoweredOff,
     /// The device did not say.
     Unknown,
 }

@@ -113,9 +113,9 @@ pub struct FenceOperationSpec {
 pub enum FenceAction {
     /// Switch it off, and see that it is off.
     #[default]
-    Off,
+    PowerOff,
     /// Switch it off, see that it is off, and switch it on again.
-    Cycle,
+    PowerCycle,
     /// Ask all devices of the level, and change nothing.
     TestLevel,
     /// Ask one device, and change nothing.

@@ -68,8 +68,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("!has(self.parent) || size(self.nics) == 0", "a network lies either on cards of its own (nics) or on another network's (parent)"),
-    ("!has(self.bond) || !has(self.bond.primary) || self.bond.primary in self.nics", "bond.primary must be one of nics"),
+    ("!has(self.parent) || !has(self.nics) || size(self.nics) == 0", "a network lies either on cards of its own (nics) or on another network's (parent)"),
+    ("!has(self.bond) || !has(self.bond.primary) || (has(self.nics) && self.bond.primary in self.nics)", "bond.primary must be one of nics"),
     ("!has(self.parent) || !has(self.bond)", "a network with a parent uses the parent's bond: remove bond"),
     ("self.addressing != 'NodeNumber' || has(self.subnet)", "addressing is NodeNumber: give the subnet that the addresses are taken from"),
     ("!self.heartbeat || self.addressing != 'None'", "a ring needs addresses: set addressing to NodeNumber or Explicit, or heartbeat to false")

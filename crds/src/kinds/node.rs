@@ -252,7 +252,7 @@ pub enum WatchdogMode {
     /// The kernel's software watchdog.
     Software,
     /// None.
-    Off,
+    Disabled,
 }
 
 /// What a host keeps for itself.

@@ -1,7 +1,7 @@
 //! What one host must make so. Only the planner writes it.
 
 use super::condition::{Condition, ObjectReference, SecretKey};
-use super::virtual_machine::PowerTarget;
+use super::virtual_machine::DesiredState;
 use super::volume_status::ReplicaRole;
 use crate::scalar::{AbsolutePath, IpAddress, Label, Name, Size};
 use crate::shape::{atomic, keyed, rules, set};
@@ -220,7 +220,7 @@ pub struct MountAssignment {
 #[serde(rename_all = "camelCase")]
 pub struct GuestAssignment {
     /// Whether it should run here.
-    pub power: PowerTarget,
+    pub desired_state: DesiredState,
     /// What to do about it now.
     pub step: GuestStep,
     /// The host that it comes from.
@@ -236,7 +236,7 @@ pub struct GuestAssignment {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum GuestStep {
-    /// See that it is as `power` says.
+    /// See that it is as `desiredState` says.
     Keep,
     /// Wait for it, paused.
     Receive,

@@ -139,11 +139,11 @@ pub enum SharedFilesystemType {
 pub enum QuotaMode {
     /// Neither.
     #[default]
-    Off,
+    Ignored,
     /// Counted.
-    Account,
+    Accounted,
     /// Counted and limited.
-    On,
+    Enforced,
 }
 
 /// A directory with a purpose.

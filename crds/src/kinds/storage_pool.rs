@@ -51,8 +51,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("self.type == 'Local' ? !has(self.volume) : true", "a pool of type Local lies on its hosts' own disks: remove volume, or use the type Shared"),
-    ("self.type != 'Shared' || has(self.volume) || size(self.hosts) > 0", "a pool of type Shared lies on a replicated volume (volume) or on disks that several hosts see (hosts)"),
+    ("self.type != 'Local' || !has(self.volume)", "a pool of type Local lies on its hosts' own disks: remove volume, or use the type Shared"),
+    ("self.type != 'Shared' || has(self.volume) || (has(self.hosts) && size(self.hosts) > 0)", "a pool of type Shared lies on a replicated volume (volume) or on disks that several hosts see (hosts)"),
     ("self.type == oldSelf.type", "the type of a pool cannot be changed: create another pool")
 ]))]
 pub struct StoragePoolSpec {

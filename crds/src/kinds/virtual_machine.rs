@@ -87,7 +87,7 @@ use serde::{Deserialize, Serialize};
 pub struct VirtualMachineSpec {
     /// Whether it should run.
     #[serde(default)]
-    pub power: PowerTarget,
+    pub desired_state: DesiredState,
     /// Whether Quorate acts on it. Otherwise it is only watched.
     #[serde(default = "default_managed")]
     pub managed: bool,
@@ -198,12 +198,12 @@ pub struct VirtualMachineSpec {
     Deserialize,
     JsonSchema,
 )]
-pub enum PowerTarget {
+pub enum DesiredState {
     /// It should.
     #[default]
-    On,
+    Running,
     /// It should not.
-    Off,
+    Stopped,
     /// It should stand still, in memory.
     Paused,
 }

@@ -81,7 +81,7 @@ use serde::{Deserialize, Serialize};
 #[schemars(transform = rules(&[
     ("self.replicas > 1 || self.access == 'SingleWriter'", "access MultiWriter needs two replicas or more"),
     ("!has(self.filesystem) || self.access == 'SingleWriter'", "a local filesystem is on one host at a time: use access SingleWriter, or a SharedFilesystem"),
-    ("size(self.nodes) == 0 || size(self.nodes) >= self.replicas", "nodes must list at least as many hosts as there are replicas, or none")
+    ("!has(self.nodes) || size(self.nodes) == 0 || size(self.nodes) >= self.replicas", "nodes must list at least as many hosts as there are replicas, or none")
 ]))]
 pub struct VolumeSpec {
     /// How large it is. It may grow, never shrink.

@@ -178,7 +178,7 @@ pub enum ConnectionState {
     /// It does not try: a person must look.
     StandAlone,
     /// It is not to.
-    Off,
+    Disconnected,
 }
 
 /// How far a resync is, coarsely; live figures are streamed.
