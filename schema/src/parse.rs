@@ -44,7 +44,7 @@ pub(crate) fn resource(source: &Value) -> Result<Node, SchemaError> {
     }
     node.resource = true;
     metadata::add_resource_fields(&mut node);
-    compile_rules(&mut node, source, &mut Vec::new())?;
+    compile_rules(&mut node, source, &mut Vec::new(), true)?;
     check_defaults(&node, &mut Vec::new())?;
     Ok(node)
 }
@@ -358,6 +358,7 @@ fn compile_rules(
     node: &mut Node,
     source: &Value,
     path: &mut Vec<String>,
+    has_old: bool,
 ) -> Result<(), SchemaError> {
     if let Some(sources) = source.get("x-kubernetes-validations") {
         let Some(sources) = sources.as_array() else {
@@ -368,8 +369,8 @@ fn compile_rules(
         };
         let mut rules = Vec::with_capacity(sources.len());
         for source in sources {
-            rules.push(
-                Rule::compile(source, node).map_err(|error| SchemaError::Rule {
+            rules.push(Rule::compile(source, node, has_old).map_err(|error| {
+                SchemaError::Rule {
                     path: if path.is_empty() {
                         "the root".to_owned()
                     } else {
@@ -377,8 +378,8 @@ fn compile_rules(
                     },
                     rule: source["rule"].as_str().unwrap_or_default().to_owned(),
                     message: error.to_string(),
-                })?,
-            );
+                }
+            })?);
         }
         node.rules = rules;
     }
@@ -388,7 +389,7 @@ fn compile_rules(
                 node.resource && metadata::RESOURCE_FIELDS.contains(&name.as_str());
             if let (false, Some(child)) = (of_every_resource, node.properties.get_mut(name)) {
                 path.push(name.clone());
-                compile_rules(child, source, path)?;
+                compile_rules(child, source, path, has_old)?;
                 path.pop();
             }
         }
@@ -398,12 +399,13 @@ fn compile_rules(
         source.get("additionalProperties"),
     ) {
         path.push("*".to_owned());
-        compile_rules(child, source, path)?;
+        compile_rules(child, source, path, has_old)?;
         path.pop();
     }
+    let keyed = matches!(node.list_type, ListType::Map { .. });
     if let (Some(child), Some(source)) = (node.items.as_deref_mut(), source.get("items")) {
         path.push("items".to_owned());
-        compile_rules(child, source, path)?;
+        compile_rules(child, source, path, has_old && keyed)?;
         path.pop();
     }
     Ok(())
