@@ -4,6 +4,7 @@
 //! defaults, `quorate explain` and the reference in the book are all derived from them, so that
 //! none of them can say something else than the daemons do.
 
+pub mod convert;
 pub mod crd;
 pub mod kinds;
 pub mod manifest;
