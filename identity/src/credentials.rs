@@ -129,6 +129,11 @@ impl Credentials {
         &self.certified.cert
     }
 
+    /// Whether this cluster's present authority is the one that issued them.
+    pub fn is_issued_by(&self, authority: &Authority) -> bool {
+        self.certified.cert.last() == Some(authority.certificate())
+    }
+
     /// When a new certificate should be asked for: when a third of the usual validity is left.
     pub fn renew_at(&self) -> Timestamp {
         self.peer
