@@ -2,6 +2,7 @@
 
 pub mod access;
 mod admission;
+pub mod api;
 pub mod audit;
 pub mod error;
 pub mod events;

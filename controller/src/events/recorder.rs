@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     error::ApiError,
-    resource::{Engine, Unrestricted, WriteOptions},
+    resource::{Engine, Manifest, Unrestricted, WriteOptions},
 };
 
 /// Different events of one object; the oldest makes room.
@@ -88,7 +88,7 @@ async fn write(engine: &Engine, happening: &Happening) -> Result<(), ApiError> {
     };
     let manifest = fresh(happening, &name);
     let first = engine
-        .create(manifest.to_string().as_bytes(), &options, &Unrestricted)
+        .create(Manifest::from_value(manifest)?, &options, &Unrestricted)
         .await;
     match first {
         Ok(_) => make_room(engine, happening, &name).await,
@@ -137,7 +137,7 @@ async fn count_up(engine: &Engine, name: &str, options: &WriteOptions) -> Result
         spec.insert("lastTimestamp".into(), crate::resource::now().into());
     }
     engine
-        .update(event.to_string().as_bytes(), "", options, &Unrestricted)
+        .update(Manifest::from_value(event)?, "", options, &Unrestricted)
         .await
         .map(|_| ())
 }

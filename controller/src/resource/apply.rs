@@ -3,8 +3,8 @@ use quorate_schema::ViolationReason;
 use serde_json::Value;
 
 use super::{
-    Engine, Gate, Live, Part, WriteOptions, decode::decode, metadata, object, parse_version,
-    subject, unknown, write::Next, write::Written,
+    Engine, Gate, Live, Manifest, Part, WriteOptions, metadata, object, parse_version, subject,
+    unknown, write::Next, write::Written,
 };
 use crate::error::{ApiError, Cause};
 
@@ -12,15 +12,16 @@ impl Engine {
     /// Server-side apply: the caller states the fields that it wants to own.
     pub async fn apply(
         &self,
-        manifest: &[u8],
+        manifest: Manifest,
         subresource: &str,
         options: &WriteOptions,
         gate: &dyn Gate,
     ) -> Result<Written, ApiError> {
-        let decoded = decode(manifest)?;
-        let kind = decoded.kind;
+        let Manifest {
+            kind,
+            object: config,
+        } = manifest;
         let part = Part::parse(kind, subresource)?;
-        let config = decoded.object;
         let name = object::name(&config).to_owned();
         metadata::require_name(kind, &name)?;
         if options.manager.is_empty() {

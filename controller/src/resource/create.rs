@@ -1,7 +1,7 @@
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{
-    Engine, Gate, WriteOptions, decode::decode, metadata, object, subject, unknown, write::Next,
+    Engine, Gate, Manifest, WriteOptions, metadata, object, subject, unknown, write::Next,
     write::Written,
 };
 use crate::error::ApiError;
@@ -14,28 +14,29 @@ impl Engine {
     /// Creates an object that must not exist yet.
     pub async fn create(
         &self,
-        manifest: &[u8],
+        manifest: Manifest,
         options: &WriteOptions,
         gate: &dyn Gate,
     ) -> Result<Written, ApiError> {
-        let mut decoded = decode(manifest)?;
-        let kind = decoded.kind;
-        generate_name(&mut decoded.object)?;
-        let name = object::name(&decoded.object).to_owned();
+        let Manifest {
+            kind,
+            object: mut sent,
+        } = manifest;
+        generate_name(&mut sent)?;
+        let name = object::name(&sent).to_owned();
         metadata::require_name(kind, &name)?;
-        if object::meta_str(&decoded.object, "resourceVersion").is_some_and(|text| !text.is_empty())
-        {
+        if object::meta_str(&sent, "resourceVersion").is_some_and(|text| !text.is_empty()) {
             return Err(ApiError::BadRequest(
                 "metadata.resourceVersion must not be set on an object to be created".into(),
             ));
         }
-        unknown::refuse(kind, &name, &decoded.object, None)?;
+        unknown::refuse(kind, &name, &sent, None)?;
 
         self.write(kind, &name, options, gate, |live, now| {
             if live.is_some() {
                 return Err(ApiError::AlreadyExists(subject(kind, &name)));
             }
-            let mut next = decoded.object.clone();
+            let mut next = sent.clone();
             metadata::begin(kind, &mut next, now)?;
             kind.schema.apply_defaults(&mut next);
             let next = metadata::track_update(kind, None, next, None, options, now)?;

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use quorate_crds::KindInfo;
-use quorate_store::{Key, Stored, View};
+use quorate_store::{Stored, View};
 
 use super::{Engine, live::is_sealed, object, subject};
 use crate::error::ApiError;
@@ -41,10 +41,5 @@ impl Engine {
             return Ok(object::to_bytes(&object, Some(stored.modified)));
         }
         Ok(object::with_version(&stored.value, stored.modified))
-    }
-
-    /// The state's value under `key`; for the cluster's own loops.
-    pub(crate) fn stored(&self, key: &Key) -> Option<Stored> {
-        self.store.view().get(key)
     }
 }

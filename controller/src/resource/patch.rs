@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::{
     Engine, Gate, Live, Part, WriteOptions,
-    decode::in_one_form,
+    manifest::in_one_form,
     metadata, object, parse_version, subject, unknown,
     write::{Written, refuse_large},
 };

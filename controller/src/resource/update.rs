@@ -1,8 +1,8 @@
 use serde_json::Value;
 
 use super::{
-    Engine, Gate, Part, WriteOptions, decode::decode, metadata, object, parse_version, subject,
-    unknown, write::Next, write::Written,
+    Engine, Gate, Manifest, Part, WriteOptions, metadata, object, parse_version, subject, unknown,
+    write::Next, write::Written,
 };
 use crate::error::ApiError;
 
@@ -13,17 +13,16 @@ impl Engine {
     /// one it happens on top of whatever is there, as for most kinds of Kubernetes.
     pub async fn update(
         &self,
-        manifest: &[u8],
+        manifest: Manifest,
         subresource: &str,
         options: &WriteOptions,
         gate: &dyn Gate,
     ) -> Result<Written, ApiError> {
-        let decoded = decode(manifest)?;
-        let kind = decoded.kind;
+        let Manifest { kind, object: sent } = manifest;
         let part = Part::parse(kind, subresource)?;
-        let name = object::name(&decoded.object).to_owned();
+        let name = object::name(&sent).to_owned();
         metadata::require_name(kind, &name)?;
-        let wanted = object::meta_str(&decoded.object, "resourceVersion").unwrap_or_default();
+        let wanted = object::meta_str(&sent, "resourceVersion").unwrap_or_default();
         let wanted = parse_version(wanted)?;
 
         self.write(kind, &name, options, gate, |live, now| {
@@ -33,8 +32,8 @@ impl Engine {
             if wanted.is_some_and(|wanted| wanted != live.revision) {
                 return Err(metadata::modified(kind, &name));
             }
-            unknown::refuse(kind, &name, &decoded.object, Some(&live.object))?;
-            let next = decoded.object.clone();
+            unknown::refuse(kind, &name, &sent, Some(&live.object))?;
+            let next = sent.clone();
             self.replace(kind, part, live, next, options, now)
         })
         .await

@@ -4,28 +4,46 @@ use quorate_crds::{
 };
 use serde_json::Value;
 
-use super::{find_kind, live::is_sealed};
+use super::{find_kind, live::is_sealed, object};
 use crate::{error::ApiError, secrets};
 
-/// What a manifest says, and of which kind it is.
-pub(super) struct Decoded {
-    pub(super) kind: &'static KindInfo,
+/// One object that a caller sent, read but not yet judged.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// Its kind.
+    pub kind: &'static KindInfo,
+    /// What was sent.
     pub(super) object: Value,
 }
 
-/// Reads the one object in `bytes`, JSON or YAML.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, ApiError> {
-    let mut objects = manifest::parse(bytes, &Limits::default())
-        .map_err(|error| ApiError::BadRequest(error.to_string()))?;
-    let mut object = match (objects.pop(), objects.len()) {
-        (Some(object), 0) => object,
-        (found, more) => {
-            return Err(ApiError::BadRequest(format!(
+impl Manifest {
+    /// Reads the one object in `bytes`, JSON or YAML.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
+        let mut objects = manifest::parse(bytes, &Limits::default())
+            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        match (objects.pop(), objects.len()) {
+            (Some(object), 0) => Self::from_value(object),
+            (found, more) => Err(ApiError::BadRequest(format!(
                 "found {} objects in the request, allowed: exactly one; send each by itself",
                 more + usize::from(found.is_some())
-            )));
+            ))),
         }
-    };
+    }
+
+    /// The name that the object asks for; empty when it has none.
+    pub fn name(&self) -> &str {
+        object::name(&self.object)
+    }
+
+    /// An object that a part of the server made.
+    pub(crate) fn from_value(mut object: Value) -> Result<Self, ApiError> {
+        let kind = kind_of(&object)?;
+        in_one_form(kind, &mut object)?;
+        Ok(Self { kind, object })
+    }
+}
+
+fn kind_of(object: &Value) -> Result<&'static KindInfo, ApiError> {
     let text = |field| object.get(field).and_then(Value::as_str);
     let Some(kind) = text("kind") else {
         return Err(ApiError::BadRequest(
@@ -51,8 +69,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, ApiError> {
             quorate_crds::API_VERSION
         )));
     }
-    in_one_form(info, &mut object)?;
-    Ok(Decoded { kind: info, object })
+    Ok(info)
 }
 
 /// Brings what may be written in several ways into the one that is merged and compared.

@@ -1,0 +1,141 @@
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use quorate_crds::{KindInfo, Verb};
+use quorate_store::{Revision, View};
+use serde_json::Value;
+use tonic::Request;
+
+use super::limits::{Admittance, Permit, Weight};
+use crate::{
+    access::{Access, Action, Caller, RightsGate},
+    audit::{Audit, What},
+    error::ApiError,
+    events::Recorder,
+    resource::{Engine, Gate},
+    tls::ConnectionInfo,
+};
+
+/// A call that takes longer than this is answered without its result.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What stands between every call and the engine: who calls, how often, with which rights, and the note
+/// of it that is kept. Cheap to clone.
+#[derive(Clone)]
+pub struct Front {
+    /// Carries out verbs.
+    pub engine: Engine,
+    /// Decides who may do what.
+    pub access: Arc<Access>,
+    /// Keeps note of every write.
+    pub audit: Audit,
+    /// Counts calls.
+    pub admittance: Admittance,
+    /// Tells people what happened.
+    pub recorder: Recorder,
+}
+
+/// A call whose caller is known and counted.
+pub(crate) struct Call {
+    pub(crate) caller: Caller,
+    pub(crate) permit: Permit,
+    connection: ConnectionInfo,
+}
+
+impl Front {
+    /// Lets a call in: its caller must be known and not ask for too much.
+    pub(crate) fn begin<T>(&self, request: &Request<T>, weight: Weight) -> Result<Call, ApiError> {
+        let connection = request
+            .extensions()
+            .get::<ConnectionInfo>()
+            .ok_or_else(|| {
+                ApiError::Internal("the call came over a connection that nobody looked at".into())
+            })?;
+        let caller = Caller::authenticate(connection, Timestamp::now())?;
+        let permit = self.admittance.admit(caller.user(), weight)?;
+        Ok(Call {
+            caller,
+            permit,
+            connection: connection.clone(),
+        })
+    }
+
+    /// Refuses the call unless the caller's roles allow it.
+    pub(crate) fn authorise(&self, caller: &Caller, action: &Action) -> Result<(), ApiError> {
+        self.access
+            .check(&self.engine.store().view(), caller, action)
+    }
+
+    /// The caller's rights about the result of a change.
+    pub(crate) fn gate(&self, caller: &Caller) -> WriteGate {
+        WriteGate {
+            rights: RightsGate::new(self.access.clone(), caller.clone()),
+            access: self.access.clone(),
+            caller: caller.clone(),
+        }
+    }
+
+    /// Does `work` if the caller's roles allow `action`, to its end even when the caller hangs up, and keeps
+    /// note of what became of it.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        call: Call,
+        action: Action,
+        dry_run: bool,
+        work: impl Future<Output = Result<(T, Option<Revision>), ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let front = self.clone();
+        let task = tokio::spawn(async move {
+            let entry = front
+                .audit
+                .begin(&call.connection, What::from(&action), dry_run)
+                .await?;
+            let result = match front.authorise(&call.caller, &action) {
+                Ok(()) => patiently(work).await,
+                Err(error) => Err(error),
+            };
+            entry.finish(match &result {
+                Ok((_, revision)) => Ok(*revision),
+                Err(error) => Err(error),
+            });
+            drop(call);
+            result.map(|(value, _)| value)
+        });
+        task.await
+            .map_err(|error| ApiError::Internal(format!("the call was not finished: {error}")))?
+    }
+}
+
+async fn patiently<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(result) => result,
+        Err(_) => Err(ApiError::Unknown(format!(
+            "no result within {PATIENCE:?}; read the object before trying again"
+        ))),
+    }
+}
+
+/// The caller's rights about the result of a change: what [`RightsGate`] says, and that an apply that
+/// creates needs the right to create.
+pub(crate) struct WriteGate {
+    rights: RightsGate,
+    access: Arc<Access>,
+    caller: Caller,
+}
+
+impl Gate for WriteGate {
+    fn check(
+        &self,
+        view: &View,
+        kind: &'static KindInfo,
+        live: Option<&Value>,
+        next: &Value,
+    ) -> Result<(), ApiError> {
+        if live.is_none() {
+            let name = crate::resource::object::name(next);
+            let create = Action::on(Verb::Create, kind, name, "");
+            self.access.check(view, &self.caller, &create)?;
+        }
+        self.rights.check(view, kind, live, next)
+    }
+}

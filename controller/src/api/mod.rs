@@ -1,0 +1,11 @@
+//! The gRPC services and what stands in front of them.
+
+mod front;
+mod limits;
+mod objects;
+
+pub(crate) use front::Call;
+pub use front::Front;
+pub(crate) use limits::Weight;
+pub use limits::{Admittance, CallLimits};
+pub use objects::Objects;
