@@ -8,6 +8,7 @@ pub mod convert;
 pub mod crd;
 pub mod kinds;
 pub mod manifest;
+pub mod references;
 mod registry;
 pub mod scalar;
 mod shape;
@@ -15,7 +16,7 @@ mod structural;
 
 pub use kinds::*;
 pub use registry::{Column, KindInfo, find, kinds};
-pub use scalar::{Duration, Size, Time};
+pub use scalar::{Duration, Name, Size, Time};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "quorate.dev";

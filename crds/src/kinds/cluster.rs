@@ -81,12 +81,28 @@ pub struct ClusterSpec {
     pub migration: MigrationSettings,
     /// What keeps the hosts' clocks together.
     pub clock: Clock,
+    /// Names that every host must resolve without DNS, above all those of fence devices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), transform = keyed(&["address"]))]
+    pub host_aliases: Vec<HostAlias>,
     /// The networks on which the API is served. None listed: all that have addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), transform = set)]
     pub api_networks: Vec<Name>,
     /// Leave everything as it is: nothing is started, stopped, moved or fenced until this is withdrawn.
     pub maintenance: bool,
+}
+
+/// Names of an address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostAlias {
+    /// The address.
+    pub address: IpAddress,
+    /// Its names: `an-a01n01.ipmi`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), transform = set)]
+    pub names: Vec<Name>,
 }
 
 /// A machine that keeps a copy of the store.

@@ -130,9 +130,22 @@ pub struct VolumeSpec {
     /// Accept that the pool may not have the space when it is written. The pool must allow it too.
     #[serde(default)]
     pub over_provision: bool,
+    /// A person's decision on a split brain. It counts for that one only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<Resolve>,
     /// What happens to the data when the Volume is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+}
+
+/// A person's decision on a split brain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolve {
+    /// The number of the split brain, from the status.
+    pub split_brain: u64,
+    /// The host whose data is given up. It is snapshotted first.
+    pub discard: Name,
 }
 
 /// How many hosts may have a volume open for writing.

@@ -201,6 +201,9 @@ pub struct SyncProgress {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SplitBrainStatus {
+    /// Its number, so that a decision is never taken for a later one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// Since when it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,

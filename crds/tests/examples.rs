@@ -1,0 +1,130 @@
+//! The example platforms are what the product accepts, and each stands on its own.
+
+use quorate_crds::manifest::{self, Limits};
+use quorate_crds::{API_VERSION, KindInfo, find, references};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const BUILT_IN_ROLES: [&str; 5] = ["admin", "operator", "viewer", "node", "member"];
+
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples");
+    let mut folders: Vec<PathBuf> = fs::read_dir(root)
+        .expect("the examples")
+        .map(|entry| entry.expect("a directory entry").path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    folders
+}
+
+/// Every object of a folder with its kind and the file that it is from.
+fn objects(folder: &Path) -> Vec<(String, &'static KindInfo, Value)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of examples") {
+        let path = entry.expect("a directory entry").path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let bytes = fs::read(&path).expect("a readable file");
+        let manifest = manifest::parse(&bytes, &Limits::default())
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for object in manifest {
+            assert_eq!(object["apiVersion"], API_VERSION, "{}", path.display());
+            let kind = object["kind"].as_str().unwrap_or_default();
+            let info = find(kind).unwrap_or_else(|| panic!("{}: kind {kind}", path.display()));
+            let place = format!("{}: {kind} {}", path.display(), object["metadata"]["name"]);
+            found.push((place, info, object));
+        }
+    }
+    assert!(!found.is_empty(), "{} has no objects", folder.display());
+    found
+}
+
+#[test]
+fn every_example_is_valid_as_written_and_after_its_defaults() {
+    for folder in folders() {
+        for (place, info, mut object) in objects(&folder) {
+            let unknown = info.schema.unknown_fields(&object);
+            assert!(unknown.is_empty(), "{place}: {unknown:?}");
+            info.schema.apply_defaults(&mut object);
+            let violations: Vec<String> = info
+                .schema
+                .validate(&object, None)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert!(violations.is_empty(), "{place}: {violations:?}");
+            let unchanged = info.schema.validate(&object, Some(&object));
+            assert!(unchanged.is_empty(), "{place}: {unchanged:?}");
+        }
+    }
+}
+
+#[test]
+fn every_object_that_an_example_names_is_in_the_same_folder() {
+    for folder in folders() {
+        let objects = objects(&folder);
+        let present: BTreeSet<(&str, &str)> = objects
+            .iter()
+            .map(|(_, info, object)| {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                (info.kind, name)
+            })
+            .collect();
+        assert_eq!(
+            present.len(),
+            objects.len(),
+            "{} has a name twice",
+            folder.display()
+        );
+        for (place, info, object) in &objects {
+            for reference in references::of(info.kind, object) {
+                let built_in =
+                    reference.kind == "Role" && BUILT_IN_ROLES.contains(&reference.name.as_str());
+                assert!(
+                    built_in || present.contains(&(reference.kind, reference.name.as_str())),
+                    "{place}: {} names the {} {:?}, which is not there",
+                    reference.path,
+                    reference.kind,
+                    reference.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_card_that_a_network_of_an_example_uses_is_on_every_host() {
+    for folder in folders() {
+        let objects = objects(&folder);
+        let of = |kind: &'static str| {
+            objects
+                .iter()
+                .filter(move |(_, info, _)| info.kind == kind)
+                .map(|(_, _, object)| object)
+        };
+        for network in of("Network") {
+            for nic in network["spec"]["nics"].as_array().into_iter().flatten() {
+                for node in of("Node") {
+                    let nics = node["spec"]["nics"].as_array().expect("cards");
+                    assert!(
+                        nics.iter().any(|card| card["name"] == *nic),
+                        "{}: {} has no card {nic}",
+                        folder.display(),
+                        node["metadata"]["name"]
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_useful_guest_takes_ten_lines() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/minimal/web.yaml");
+    let text = fs::read_to_string(path).expect("the smallest guest");
+    assert!(text.lines().count() <= 10, "{text}");
+}
