@@ -24,8 +24,17 @@ impl Certificates {
         let key = KeyPair::generate()?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let cert = CertificateParams::new(names)?.signed_by(&key, &ca)?;
-        let files = (directory.join("ca.pem"), directory.join("cert.pem"), directory.join("key.pem"));
-        let made = Self { ca: ca.pem(), cert: cert.pem(), key: key.serialize_pem(), files };
+        let files = (
+            directory.join("ca.pem"),
+            directory.join("cert.pem"),
+            directory.join("key.pem"),
+        );
+        let made = Self {
+            ca: ca.pem(),
+            cert: cert.pem(),
+            key: key.serialize_pem(),
+            files,
+        };
         std::fs::write(&made.files.0, &made.ca)?;
         std::fs::write(&made.files.1, &made.cert)?;
         std::fs::write(&made.files.2, &made.key)?;

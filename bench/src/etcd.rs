@@ -95,9 +95,14 @@ pub(crate) struct Etcd {
 impl Etcd {
     /// Start three members with their data under `directory` and wait until they answer a write.
     pub(crate) async fn start(directory: &Path, certificates: &Certificates) -> Result<Self> {
-        let ports: Vec<(u16, u16)> = (0..3).map(|_| Ok((free_port()?, free_port()?))).collect::<Result<_>>()?;
-        let cluster: Vec<String> =
-            ports.iter().enumerate().map(|(n, (_, peer))| format!("m{n}=https://127.0.0.1:{peer}")).collect();
+        let ports: Vec<(u16, u16)> = (0..3)
+            .map(|_| Ok((free_port()?, free_port()?)))
+            .collect::<Result<_>>()?;
+        let cluster: Vec<String> = ports
+            .iter()
+            .enumerate()
+            .map(|(n, (_, peer))| format!("m{n}=https://127.0.0.1:{peer}"))
+            .collect();
         let (ca, cert, key) = certificates.files();
         let mut members = Vec::new();
         for (n, (client, peer)) in ports.iter().enumerate() {
@@ -107,21 +112,53 @@ impl Etcd {
                     .args(["--name", &format!("m{n}")])
                     .arg("--data-dir")
                     .arg(directory.join(format!("etcd-{n}")))
-                    .args(["--listen-client-urls", &format!("https://127.0.0.1:{client}")])
-                    .args(["--advertise-client-urls", &format!("https://127.0.0.1:{client}")])
+                    .args([
+                        "--listen-client-urls",
+                        &format!("https://127.0.0.1:{client}"),
+                    ])
+                    .args([
+                        "--advertise-client-urls",
+                        &format!("https://127.0.0.1:{client}"),
+                    ])
                     .args(["--listen-peer-urls", &format!("https://127.0.0.1:{peer}")])
-                    .args(["--initial-advertise-peer-urls", &format!("https://127.0.0.1:{peer}")])
+                    .args([
+                        "--initial-advertise-peer-urls",
+                        &format!("https://127.0.0.1:{peer}"),
+                    ])
                     .args(["--initial-cluster", &cluster.join(",")])
-                    .args(["--initial-cluster-token", "quorate-bench", "--initial-cluster-state", "new"])
-                    .args(["--client-cert-auth", "--peer-client-cert-auth", "--logger", "zap"])
-                    .arg("--trusted-ca-file").arg(ca).arg("--peer-trusted-ca-file").arg(ca)
-                    .arg("--cert-file").arg(cert).arg("--key-file").arg(key)
-                    .arg("--peer-cert-file").arg(cert).arg("--peer-key-file").arg(key)
+                    .args([
+                        "--initial-cluster-token",
+                        "quorate-bench",
+                        "--initial-cluster-state",
+                        "new",
+                    ])
+                    .args([
+                        "--client-cert-auth",
+                        "--peer-client-cert-auth",
+                        "--logger",
+                        "zap",
+                    ])
+                    .arg("--trusted-ca-file")
+                    .arg(ca)
+                    .arg("--peer-trusted-ca-file")
+                    .arg(ca)
+                    .arg("--cert-file")
+                    .arg(cert)
+                    .arg("--key-file")
+                    .arg(key)
+                    .arg("--peer-cert-file")
+                    .arg(cert)
+                    .arg("--peer-key-file")
+                    .arg(key)
                     .stdin(Stdio::null())
                     .stdout(log.try_clone()?)
                     .stderr(log)
                     .spawn()
-                    .map_err(|error| format!("etcd does not start: {error} (Debian: apt-get install etcd-server)"))?,
+                    .map_err(|error| {
+                        format!(
+                            "etcd does not start: {error} (Debian: apt-get install etcd-server)"
+                        )
+                    })?,
             );
         }
         let tls = ClientTlsConfig::new()
@@ -139,7 +176,9 @@ impl Etcd {
                 let endpoint = Endpoint::from_shared(format!("https://127.0.0.1:{client}"))?
                     .tls_config(tls.clone())?
                     .tcp_nodelay(true);
-                let Ok(channel) = endpoint.connect().await else { continue };
+                let Ok(channel) = endpoint.connect().await else {
+                    continue;
+                };
                 if is_leader(channel).await.unwrap_or(false) {
                     leader = Some(endpoint);
                     break;
@@ -147,7 +186,11 @@ impl Etcd {
             }
         }
         let endpoint = leader.ok_or("no leader")?;
-        let mut etcd = Self { members, endpoint, channels: Vec::new() };
+        let mut etcd = Self {
+            members,
+            endpoint,
+            channels: Vec::new(),
+        };
         etcd.connect(1).await?;
         Ok(etcd)
     }
@@ -173,8 +216,16 @@ async fn is_leader(channel: Channel) -> Result<bool> {
         #[prost(uint64, tag = "4")]
         leader: u64,
     }
-    let status: StatusResponse = unary(channel, "/etcdserverpb.Maintenance/Status", StatusRequest {}).await?;
-    Ok(status.leader != 0 && status.header.is_some_and(|header| header.member_id == status.leader))
+    let status: StatusResponse = unary(
+        channel,
+        "/etcdserverpb.Maintenance/Status",
+        StatusRequest {},
+    )
+    .await?;
+    Ok(status.leader != 0
+        && status
+            .header
+            .is_some_and(|header| header.member_id == status.leader))
 }
 
 impl Drop for Etcd {
@@ -211,20 +262,36 @@ impl Peer for Etcd {
     }
 
     async fn put(&self, connection: usize, key: usize, value: Bytes) -> Result<()> {
-        let request = PutRequest { key: key_name(key), value };
-        let _: PutResponse = unary(self.channel(connection), "/etcdserverpb.KV/Put", request).await?;
+        let request = PutRequest {
+            key: key_name(key),
+            value,
+        };
+        let _: PutResponse =
+            unary(self.channel(connection), "/etcdserverpb.KV/Put", request).await?;
         Ok(())
     }
 
     async fn get(&self, connection: usize, key: usize) -> Result<()> {
-        let request = RangeRequest { key: key_name(key), range_end: Bytes::new() };
-        let answer: RangeResponse = unary(self.channel(connection), "/etcdserverpb.KV/Range", request).await?;
-        if answer.kvs.len() == 1 { Ok(()) } else { Err(format!("key {key} is missing").into()) }
+        let request = RangeRequest {
+            key: key_name(key),
+            range_end: Bytes::new(),
+        };
+        let answer: RangeResponse =
+            unary(self.channel(connection), "/etcdserverpb.KV/Range", request).await?;
+        if answer.kvs.len() == 1 {
+            Ok(())
+        } else {
+            Err(format!("key {key} is missing").into())
+        }
     }
 
     async fn list(&self, connection: usize) -> Result<usize> {
-        let request = RangeRequest { key: "key-".into(), range_end: "key.".into() };
-        let answer: RangeResponse = unary(self.channel(connection), "/etcdserverpb.KV/Range", request).await?;
+        let request = RangeRequest {
+            key: "key-".into(),
+            range_end: "key.".into(),
+        };
+        let answer: RangeResponse =
+            unary(self.channel(connection), "/etcdserverpb.KV/Range", request).await?;
         Ok(answer.kvs.len())
     }
 
@@ -237,13 +304,21 @@ impl Peer for Etcd {
         for watcher in 0..watchers {
             let mut grpc = Grpc::new(self.channel(watcher));
             grpc.ready().await?;
-            let create = WatchCreate { key: "key-".into(), range_end: "key.".into() };
+            let create = WatchCreate {
+                key: "key-".into(),
+                range_end: "key.".into(),
+            };
             // The stream of requests stays open: etcd ends a watch whose requests end.
-            let requests =
-                tokio_stream::once(WatchRequest { create: Some(create) }).chain(tokio_stream::pending());
+            let requests = tokio_stream::once(WatchRequest {
+                create: Some(create),
+            })
+            .chain(tokio_stream::pending());
             let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
             let codec = ProstCodec::<WatchRequest, WatchResponse>::default();
-            let mut answers = grpc.streaming(tonic::Request::new(requests), path, codec).await?.into_inner();
+            let mut answers = grpc
+                .streaming(tonic::Request::new(requests), path, codec)
+                .await?
+                .into_inner();
             let first = answers.message().await?.ok_or("the watch ended at once")?;
             if !first.created {
                 return Err("etcd did not confirm the watch".into());
@@ -270,7 +345,14 @@ where
     let mut grpc = Grpc::new(channel).max_decoding_message_size(256 << 20);
     grpc.ready().await?;
     let path = PathAndQuery::from_static(path);
-    Ok(grpc.unary(tonic::Request::new(request), path, ProstCodec::<Q, A>::default()).await?.into_inner())
+    Ok(grpc
+        .unary(
+            tonic::Request::new(request),
+            path,
+            ProstCodec::<Q, A>::default(),
+        )
+        .await?
+        .into_inner())
 }
 
 fn key_name(key: usize) -> Bytes {

@@ -19,14 +19,22 @@ pub(crate) async fn per_write<P: Peer>(peer: &P, writes: usize, directory: &Path
     for pid in peer.processes() {
         let output = directory.join(format!("sync-{pid}.trace"));
         let tracer = Command::new("strace")
-            .args(["-f", "-q", "-e", "trace=fsync,fdatasync,sync_file_range,pwritev2", "-o"])
+            .args([
+                "-f",
+                "-q",
+                "-e",
+                "trace=fsync,fdatasync,sync_file_range,pwritev2",
+                "-o",
+            ])
             .arg(&output)
             .args(["-p", &pid.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| format!("strace does not start: {error} (Debian: apt-get install strace)"))?;
+            .map_err(|error| {
+                format!("strace does not start: {error} (Debian: apt-get install strace)")
+            })?;
         wait_until_traced(pid).await?;
         tracers.push((tracer, output));
     }
@@ -36,10 +44,16 @@ pub(crate) async fn per_write<P: Peer>(peer: &P, writes: usize, directory: &Path
     }
     let mut counts = Vec::new();
     for (mut tracer, output) in tracers {
-        Command::new("kill").args(["-INT", &tracer.id().to_string()]).status()?;
+        Command::new("kill")
+            .args(["-INT", &tracer.id().to_string()])
+            .status()?;
         tracer.wait()?;
         let text = std::fs::read_to_string(&output)?;
-        counts.push(text.lines().filter(|line| line.contains("sync(") && !line.contains("unfinished")).count());
+        counts.push(
+            text.lines()
+                .filter(|line| line.contains("sync(") && !line.contains("unfinished"))
+                .count(),
+        );
     }
     let majority = counts.len() / 2 + 1;
     if counts.iter().filter(|count| **count >= writes).count() < majority {
@@ -51,13 +65,20 @@ pub(crate) async fn per_write<P: Peer>(peer: &P, writes: usize, directory: &Path
 async fn wait_until_traced(pid: u32) -> Result<()> {
     for _ in 0..100 {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap_or("0").trim();
+        let tracer = status
+            .lines()
+            .find_map(|line| line.strip_prefix("TracerPid:"))
+            .unwrap_or("0")
+            .trim();
         if tracer != "0" {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Err(format!("strace could not attach to {pid}: it needs root, or kernel.yama.ptrace_scope=0").into())
+    Err(
+        format!("strace could not attach to {pid}: it needs root, or kernel.yama.ptrace_scope=0")
+            .into(),
+    )
 }
 
 /// Resident memory of all members together, in MiB.
@@ -65,7 +86,10 @@ pub(crate) fn resident_mib<P: Peer>(peer: &P) -> Result<f64> {
     let mut kib = 0;
     for pid in peer.processes() {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .ok_or("no VmRSS")?;
         kib += line.trim().trim_end_matches(" kB").parse::<u64>()?;
     }
     Ok(kib as f64 / 1024.0)

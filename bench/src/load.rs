@@ -52,7 +52,8 @@ pub(crate) async fn run<P: Peer>(
     let connections = connections_for(clients);
     let mut tasks = Vec::with_capacity(clients);
     for client in 0..clients {
-        let (peer, measuring, stop, value) = (peer.clone(), measuring.clone(), stop.clone(), value.clone());
+        let (peer, measuring, stop, value) =
+            (peer.clone(), measuring.clone(), stop.clone(), value.clone());
         tasks.push(tokio::spawn(async move {
             let mut latencies = Vec::with_capacity(4096);
             let mut round = 0;
@@ -61,7 +62,10 @@ pub(crate) async fn run<P: Peer>(
                 let key = key - key % clients.min(keys) + client % clients.min(keys);
                 let begin = Instant::now();
                 match work {
-                    Work::Put => peer.put(client % connections, key % keys, value.clone()).await?,
+                    Work::Put => {
+                        peer.put(client % connections, key % keys, value.clone())
+                            .await?
+                    }
                     Work::Get => peer.get(client % connections, key % keys).await?,
                 }
                 if measuring.load(Ordering::Relaxed) {
@@ -83,7 +87,11 @@ pub(crate) async fn run<P: Peer>(
         all.extend(task.await??);
     }
     let (p50_ms, p99_ms) = percentiles(&mut all);
-    Ok(Figures { per_second: all.len() as f64 / elapsed.as_secs_f64(), p50_ms, p99_ms })
+    Ok(Figures {
+        per_second: all.len() as f64 / elapsed.as_secs_f64(),
+        p50_ms,
+        p99_ms,
+    })
 }
 
 /// The median and the 99th percentile in milliseconds.

@@ -22,7 +22,12 @@ pub(crate) trait Peer: Send + Sync + 'static {
     fn prepare(&self, count: usize, value: &Bytes) -> impl Future<Output = Result<()>> + Send;
 
     /// Replace the value of a key that exists; returns when it is committed.
-    fn put(&self, connection: usize, key: usize, value: Bytes) -> impl Future<Output = Result<()>> + Send;
+    fn put(
+        &self,
+        connection: usize,
+        key: usize,
+        value: Bytes,
+    ) -> impl Future<Output = Result<()>> + Send;
 
     /// Read a key, linearizably.
     fn get(&self, connection: usize, key: usize) -> impl Future<Output = Result<()>> + Send;
