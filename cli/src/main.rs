@@ -1,0 +1,37 @@
+//! `quorate`, the command line: manifests in, the cluster's state out, with the habits of kubectl.
+
+mod args;
+mod client;
+mod commands;
+mod config;
+mod console;
+mod error;
+mod jsonpath;
+mod kinds;
+mod manifests;
+mod member_files;
+mod object;
+mod output;
+mod session;
+mod tally;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{args::Cli, session::Session};
+
+// One connection at a time needs no threads, and starting them would be a good part of a short run.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let session = Session::new(cli.global);
+    match commands::run(&session, cli.command).await {
+        Ok(()) => ExitCode::from(error::exit::DONE),
+        Err(error) => {
+            session.console.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

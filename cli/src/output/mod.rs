@@ -1,0 +1,9 @@
+//! How results look: tables, YAML, JSON, names, templates, descriptions and differences.
+
+pub(crate) mod age;
+pub(crate) mod conditions;
+pub(crate) mod describe;
+pub(crate) mod diff;
+pub(crate) mod format;
+pub(crate) mod objects;
+pub(crate) mod table;
