@@ -1,0 +1,381 @@
+//! What the schemas refuse, and what they say about it.
+
+use quorate_crds::{API_VERSION, find};
+use serde_json::{Value, json};
+
+/// What is wrong with an object of this spec, after defaults.
+fn problems(kind: &str, spec: Value) -> Vec<String> {
+    changes(kind, spec, None)
+}
+
+fn changes(kind: &str, spec: Value, old: Option<Value>) -> Vec<String> {
+    let info = find(kind).expect("a kind");
+    let whole = |spec: Value| {
+        let mut object = json!({
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "metadata": {"name": "example"},
+            "spec": spec,
+        });
+        info.schema.apply_defaults(&mut object);
+        object
+    };
+    let old = old.map(whole);
+    let object = whole(spec);
+    let mut violations = info.schema.unknown_fields(&object);
+    violations.extend(info.schema.validate(&object, old.as_ref()));
+    violations.iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn refused(kind: &str, spec: Value, path: &str, says: &str) {
+    let problems = problems(kind, spec);
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.starts_with(path) && problem.contains(says)),
+        "expected {path}: …{says}…, found {problems:#?}"
+    );
+}
+
+#[track_caller]
+fn accepted(kind: &str, spec: Value) {
+    assert_eq!(problems(kind, spec), Vec::<String>::new());
+}
+
+#[test]
+fn a_guest_needs_its_memory_in_a_unit() {
+    accepted("VirtualMachine", json!({"memory": "2Gi"}));
+    refused("VirtualMachine", json!({}), "spec.memory", "");
+    refused("VirtualMachine", json!({"memory": 2048}), "spec.memory", "");
+    refused(
+        "VirtualMachine",
+        json!({"memory": "2 GB"}),
+        "spec.memory",
+        "2 GB",
+    );
+}
+
+#[test]
+fn a_misspelt_field_is_named() {
+    refused(
+        "VirtualMachine",
+        json!({"memory": "2Gi", "cpu": {"modle": "Host"}}),
+        "spec.cpu.modle",
+        "",
+    );
+}
+
+#[test]
+fn a_value_that_is_not_on_the_list_is_answered_with_the_list() {
+    refused(
+        "VirtualMachine",
+        json!({"memory": "2Gi", "clock": "local"}),
+        "spec.clock",
+        "Localtime",
+    );
+}
+
+#[test]
+fn a_disk_is_exactly_one_thing() {
+    let disk = |disk: Value| json!({"memory": "2Gi", "disks": [disk]});
+    accepted(
+        "VirtualMachine",
+        disk(json!({"name": "a", "volume": "data"})),
+    );
+    accepted(
+        "VirtualMachine",
+        disk(json!({"name": "a", "device": "Cdrom", "empty": true})),
+    );
+    refused(
+        "VirtualMachine",
+        disk(json!({"name": "a"})),
+        "spec.disks[0]",
+        "exactly one of volume, size, file, media and empty",
+    );
+    refused(
+        "VirtualMachine",
+        disk(json!({"name": "a", "volume": "data", "size": "1Gi", "pool": "local"})),
+        "spec.disks[0]",
+        "exactly one of",
+    );
+    refused(
+        "VirtualMachine",
+        disk(json!({"name": "a", "size": "1Gi"})),
+        "spec.disks[0]",
+        "needs a pool",
+    );
+    refused(
+        "VirtualMachine",
+        disk(json!({"name": "a", "media": "media://x.iso"})),
+        "spec.disks[0]",
+        "Cdrom",
+    );
+    refused(
+        "VirtualMachine",
+        disk(json!({"name": "a", "volume": "data", "cache": "WriteBack"})),
+        "spec.disks[0]",
+        "io Native needs the cache None or DirectSync",
+    );
+}
+
+#[test]
+fn two_disks_of_one_name_are_refused() {
+    refused(
+        "VirtualMachine",
+        json!({"memory": "2Gi", "disks": [{"name": "a", "volume": "x"}, {"name": "a", "volume": "y"}]}),
+        "spec.disks[1]",
+        "",
+    );
+}
+
+#[test]
+fn processors_and_topology_must_agree() {
+    let guest = |sockets| json!({"memory": "2Gi", "cpus": 4, "cpu": {"topology": {"sockets": sockets, "cores": 2}}});
+    accepted("VirtualMachine", guest(2));
+    refused(
+        "VirtualMachine",
+        guest(3),
+        "spec",
+        "sockets times cores times threads",
+    );
+    refused(
+        "VirtualMachine",
+        json!({"memory": "2Gi", "cpus": 4, "maxCpus": 2}),
+        "spec",
+        "maxCpus must not be smaller than cpus",
+    );
+}
+
+#[test]
+fn a_card_is_found_in_exactly_one_way() {
+    accepted(
+        "Node",
+        json!({"nics": [{"name": "a", "mac": "52:54:00:00:00:01"}]}),
+    );
+    refused(
+        "Node",
+        json!({"nics": [{"name": "a"}]}),
+        "spec.nics[0]",
+        "exactly one of mac, path and device",
+    );
+    refused(
+        "Node",
+        json!({"nics": [{"name": "a", "mac": "52:54:00:00:00:01", "device": "eth0"}]}),
+        "spec.nics[0]",
+        "exactly one of mac, path and device",
+    );
+    refused(
+        "Node",
+        json!({"nics": [{"name": "a", "mac": "52-54"}]}),
+        "spec.nics[0].mac",
+        "52-54",
+    );
+}
+
+#[test]
+fn a_fence_device_has_an_agent_when_a_program_drives_it() {
+    accepted("FenceDevice", json!({"agent": "fence_ipmilan"}));
+    accepted("FenceDevice", json!({"type": "Manual"}));
+    refused("FenceDevice", json!({}), "spec", "agent names the program");
+    refused(
+        "FenceDevice",
+        json!({"type": "Watchdog", "agent": "fence_ipmilan"}),
+        "spec",
+        "agent names the program",
+    );
+    refused(
+        "FenceDevice",
+        json!({"agent": "/bin/sh"}),
+        "spec.agent",
+        "/bin/sh",
+    );
+}
+
+#[test]
+fn a_fence_operation_is_a_record() {
+    let operation = json!({"node": "alpha", "action": "PowerOff", "reason": "a test"});
+    accepted("FenceOperation", operation.clone());
+    refused(
+        "FenceOperation",
+        json!({"node": "alpha", "action": "Confirm", "reason": "burnt"}),
+        "spec",
+        "say in confirmation who looked",
+    );
+    let changed = json!({"node": "beta", "action": "PowerOff", "reason": "a test"});
+    let problems = changes("FenceOperation", changed, Some(operation));
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("is a record")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_network_lies_on_cards_or_on_another_network() {
+    accepted("Network", json!({"subnet": "10.20.0.0/16", "nics": ["a"]}));
+    accepted(
+        "Network",
+        json!({"parent": "trunk", "vlan": 100, "addressing": "None"}),
+    );
+    refused(
+        "Network",
+        json!({"parent": "trunk", "nics": ["a"], "addressing": "None"}),
+        "spec",
+        "either on cards of its own",
+    );
+    refused("Network", json!({"nics": ["a"]}), "spec", "give the subnet");
+    refused(
+        "Network",
+        json!({"addressing": "None", "heartbeat": true}),
+        "spec",
+        "a ring needs addresses",
+    );
+    refused(
+        "Network",
+        json!({"subnet": "10.20.0.0/16", "nics": ["a", "b"], "bond": {"primary": "c"}}),
+        "spec",
+        "bond.primary must be one of nics",
+    );
+    refused(
+        "Network",
+        json!({"subnet": "10.20.0.0/16", "nics": ["a"], "bond": {"mode": "Lacp", "arp": {"targets": ["10.20.0.9"]}}}),
+        "spec.bond",
+        "bond.arp works with",
+    );
+    refused(
+        "Network",
+        json!({"subnet": "10.20.0.0/16", "vlan": 4095}),
+        "spec.vlan",
+        "4095",
+    );
+}
+
+#[test]
+fn a_volume_stays_what_it_is() {
+    let volume = json!({"size": "10Gi", "pool": "local"});
+    accepted("Volume", volume.clone());
+    let problems = changes(
+        "Volume",
+        json!({"size": "10Gi", "pool": "other"}),
+        Some(volume),
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.starts_with("spec.pool")),
+        "{problems:?}"
+    );
+    refused(
+        "Volume",
+        json!({"size": "10Gi", "pool": "local", "replicas": 1, "access": "MultiWriter"}),
+        "spec",
+        "MultiWriter needs two replicas",
+    );
+    refused(
+        "Volume",
+        json!({"size": "10Gi", "pool": "local", "nodes": ["alpha"]}),
+        "spec",
+        "nodes must list at least as many hosts",
+    );
+    refused(
+        "Volume",
+        json!({"size": "10Gi", "pool": "local", "source": {"url": "https://example.com/a.img"}}),
+        "spec.source",
+        "give sha256",
+    );
+}
+
+#[test]
+fn a_pool_lies_on_disks_or_on_a_volume() {
+    accepted("StoragePool", json!({"hosts": [{"node": "alpha"}]}));
+    accepted("StoragePool", json!({"type": "Shared", "volume": "pv"}));
+    refused("StoragePool", json!({"volume": "pv"}), "spec", "type Local");
+    refused(
+        "StoragePool",
+        json!({"type": "Shared"}),
+        "spec",
+        "type Shared",
+    );
+}
+
+#[test]
+fn a_cancelled_migration_stays_cancelled_and_keeps_its_target() {
+    let migration = |cancel: bool, target: &str| json!({"virtualMachine": "web", "target": target, "cancel": cancel});
+    accepted("VirtualMachineMigration", migration(false, "alpha"));
+    let problems = changes(
+        "VirtualMachineMigration",
+        migration(false, "alpha"),
+        Some(migration(true, "alpha")),
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("stays cancelled")),
+        "{problems:?}"
+    );
+    let problems = changes(
+        "VirtualMachineMigration",
+        migration(false, "beta"),
+        Some(migration(false, "alpha")),
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("cannot be changed")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn an_immutable_secret_and_the_role_of_a_binding_cannot_be_changed() {
+    let secret = |value: &str| json!({"immutable": true, "data": {"key": value}});
+    let problems = changes("Secret", secret("Yg=="), Some(secret("YQ==")));
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("immutable Secret")),
+        "{problems:?}"
+    );
+    let problems = changes(
+        "RoleBinding",
+        json!({"role": "admin"}),
+        Some(json!({"role": "viewer"})),
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("role of a binding")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn the_head_start_of_a_preferred_host_names_it() {
+    accepted("Cluster", json!({}));
+    refused(
+        "Cluster",
+        json!({"quorum": {"headStart": {"by": "PreferredNode"}}}),
+        "spec.quorum.headStart",
+        "name the host in headStart.preferredNode",
+    );
+}
+
+#[test]
+fn a_plan_assigns_one_thing_at_a_time() {
+    let plan = |assignment: Value| json!({"node": "alpha", "incarnation": 1, "term": 1, "planGeneration": 1, "assignment": assignment});
+    let object = json!({"kind": "Volume", "name": "data"});
+    accepted(
+        "NodePlan",
+        plan(json!({"object": object, "epoch": 1, "active": true,
+        "storage": {"volumeGroup": "vg", "logicalVolume": "data"}})),
+    );
+    refused(
+        "NodePlan",
+        plan(json!({"object": object, "epoch": 1, "active": true,
+            "storage": {"volumeGroup": "vg"}, "guest": {"desiredState": "Running", "step": "Keep"}})),
+        "spec.assignment",
+        "one of network, storage, replica, mount and guest",
+    );
+}
