@@ -60,6 +60,17 @@ pub(super) fn allows(view: &View, node: &str, action: &Action) -> bool {
     }
 }
 
+/// The same in words.
+pub(super) fn describe(node: &str) -> Vec<String> {
+    vec![
+        format!("get,list,watch nodes named {node}"),
+        format!("update,patch nodes named {node} (status)"),
+        format!("get,list,watch nodeplans with spec.node={node}"),
+        format!("update,patch nodeplans with spec.node={node} (status)"),
+        format!("get secrets that a nodeplan with spec.node={node} refers to"),
+    ]
+}
+
 fn is_record_of(view: &View, name: &str, node: &str) -> bool {
     view.get(&Key::new(Bucket::new(PLANS), name))
         .and_then(|stored| serde_json::from_slice::<Record>(&stored.value).ok())

@@ -86,6 +86,14 @@ impl Access {
         }
     }
 
+    /// Everything that the caller may do, a line per rule.
+    pub fn describe(&self, view: &View, caller: &Caller) -> Vec<String> {
+        match caller.node_name() {
+            Some(node) => host::describe(node),
+            None => self.policy(view).describe(caller),
+        }
+    }
+
     /// Whether the caller may hand out a certificate for `subject`: not when its holder could do more than the caller.
     pub(crate) fn check_inviting(
         &self,
@@ -123,3 +131,6 @@ impl Access {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests;

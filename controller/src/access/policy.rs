@@ -36,12 +36,12 @@ impl Policy {
         policy
     }
 
-    fn add_role(&mut self, name: &str, role: &RoleSpec) {
+    pub(super) fn add_role(&mut self, name: &str, role: &RoleSpec) {
         self.roles
             .insert(name.to_owned(), role.rules.iter().map(Rule::from).collect());
     }
 
-    fn add_binding(&mut self, binding: &RoleBindingSpec) {
+    pub(super) fn add_binding(&mut self, binding: &RoleBindingSpec) {
         let role = binding.role.to_string();
         for subject in &binding.subjects {
             let name = subject.name.clone();
@@ -85,7 +85,7 @@ impl Policy {
     }
 
     /// Everything that the caller may do, a line per rule.
-    pub fn describe(&self, caller: &Caller) -> Vec<String> {
+    pub(super) fn describe(&self, caller: &Caller) -> Vec<String> {
         let lines: BTreeSet<String> = self
             .held(caller.subject())
             .map(ToString::to_string)

@@ -5,6 +5,7 @@
 
 mod limiter;
 mod record;
+mod wire;
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ const MAX_TOKENS: usize = 1000;
 
 /// The tokens of a cluster. Cheap to clone.
 #[derive(Clone)]
-pub struct JoinTokens {
+pub struct Tokens {
     store: Store,
     access: Arc<Access>,
     ca: CaHash,
@@ -44,7 +45,7 @@ pub struct Valid {
     revision: Revision,
 }
 
-impl JoinTokens {
+impl Tokens {
     /// The tokens in `store`, for the cluster of the authority with this hash.
     pub fn new(store: Store, access: Arc<Access>, ca: CaHash, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -56,7 +57,7 @@ impl JoinTokens {
     }
 
     /// Makes a token. `valid_seconds` of 0 is one hour.
-    pub async fn create(
+    pub async fn invite(
         &self,
         caller: &Caller,
         invitee: Invitee,
@@ -104,7 +105,7 @@ impl JoinTokens {
     }
 
     /// The tokens that can still be used, by id.
-    pub async fn list(&self) -> Result<Vec<(String, Record)>, ApiError> {
+    pub async fn open(&self) -> Result<Vec<(String, Record)>, ApiError> {
         self.store.barrier().await?;
         let view = self.store.view();
         let now = self.now(&view);
