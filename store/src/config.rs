@@ -2,7 +2,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HistoryLimits, MemberId};
+use crate::{HistoryLimits, MemberId, WallClock};
 
 /// How a member behaves. The defaults suit a cluster on one site.
 #[derive(Clone, Debug)]
@@ -16,17 +16,19 @@ pub struct StoreConfig {
     pub propose_timeout: Duration,
     /// How much of the past is kept for watchers.
     pub history: HistoryLimits,
-    /// A snapshot is made after this many log entries; older entries are then dropped.
+    /// A snapshot is made after this many log entries. The log reaches back to the snapshot before the
+    /// newest, so that one damaged snapshot file loses nothing.
     pub snapshot_every: u64,
-    /// This many entries stay in the log behind a snapshot, so that a member that was away shortly
-    /// need not take the whole snapshot.
-    pub keep_entries: u64,
+    /// A snapshot is made after this many bytes of log entries, if that comes first.
+    pub snapshot_bytes: u64,
+    /// The size of a file of the log.
+    pub segment_bytes: u64,
     /// The largest transaction, encoded.
     pub max_transaction: usize,
-    /// Writes are refused while the disk has less room than this.
-    pub reserve: u64,
-    /// Do all disk work in place, without threads: for the simulation, where it must be repeatable.
-    pub inline_io: bool,
+    /// Who does the disk work.
+    pub disk_work: DiskWork,
+    /// The clock that the leader stamps on entries.
+    pub clock: WallClock,
 }
 
 impl Default for StoreConfig {
@@ -36,12 +38,32 @@ impl Default for StoreConfig {
             election_timeout: Duration::from_millis(750),
             propose_timeout: Duration::from_secs(10),
             history: HistoryLimits::default(),
-            snapshot_every: 20_000,
-            keep_entries: 5_000,
+            snapshot_every: 50_000,
+            snapshot_bytes: 256 << 20,
+            segment_bytes: 16 << 20,
             max_transaction: 2 << 20,
-            reserve: 64 << 20,
-            inline_io: false,
+            disk_work: DiskWork::Threads,
+            clock: WallClock::default(),
         }
+    }
+}
+
+/// Who does the disk work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskWork {
+    /// Threads of the store's own.
+    Threads,
+    /// Whoever asks, at once: a disk without delay, for a simulation that must be repeatable.
+    InPlace,
+    /// As in place, but the log is synced only after this time on the runtime's clock: a slow disk, and
+    /// a window in which a crash loses what was not acknowledged.
+    Delayed(Duration),
+}
+
+impl StoreConfig {
+    /// Whether blocking work is done in place.
+    pub(crate) fn inline_io(&self) -> bool {
+        self.disk_work != DiskWork::Threads
     }
 }
 

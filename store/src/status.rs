@@ -1,6 +1,13 @@
+use openraft::{Instant, ServerState, async_runtime::WatchReceiver};
 use serde::{Deserialize, Serialize};
 
-use crate::{MemberId, Revision};
+use crate::{
+    MemberId, Revision,
+    raft::{
+        change,
+        core::{Core, Way},
+    },
+};
 
 /// A member's view of the cluster and of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,4 +81,54 @@ pub struct Leadership {
     pub term: u64,
     /// It is this member, and it was confirmed by a majority.
     pub is_self: bool,
+}
+
+/// What a member knows without asking anybody.
+pub(crate) fn of(core: &Core) -> StoreStatus {
+    let metrics = core.raft.metrics().borrow_watched().clone();
+    let voters: Vec<MemberId> = metrics.membership_config.voter_ids().collect();
+    let leads = metrics.state == ServerState::Leader;
+    let members = metrics
+        .membership_config
+        .nodes()
+        .map(|(id, member)| MemberStatus {
+            id: *id,
+            name: member.name.clone(),
+            addresses: member.addresses.clone(),
+            role: if voters.contains(id) {
+                Role::Voter
+            } else {
+                Role::Learner
+            },
+            witness: member.witness,
+            feature_level: member.feature_level,
+            lag: leads.then(|| change::lag(core, *id)).flatten(),
+            reachable: leads.then(|| {
+                let heard = metrics.heartbeat.as_ref().and_then(|h| *h.get(id)?);
+                *id == core.link.member_id
+                    || heard.is_some_and(|at| at.elapsed() < core.config.election_timeout * 2)
+            }),
+        })
+        .collect();
+    let stopped = metrics
+        .running_state
+        .as_ref()
+        .err()
+        .map(ToString::to_string);
+    core.shared.look(|state| StoreStatus {
+        member_id: core.link.member_id,
+        cluster_id: core.identity.cluster_id.clone(),
+        history_id: core.identity.history_id.clone(),
+        leader: metrics.current_leader,
+        term: metrics.current_term,
+        quorum: !matches!(core.way(), Way::Wait(_)),
+        revision: state.revision,
+        compacted: state.compacted,
+        last_index: metrics.last_log_index.unwrap_or(0),
+        applied_index: state.applied.map_or(0, |id| id.index),
+        snapshot_index: metrics.snapshot.map(|id| id.index),
+        feature_level: state.feature_level,
+        members,
+        storage_problem: stopped.or_else(|| core.storage_problem()),
+    })
 }

@@ -1,42 +1,202 @@
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::watch;
 
 use crate::{
     Genesis, Grant, Leadership, Member, MemberId, Outcome, Revision, StoreConfig, StoreError,
     StoreStatus, Transaction, View, Watch, WatchError, WatchScope,
     disk::Disk,
+    raft::{
+        barrier::Barriers,
+        change::{self, Change},
+        core::Core,
+    },
+    rt,
+    snapshot::Blocks,
+    start, status,
     transport::{Receive, Transport},
+    wire::encode_transaction,
 };
 
-/// One member of the replicated store.
+/// One member of the replicated store. Clones are the same member.
+///
+/// Every member answers every call: writes and barriers go to the leader by themselves.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    pub(crate) core: Arc<Core>,
+    pub(crate) barriers: Barriers,
+    pub(crate) receiver: Arc<dyn Receive>,
+}
 
-#[allow(missing_docs, unused_variables, clippy::unused_async)]
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store(member {})", self.core.link.member_id)
+    }
+}
+
 impl Store {
-    pub async fn create(config: StoreConfig, disk: Arc<dyn Disk>, net: Arc<dyn Transport>, genesis: Genesis) -> Result<Self, StoreError> { Err(StoreError::Stopped) }
-    pub async fn open(config: StoreConfig, disk: Arc<dyn Disk>, net: Arc<dyn Transport>) -> Result<Self, StoreError> { Err(StoreError::Stopped) }
-    pub async fn join(config: StoreConfig, disk: Arc<dyn Disk>, net: Arc<dyn Transport>, grant: Grant) -> Result<Self, StoreError> { Err(StoreError::Stopped) }
-    pub async fn restore(config: StoreConfig, disk: Arc<dyn Disk>, net: Arc<dyn Transport>, genesis: Genesis, backup: BoxStream<'static, std::io::Result<Bytes>>) -> Result<Self, StoreError> { Err(StoreError::Stopped) }
-    pub async fn propose(&self, transaction: Transaction) -> Result<Outcome, StoreError> { Err(StoreError::Stopped) }
-    pub async fn barrier(&self) -> Result<Revision, StoreError> { Err(StoreError::Stopped) }
-    pub fn view(&self) -> View { loop {} }
-    pub fn view_at(&self, revision: Revision) -> Result<View, StoreError> { Err(StoreError::Stopped) }
-    pub fn watch(&self, scope: WatchScope, after: Revision) -> Result<Watch, WatchError> { Err(WatchError::Stopped) }
-    pub fn status(&self) -> StoreStatus { loop {} }
-    pub fn leadership(&self) -> watch::Receiver<Leadership> { loop {} }
-    pub async fn allocate_member_id(&self) -> Result<MemberId, StoreError> { Err(StoreError::Stopped) }
-    pub async fn add_learner(&self, id: MemberId, member: Member) -> Result<(), StoreError> { Err(StoreError::Stopped) }
-    pub async fn promote(&self, id: MemberId) -> Result<(), StoreError> { Err(StoreError::Stopped) }
-    pub async fn remove(&self, id: MemberId) -> Result<(), StoreError> { Err(StoreError::Stopped) }
-    pub async fn replace(&self, old: MemberId, new: MemberId) -> Result<(), StoreError> { Err(StoreError::Stopped) }
-    pub async fn update_member(&self, id: MemberId, member: Member) -> Result<(), StoreError> { Err(StoreError::Stopped) }
-    pub async fn transfer_leadership(&self, to: Option<MemberId>) -> Result<(), StoreError> { Err(StoreError::Stopped) }
-    pub async fn raise_feature_level(&self, level: u32) -> Result<u32, StoreError> { Err(StoreError::Stopped) }
-    pub async fn backup(&self) -> Result<BoxStream<'static, std::io::Result<Bytes>>, StoreError> { Err(StoreError::Stopped) }
-    pub fn receiver(&self) -> Arc<dyn Receive> { loop {} }
-    pub async fn shutdown(&self) {}
+    /// Founds a cluster: the first member, in an empty directory.
+    pub async fn create(
+        config: StoreConfig,
+        disk: Arc<dyn Disk>,
+        net: Arc<dyn Transport>,
+        genesis: Genesis,
+    ) -> Result<Self, StoreError> {
+        start::create(config, disk, net, genesis).await
+    }
+
+    /// Starts a member again from its directory.
+    pub async fn open(
+        config: StoreConfig,
+        disk: Arc<dyn Disk>,
+        net: Arc<dyn Transport>,
+    ) -> Result<Self, StoreError> {
+        start::open(config, disk, net).await
+    }
+
+    /// Starts a new member in an empty directory. It has nothing until the leader, asked by
+    /// [`Store::add_learner`] on any other member, sends it everything.
+    pub async fn join(
+        config: StoreConfig,
+        disk: Arc<dyn Disk>,
+        net: Arc<dyn Transport>,
+        grant: Grant,
+    ) -> Result<Self, StoreError> {
+        start::join(config, disk, net, grant).await
+    }
+
+    /// Founds a cluster from a backup, in an empty directory, under a new line of history. Revisions go
+    /// on far above any that the former cluster can have given out, and member ids are not used again.
+    pub async fn restore(
+        config: StoreConfig,
+        disk: Arc<dyn Disk>,
+        net: Arc<dyn Transport>,
+        genesis: Genesis,
+        backup: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<Self, StoreError> {
+        start::restore(config, disk, net, genesis, backup).await
+    }
+
+    /// Proposes a transaction and waits for what becomes of it.
+    ///
+    /// When this returns [`Outcome::Committed`], the change is on the disks of a majority. After
+    /// [`StoreError::Unknown`] it may be, or may yet be; after any other error it is not and will not be.
+    pub async fn propose(&self, transaction: Transaction) -> Result<Outcome, StoreError> {
+        let encoded = encode_transaction(&transaction);
+        let allowed = self.core.config.max_transaction;
+        if encoded.len() > allowed {
+            return Err(StoreError::TooLarge {
+                found: encoded.len(),
+                allowed,
+            });
+        }
+        self.core.proposals.propose(encoded).await
+    }
+
+    /// Waits until this member has applied everything that was acknowledged anywhere before the call;
+    /// the revision that a [`Store::view`] then has at least.
+    pub async fn barrier(&self) -> Result<Revision, StoreError> {
+        self.barriers.pass(&self.core).await
+    }
+
+    /// The newest state that this member has applied; after a [`Store::barrier`] that is linearizable.
+    pub fn view(&self) -> View {
+        self.core.shared.view()
+    }
+
+    /// The state at an earlier revision that is still retained, for reading a long list in pages.
+    pub fn view_at(&self, revision: Revision) -> Result<View, StoreError> {
+        self.core.shared.view_at(revision)
+    }
+
+    /// Watches every change in scope after a revision. A member that has not got that far yet waits.
+    pub fn watch(&self, scope: WatchScope, after: Revision) -> Result<Watch, WatchError> {
+        Watch::new(self.core.shared.clone(), scope, after)
+    }
+
+    /// What this member knows about itself and the others; asks nobody.
+    pub fn status(&self) -> StoreStatus {
+        status::of(&self.core)
+    }
+
+    /// Who leads, and every change of that.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.core.leadership.subscribe()
+    }
+
+    /// Grants an id for a new member; it is never granted again, used or not.
+    pub async fn allocate_member_id(&self) -> Result<MemberId, StoreError> {
+        change::make(&self.core, Change::AllocateMember).await
+    }
+
+    /// Adds a member that receives everything and does not vote.
+    pub async fn add_learner(&self, id: MemberId, member: Member) -> Result<(), StoreError> {
+        self.change(Change::AddLearner(id, member)).await
+    }
+
+    /// Gives a learner that has caught up a vote.
+    pub async fn promote(&self, id: MemberId) -> Result<(), StoreError> {
+        self.change(Change::Promote(id)).await
+    }
+
+    /// Removes a member. Its id is never used again.
+    pub async fn remove(&self, id: MemberId) -> Result<(), StoreError> {
+        self.change(Change::Remove(id)).await
+    }
+
+    /// Gives a learner that has caught up the place of a voter, which is removed.
+    pub async fn replace(&self, old: MemberId, new: MemberId) -> Result<(), StoreError> {
+        self.change(Change::Replace(old, new)).await
+    }
+
+    /// Changes what the membership says about a member: its addresses, its feature level.
+    pub async fn update_member(&self, id: MemberId, member: Member) -> Result<(), StoreError> {
+        self.change(Change::Update(id, member)).await
+    }
+
+    /// Gives the leadership to a voter; without one, to the best.
+    pub async fn transfer_leadership(&self, to: Option<MemberId>) -> Result<(), StoreError> {
+        self.change(Change::Transfer(to)).await
+    }
+
+    /// Raises the committed feature level if every member supports it; the level afterwards.
+    pub async fn raise_feature_level(&self, level: u32) -> Result<u32, StoreError> {
+        let level = change::make(&self.core, Change::RaiseFeatureLevel(level)).await?;
+        Ok(u32::try_from(level).unwrap_or(u32::MAX))
+    }
+
+    async fn change(&self, change: Change) -> Result<(), StoreError> {
+        change::make(&self.core, change).await.map(drop)
+    }
+
+    /// The whole state, as one stream of checked blocks for one file. What was acknowledged before the
+    /// call is in it.
+    pub async fn backup(&self) -> Result<BoxStream<'static, io::Result<Bytes>>, StoreError> {
+        self.barrier().await?;
+        let blocks = Blocks::new(&self.core.shared);
+        Ok(stream::iter(blocks).map(Ok).boxed())
+    }
+
+    /// Where frames from other members go.
+    pub fn receiver(&self) -> Arc<dyn Receive> {
+        self.receiver.clone()
+    }
+
+    /// Stops this member: watches end, calls fail, the log is closed. Hand the leadership over first.
+    pub async fn shutdown(&self) {
+        self.core.stop.send_replace(true);
+        self.core.shared.close();
+        // An error says that it had stopped already.
+        let _ = self.core.raft.shutdown().await;
+        let log = self.core.log.clone();
+        let closed = rt::blocking(self.core.config.inline_io(), move || {
+            log.close();
+            Ok(())
+        });
+        if let Err(error) = closed.await {
+            tracing::error!(%error, "the log could not be closed");
+        }
+    }
 }

@@ -1,5 +1,19 @@
 //! openraft, wrapped: see docs/adr/0002 for why this version and what is relied upon.
 
+pub(crate) mod barrier;
+pub(crate) mod change;
+pub(crate) mod core;
+pub(crate) mod housekeeping;
+pub(crate) mod link;
+mod log_store;
+mod machine;
+mod network;
+pub(crate) mod proposer;
+mod receive;
 mod types;
 
+pub(crate) use log_store::LogStore;
+pub(crate) use machine::Machine;
+pub(crate) use network::Networks;
+pub(crate) use receive::Receiver;
 pub(crate) use types::*;

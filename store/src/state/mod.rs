@@ -35,7 +35,8 @@ use history::History;
 use version::{Chain, Version};
 
 use crate::{
-    Bucket, Change, Condition, Key, MemberId, Outcome, Refusal, Revision, Stored, Transaction, Write,
+    Bucket, Change, Condition, Key, MemberId, Outcome, Refusal, Revision, Stored, Transaction,
+    Write,
     raft::{LogId, StoredMembership},
 };
 
@@ -95,6 +96,8 @@ pub(crate) struct State {
     pub(crate) feature_level: u32,
     pub(crate) applied: Option<LogId>,
     pub(crate) membership: StoredMembership,
+    /// Every id that ever was in the membership: none is used again.
+    pub(crate) members_ever: BTreeSet<MemberId>,
     buckets: BTreeMap<Bucket, Contents>,
     expiries: BTreeSet<(u64, Key)>,
     history: History,
@@ -146,13 +149,22 @@ impl State {
         }
     }
 
+    /// Takes over a membership that was committed.
+    pub(crate) fn set_membership(&mut self, membership: StoredMembership) {
+        self.members_ever
+            .extend(membership.nodes().map(|(id, _)| *id));
+        self.membership = membership;
+    }
+
     fn transact(&mut self, term: u64, transaction: Transaction) -> Outcome {
         let refusals: Vec<Refusal> = transaction
             .conditions
             .iter()
             .enumerate()
             .filter_map(|(condition, c)| {
-                self.check(term, c).err().map(|found| Refusal { condition, found })
+                self.check(term, c)
+                    .err()
+                    .map(|found| Refusal { condition, found })
             })
             .collect();
         if !refusals.is_empty() {
@@ -208,11 +220,22 @@ impl State {
     }
 
     fn modified(&self, key: &Key) -> Option<Revision> {
-        let newest = self.buckets.get(&key.bucket)?.items.get(&key.name)?.newest();
+        let newest = self
+            .buckets
+            .get(&key.bucket)?
+            .items
+            .get(&key.name)?
+            .newest();
         newest.value.is_some().then_some(newest.modified)
     }
 
-    fn put(&mut self, revision: Revision, key: Key, value: bytes::Bytes, expires_at_ms: Option<u64>) {
+    fn put(
+        &mut self,
+        revision: Revision,
+        key: Key,
+        value: bytes::Bytes,
+        expires_at_ms: Option<u64>,
+    ) {
         let (key, previous) = self.unlink(&key);
         let version = Version {
             value: Some(value.clone()),
@@ -345,6 +368,14 @@ impl State {
     /// Puts a bucket's revision where the snapshot says it was.
     pub(crate) fn load_bucket(&mut self, bucket: Bucket, revision: Revision) {
         self.buckets.entry(bucket).or_default().revision = revision;
+    }
+
+    /// The bucket with the string that the state already holds.
+    pub(crate) fn bucket(&self, bucket: Bucket) -> Bucket {
+        match self.buckets.get_key_value(&bucket) {
+            Some((held, _)) => held.clone(),
+            None => bucket,
+        }
     }
 
     /// Adds a value from a snapshot.

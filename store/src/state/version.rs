@@ -73,7 +73,9 @@ impl Chain {
                 .unwrap_or(0)
         };
         self.older.drain(..keep_from);
-        if self.older.first().is_some_and(|v| v.value.is_none()) && self.older[0].modified <= revision {
+        if self.older.first().is_some_and(|v| v.value.is_none())
+            && self.older[0].modified <= revision
+        {
             self.older.remove(0);
         }
         if self.older.is_empty() {

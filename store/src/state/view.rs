@@ -1,21 +1,21 @@
 use std::{fmt, ops::Bound, sync::Arc};
 
-use super::Shared;
+use super::shared::Era;
 use crate::{Bucket, Key, Revision, Stored};
 
 /// The store as it was at one revision, however it goes on.
 ///
 /// A view holds back compaction while it lives: take one for a request, not for a connection.
 pub struct View {
-    shared: Arc<Shared>,
+    era: Arc<Era>,
     revision: Revision,
     time_ms: u64,
 }
 
 impl View {
-    pub(super) fn new(shared: Arc<Shared>, revision: Revision, time_ms: u64) -> Self {
+    pub(super) fn new(era: Arc<Era>, revision: Revision, time_ms: u64) -> Self {
         Self {
-            shared,
+            era,
             revision,
             time_ms,
         }
@@ -33,7 +33,7 @@ impl View {
 
     /// The value under a key.
     pub fn get(&self, key: &Key) -> Option<Stored> {
-        let state = self.shared.read();
+        let state = self.era.read();
         let chain = state.buckets.get(&key.bucket)?.items.get(&key.name)?;
         chain.at(self.revision)?.stored()
     }
@@ -53,7 +53,7 @@ impl View {
         after: Option<&str>,
         limit: usize,
     ) -> Vec<(Key, Stored, Option<u64>)> {
-        let state = self.shared.read();
+        let state = self.era.read();
         let Some((bucket, contents)) = state.buckets.get_key_value(bucket) else {
             return Vec::new();
         };
@@ -75,7 +75,7 @@ impl View {
 
     /// How many values a bucket holds.
     pub fn count(&self, bucket: &Bucket) -> usize {
-        let state = self.shared.read();
+        let state = self.era.read();
         let Some(contents) = state.buckets.get(bucket) else {
             return 0;
         };
@@ -92,7 +92,7 @@ impl View {
     /// The revision at which anything in the bucket was last created, changed or deleted, as seen from
     /// here. Never too new: a [`crate::Condition::BucketUnchangedSince`] built on it is safe.
     pub fn bucket_revision(&self, bucket: &Bucket) -> Revision {
-        let state = self.shared.read();
+        let state = self.era.read();
         let last = state.buckets.get(bucket).map_or(0, |c| c.revision);
         if last <= self.revision {
             return last;
@@ -115,6 +115,6 @@ impl fmt::Debug for View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        self.shared.unpin(self.revision);
+        self.era.unpin(self.revision);
     }
 }

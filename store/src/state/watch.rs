@@ -43,7 +43,7 @@ impl Watch {
         scope: WatchScope,
         after: Revision,
     ) -> Result<Self, WatchError> {
-        let oldest = shared.read().compacted;
+        let oldest = shared.look(|state| state.compacted);
         if after < oldest {
             return Err(WatchError::Expired {
                 wanted: after,
@@ -99,28 +99,36 @@ impl Watch {
 
     /// Reads on in the history; whether anything in scope was found.
     fn look(&mut self) -> Result<bool, WatchError> {
-        let state = self.shared.read();
-        if self.position < state.compacted {
-            return Err(WatchError::Expired {
-                wanted: self.position,
-                oldest: state.compacted,
-            });
-        }
-        let mut position = self.position.max(state.revision);
-        let mut last = 0;
-        for change in state.history.after(self.position) {
-            // Changes of one revision are never parted, or the position could not say where it stands.
-            if self.read.len() >= BATCH && change.revision != last {
-                position = last;
-                break;
+        let Self {
+            shared,
+            scope,
+            position,
+            read,
+            ..
+        } = self;
+        shared.look(|state| {
+            if *position < state.compacted {
+                return Err(WatchError::Expired {
+                    wanted: *position,
+                    oldest: state.compacted,
+                });
             }
-            last = change.revision;
-            if self.scope.covers(change) {
-                self.read.push_back(change.clone());
+            let mut reached = state.revision.max(*position);
+            let mut last = 0;
+            for change in state.history.after(*position) {
+                // Changes of one revision are never parted, or the position could not say where it stands.
+                if read.len() >= BATCH && change.revision != last {
+                    reached = last;
+                    break;
+                }
+                last = change.revision;
+                if scope.covers(change) {
+                    read.push_back(change.clone());
+                }
             }
-        }
-        self.position = position;
-        Ok(!self.read.is_empty())
+            *position = reached;
+            Ok(!read.is_empty())
+        })
     }
 }
 

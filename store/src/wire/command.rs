@@ -4,9 +4,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{
-    PbAtRevision, PbBucketUnchanged, PbCommand, PbCommandKind, PbCondition, PbConditionKind, PbGenesis,
-    PbKey, PbNothing, PbOutcome, PbPut, PbRefusal, PbTransaction, PbTransactions, PbWrite, PbWriteKind,
-    WireError,
+    PbAtRevision, PbBucketUnchanged, PbCommand, PbCommandKind, PbCondition, PbConditionKind,
+    PbGenesis, PbKey, PbNothing, PbOutcome, PbPut, PbRefusal, PbTransaction, PbTransactions,
+    PbWrite, PbWriteKind, WireError,
 };
 use crate::{Bucket, Condition, Key, Outcome, Refusal, Transaction, Write, state::Command};
 
@@ -62,7 +62,10 @@ fn command(clock_ms: u64, kind: PbCommandKind) -> Bytes {
 /// batch in memory.
 pub(crate) fn decode_command(bytes: &Bytes) -> Result<(u64, Command), WireError> {
     let message = PbCommand::decode(bytes.clone())?;
-    let command = match message.kind.ok_or(WireError::Unknown { what: "a command" })? {
+    let command = match message
+        .kind
+        .ok_or(WireError::Unknown { what: "a command" })?
+    {
         PbCommandKind::Transactions(batch) => {
             let transactions = batch
                 .encoded
@@ -168,14 +171,16 @@ fn write(write: &Write) -> PbWrite {
 }
 
 fn decode_write(write: PbWrite) -> Result<Write, WireError> {
-    Ok(match write.kind.ok_or(WireError::Unknown { what: "a write" })? {
-        PbWriteKind::Put(put) => Write::Put {
-            key: decode_key(put.key),
-            value: Bytes::copy_from_slice(&put.value),
-            expires_at_ms: put.expires_at_ms,
+    Ok(
+        match write.kind.ok_or(WireError::Unknown { what: "a write" })? {
+            PbWriteKind::Put(put) => Write::Put {
+                key: decode_key(put.key),
+                value: Bytes::copy_from_slice(&put.value),
+                expires_at_ms: put.expires_at_ms,
+            },
+            PbWriteKind::Delete(k) => Write::Delete { key: decode_key(k) },
         },
-        PbWriteKind::Delete(k) => Write::Delete { key: decode_key(k) },
-    })
+    )
 }
 
 impl From<&Outcome> for PbOutcome {

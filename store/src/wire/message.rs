@@ -284,3 +284,107 @@ pub(crate) struct PbSnapshotHead {
     #[prost(uint64, tag = "2")]
     pub(crate) length: u64,
 }
+
+/// The first block of a snapshot or backup.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PbSnapshotHeader {
+    #[prost(string, tag = "1")]
+    pub(crate) cluster_id: String,
+    #[prost(string, tag = "2")]
+    pub(crate) history_id: String,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) last: Option<PbLogId>,
+    #[prost(message, required, tag = "4")]
+    pub(crate) membership: PbMembership,
+    #[prost(uint64, tag = "5")]
+    pub(crate) revision: u64,
+    #[prost(uint64, tag = "6")]
+    pub(crate) time_ms: u64,
+    #[prost(uint64, tag = "7")]
+    pub(crate) next_member_id: u64,
+    #[prost(uint32, tag = "8")]
+    pub(crate) feature_level: u32,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) buckets: Vec<PbBucketUnchanged>,
+    #[prost(uint64, repeated, tag = "10")]
+    pub(crate) members_ever: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PbValue {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) value: Bytes,
+    #[prost(uint64, tag = "3")]
+    pub(crate) created: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) modified: u64,
+    #[prost(uint64, optional, tag = "5")]
+    pub(crate) expires_at_ms: Option<u64>,
+}
+
+/// Some values of one bucket.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PbValues {
+    #[prost(string, tag = "1")]
+    pub(crate) bucket: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) values: Vec<PbValue>,
+}
+
+/// The last block: what should have come before it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PbSnapshotEnd {
+    #[prost(uint64, tag = "1")]
+    pub(crate) values: u64,
+}
+
+/// The leader's answer to forwarded transactions: outcomes in their order, or one problem for all.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PbProposed {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) outcomes: Vec<PbProposedOutcome>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PbProposedOutcome {
+    #[prost(oneof = "PbProposedKind", tags = "1, 2, 3, 4, 5, 6")]
+    pub(crate) kind: Option<PbProposedKind>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(crate) enum PbProposedKind {
+    #[prost(message, tag = "1")]
+    Outcome(PbOutcome),
+    /// Nothing was written; somebody else leads.
+    #[prost(message, tag = "2")]
+    NotLeader(PbNothing),
+    /// Nothing was written; there is no majority.
+    #[prost(string, tag = "3")]
+    NoQuorum(String),
+    /// It may have been written.
+    #[prost(string, tag = "4")]
+    Unknown(String),
+    /// Nothing was written.
+    #[prost(message, tag = "5")]
+    DiskFull(PbDiskFull),
+    /// Nothing was written, and nothing will be.
+    #[prost(string, tag = "6")]
+    Refused(String),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PbDiskFull {
+    #[prost(uint64, tag = "1")]
+    pub(crate) member: u64,
+    #[prost(string, tag = "2")]
+    pub(crate) detail: String,
+}
+
+/// From which log index on a read is linearizable; none when this member does not lead.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PbBarrier {
+    #[prost(uint64, optional, tag = "1")]
+    pub(crate) index: Option<u64>,
+}

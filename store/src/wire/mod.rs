@@ -10,7 +10,9 @@ mod command;
 mod message;
 mod raft;
 
-pub(crate) use command::{decode_command, encode_command, encode_transaction, encode_transactions, check_transaction};
+pub(crate) use command::{
+    check_transaction, decode_command, encode_command, encode_transaction, encode_transactions,
+};
 pub(crate) use message::*;
 pub(crate) use raft::*;
 

@@ -159,7 +159,9 @@ pub(crate) fn encode_stored_membership(stored: &StoredMembership) -> PbMembershi
     encode_membership(stored.log_id().as_ref(), stored.membership())
 }
 
-pub(crate) fn decode_stored_membership(message: PbMembership) -> Result<StoredMembership, WireError> {
+pub(crate) fn decode_stored_membership(
+    message: PbMembership,
+) -> Result<StoredMembership, WireError> {
     if message.log_id.is_none() && message.members.is_empty() {
         return Ok(StoredMembership::default());
     }

@@ -19,7 +19,11 @@ use crate::{
 /// Opens connections: TLS, and the check that the certificate is that of the member who is called.
 pub trait Connect: Send + Sync + 'static {
     /// A connection to a member at one of its addresses, `host:port`. It must give up by itself.
-    fn connect(&self, member: MemberId, address: &str) -> BoxFuture<'static, Result<Channel, String>>;
+    fn connect(
+        &self,
+        member: MemberId,
+        address: &str,
+    ) -> BoxFuture<'static, Result<Channel, String>>;
 }
 
 /// The product's transport. One connection per member is kept and shared by all calls; when it breaks,
@@ -96,7 +100,10 @@ struct Lease {
 impl Lease {
     fn broken(&self) {
         let mut channels = lock(&self.channels);
-        if channels.get(&self.member).is_some_and(|c| c.serial == self.serial) {
+        if channels
+            .get(&self.member)
+            .is_some_and(|c| c.serial == self.serial)
+        {
             channels.remove(&self.member);
         }
     }
@@ -163,7 +170,9 @@ impl Stream for Frames {
     type Item = pb::Frame;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<pb::Frame>> {
-        self.0.poll_next_unpin(cx).map(|frame| frame.map(pb::Frame::from))
+        self.0
+            .poll_next_unpin(cx)
+            .map(|frame| frame.map(pb::Frame::from))
     }
 }
 

@@ -1,0 +1,138 @@
+//! Who this member is, and how often each member has been started: two small files.
+//!
+//! A member's directory belongs to one member of one history. Every start counts; peers remember the
+//! highest count of each member that they heard, and refuse a lower one: that is a copy which was
+//! restored from an earlier time and has forgotten what it had promised.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    MemberId, StoreError,
+    disk::{self, Disk},
+};
+
+const MEMBER: &str = "member.json";
+const PEERS: &str = "peers.json";
+const FORMAT: u32 = 1;
+
+/// This member's own identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    format: u32,
+    pub(crate) cluster_id: String,
+    pub(crate) history_id: String,
+    pub(crate) member_id: MemberId,
+    pub(crate) start_counter: u64,
+}
+
+fn damaged(name: &str, reason: String) -> StoreError {
+    StoreError::Damaged {
+        path: name.to_owned(),
+        reason: format!(
+            "{reason}; set the whole directory aside and join this machine as a new member"
+        ),
+    }
+}
+
+fn read(disk: &dyn Disk, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    match disk.open(name) {
+        Ok(file) => Ok(Some(disk::read_all(&*file).map_err(StoreError::Io)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::Io(error)),
+    }
+}
+
+impl Identity {
+    /// A new member's, not written yet.
+    pub(crate) fn new(cluster_id: &str, history_id: &str, member_id: MemberId) -> Self {
+        Self {
+            format: FORMAT,
+            cluster_id: cluster_id.to_owned(),
+            history_id: history_id.to_owned(),
+            member_id,
+            start_counter: 1,
+        }
+    }
+
+    /// What the directory says; none when it says nothing.
+    pub(crate) fn load(disk: &dyn Disk) -> Result<Option<Self>, StoreError> {
+        let Some(bytes) = read(disk, MEMBER)? else {
+            return Ok(None);
+        };
+        let identity: Self =
+            serde_json::from_slice(&bytes).map_err(|e| damaged(MEMBER, e.to_string()))?;
+        if identity.format != FORMAT {
+            let reason = format!(
+                "format {} was found, this software reads format {FORMAT}; start it with the newer software",
+                identity.format
+            );
+            return Err(StoreError::Damaged {
+                path: MEMBER.to_owned(),
+                reason,
+            });
+        }
+        Ok(Some(identity))
+    }
+
+    /// Writes it, durably.
+    pub(crate) fn save(&self, disk: &dyn Disk) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec_pretty(self).map_err(|e| StoreError::Io(e.into()))?;
+        disk::replace(disk, MEMBER, &bytes).map_err(StoreError::Io)
+    }
+}
+
+/// The start counters of the other members.
+pub(crate) struct PeerStarts {
+    disk: Arc<dyn Disk>,
+    known: Mutex<BTreeMap<MemberId, u64>>,
+}
+
+impl PeerStarts {
+    pub(crate) fn load(disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        let known = match read(&*disk, PEERS)? {
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|e| damaged(PEERS, e.to_string()))?
+            }
+            None => BTreeMap::new(),
+        };
+        Ok(Self {
+            disk,
+            known: Mutex::new(known),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<MemberId, u64>> {
+        self.known
+            .lock()
+            .expect("nothing panics while it compares counters")
+    }
+
+    /// Whether a peer with this counter may be listened to. A higher counter is written down first; it
+    /// is rare, once per start of a peer.
+    pub(crate) fn check(&self, peer: MemberId, counter: u64) -> Result<(), String> {
+        let mut known = self.lock();
+        let highest = known.get(&peer).copied().unwrap_or(0);
+        if counter < highest {
+            return Err(format!(
+                "member {peer} says it was started {counter} times, but it was seen after {highest} starts: \
+                 its directory was restored from an old copy; remove it from the cluster, set the directory \
+                 aside and join it as a new member"
+            ));
+        }
+        if counter > highest {
+            known.insert(peer, counter);
+            let bytes = serde_json::to_vec(&*known).map_err(|e| e.to_string())?;
+            if let Err(error) = disk::replace(&*self.disk, PEERS, &bytes) {
+                // Kept in memory; a full disk must not cut members off from each other.
+                tracing::warn!(%error, "the start counters of the peers could not be written down");
+            }
+        }
+        Ok(())
+    }
+}

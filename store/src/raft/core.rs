@@ -1,0 +1,102 @@
+//! What the parts of a running member share.
+
+use std::{sync::Arc, time::Duration};
+
+use openraft::{Instant, Raft, ServerState, async_runtime::WatchReceiver};
+use tokio::sync::watch;
+
+use super::{Machine, Types, link::Link, proposer::Proposals};
+use crate::{
+    Leadership, Member, MemberId, StoreConfig,
+    log::{Health, Log},
+    member_file::Identity,
+    snapshot::Snapshots,
+    state::Shared,
+};
+
+pub(crate) struct Core {
+    pub(crate) config: StoreConfig,
+    pub(crate) raft: Raft<Types, Machine>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) log: Log,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) proposals: Proposals,
+    pub(crate) identity: Identity,
+    pub(crate) leadership: watch::Sender<Leadership>,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+/// Where a write goes.
+pub(crate) enum Way {
+    /// Into the own log.
+    Here,
+    /// To the leader.
+    There(MemberId),
+    /// Nowhere for now.
+    Wait(String),
+    /// Nowhere: this member leads and its disk is full.
+    Full(String),
+}
+
+impl Core {
+    /// Where a write would go now.
+    pub(crate) fn way(&self) -> Way {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if let Err(fatal) = &metrics.running_state {
+            return Way::Wait(format!("this member has stopped: {fatal}"));
+        }
+        match metrics.current_leader {
+            None => Way::Wait("no leader is known".to_owned()),
+            Some(leader) if leader != self.link.member_id => Way::There(leader),
+            Some(_) if metrics.state != ServerState::Leader => {
+                Way::Wait("this member was leader before it was started anew".to_owned())
+            }
+            Some(_) => {
+                // None is a leader that was elected just now, or one that is alone.
+                let heard = metrics
+                    .last_quorum_acked
+                    .is_none_or(|at| at.elapsed() < self.silence());
+                if !heard {
+                    return Way::Wait("this member leads, but no majority answers it".to_owned());
+                }
+                match self.storage_problem() {
+                    Some(problem) => Way::Full(problem),
+                    None => Way::Here,
+                }
+            }
+        }
+    }
+
+    /// A leader that heard no majority for so long has probably lost it.
+    fn silence(&self) -> Duration {
+        self.config.election_timeout * 2
+    }
+
+    /// Why nothing new should be written here, if so.
+    pub(crate) fn storage_problem(&self) -> Option<String> {
+        match self.log.health() {
+            Health::Good => None,
+            Health::Full(problem) | Health::Failed(problem) => Some(problem),
+        }
+    }
+
+    /// A member of the newest membership, committed or not.
+    pub(crate) fn member(&self, id: MemberId) -> Option<Member> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.get_node(&id).cloned()
+    }
+
+    /// Becomes true when the store stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+}
+
+/// Waits until the store stops.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the store is gone, which is stopped enough.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,374 @@
+//! The consensus library's calls, over the members' transport.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, Either, select},
+    pin_mut, stream,
+    stream::BoxStream,
+};
+use openraft::{
+    OptionalSend, RaftNetworkFactory, RaftNetworkV2,
+    errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
+    network::RPCOption,
+    raft::{
+        AppendEntriesResponse, SnapshotResponse, StreamAppendError, TransferLeaderError,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+    storage::Snapshot,
+};
+use prost::Message;
+
+use super::{
+    AppendRequest, AppendResult, Committed, LogId, Types, Vote,
+    link::{Link, Method, peer},
+};
+use crate::{
+    Member, MemberId, rt,
+    snapshot::SnapshotData,
+    transport::{Peer, TransportError},
+    wire::{
+        PbAppended, PbSnapshotHead, PbTransfer, PbTransferred, PbVote, PbVoteRequest,
+        PbVoteResponse, WireError, decode_appended, encode_append,
+    },
+};
+
+type Failure = RPCError<Types>;
+
+/// How long a peer may owe an answer to replicated entries before the stream is made anew. A disk may
+/// well be slow for seconds; heartbeats, not this, notice that a member is gone.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Networks {
+    link: Arc<Link>,
+}
+
+impl Networks {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+}
+
+impl RaftNetworkFactory<Types> for Networks {
+    type Network = Network;
+
+    async fn new_client(&mut self, target: MemberId, node: &Member) -> Network {
+        Network {
+            link: self.link.clone(),
+            peer: peer(target, node),
+            heartbeats: false,
+        }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: MemberId, node: &Member) -> Network {
+        Network {
+            link: self.link.clone(),
+            peer: peer(target, node),
+            heartbeats: true,
+        }
+    }
+}
+
+/// The way to one member.
+pub(crate) struct Network {
+    link: Arc<Link>,
+    peer: Peer,
+    /// Heartbeats come one by one: a call each is cheaper than a stream each.
+    heartbeats: bool,
+}
+
+/// A failure, in words. Every one of them makes the library wait a moment before it tries again.
+fn failure(reason: impl ToString) -> Failure {
+    RPCError::Unreachable(Unreachable::from_string(reason))
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        failure(error)
+    }
+}
+
+impl From<WireError> for Failure {
+    fn from(error: WireError) -> Self {
+        failure(error)
+    }
+}
+
+fn decode<M: Message + Default>(body: Bytes) -> Result<M, Failure> {
+    M::decode(body).map_err(failure)
+}
+
+/// An answer to replication, looked at twice: a peer that lost what it had confirmed would have the
+/// library break its own rules, and this cluster its promises.
+fn appended(
+    link: &Link,
+    peer: MemberId,
+    leader: Vote,
+    body: Bytes,
+) -> Result<AppendResult, Failure> {
+    let result = decode_appended(decode::<PbAppended>(body)?)?;
+    match &result {
+        Ok(Some(at)) => link.note_matched(peer, leader, *at),
+        Err(StreamAppendError::Conflict(missing)) if link.has_lost(peer, leader, *missing) => {
+            tracing::error!(
+                member = peer,
+                entry = missing.index,
+                "the member has lost entries that it had confirmed; remove it, set its data directory aside, \
+                 and join it as a new member"
+            );
+            return Err(failure(format!(
+                "member {peer} has lost entry {} that it had confirmed",
+                missing.index
+            )));
+        }
+        _ => {}
+    }
+    Ok(result)
+}
+
+impl Network {
+    async fn ask(&self, method: Method, body: Vec<u8>, within: Duration) -> Result<Bytes, Failure> {
+        let body = Bytes::from(body);
+        let answer = self.link.ask(self.peer.clone(), method, body, within);
+        Ok(answer.await?)
+    }
+
+    async fn append(
+        &self,
+        request: &AppendRequest,
+        within: Duration,
+    ) -> Result<AppendResult, Failure> {
+        let body = encode_append(request).encode_to_vec();
+        let answer = self.ask(Method::Append, body, within).await?;
+        appended(&self.link, self.peer.id, request.vote, answer)
+    }
+
+    async fn vote(
+        &self,
+        method: Method,
+        request: &VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, Failure> {
+        let body = PbVoteRequest::from(request).encode_to_vec();
+        let answer = self.ask(method, body, option.hard_ttl()).await?;
+        Ok(decode::<PbVoteResponse>(answer)?.into())
+    }
+
+    /// Entries one behind the other, without waiting for answers.
+    async fn pipeline<S>(
+        &self,
+        requests: S,
+    ) -> Result<BoxStream<'static, Result<AppendResult, Failure>>, Failure>
+    where
+        S: Stream<Item = AppendRequest> + Send + Unpin + 'static,
+    {
+        let owed = Arc::new(Owed::default());
+        let frames = {
+            let (link, owed) = (self.link.clone(), owed.clone());
+            requests.map(move |request| {
+                owed.asked(request.vote);
+                link.message(Method::Append, &encode_append(&request))
+            })
+        };
+        let answers = self
+            .link
+            .transport
+            .replicate(self.peer.clone(), frames.boxed())
+            .await?;
+        let (link, peer) = (self.link.clone(), self.peer.id);
+        let results = stream::unfold(Some(answers), move |answers| {
+            let (link, owed) = (link.clone(), owed.clone());
+            async move {
+                let mut answers = answers?;
+                let answer = loop {
+                    let before = owed.count();
+                    match rt::within(PATIENCE, answers.next()).await {
+                        Some(answer) => break answer?,
+                        None if before == 0 => {}
+                        None => return Some((Err(failure("no answer to replication")), None)),
+                    }
+                };
+                let result = match answer {
+                    Ok(frame) => link.answer(peer, frame).map_err(Failure::from),
+                    Err(error) => Err(error.into()),
+                };
+                let leader = owed.answered();
+                let result = result.and_then(|body| appended(&link, peer, leader, body));
+                let rest = matches!(result, Ok(Ok(_))).then_some(answers);
+                Some((result, rest))
+            }
+        });
+        Ok(results.boxed())
+    }
+}
+
+/// How many answers a pipeline still waits for, and under which leadership.
+#[derive(Default)]
+struct Owed {
+    count: AtomicU64,
+    term: AtomicU64,
+    leader: AtomicU64,
+}
+
+impl Owed {
+    fn asked(&self, leader: Vote) {
+        self.term.store(leader.leader_id.term, Ordering::Relaxed);
+        self.leader
+            .store(leader.leader_id.voted_for, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Release);
+    }
+
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// A stream serves one leadership from its beginning to its end.
+    fn answered(&self) -> Vote {
+        let _ = self
+            .count
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |c| c.checked_sub(1));
+        Vote::new_committed(
+            self.term.load(Ordering::Relaxed),
+            self.leader.load(Ordering::Relaxed),
+        )
+    }
+}
+
+impl RaftNetworkV2<Types> for Network {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendRequest,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, Failure> {
+        Ok(self.append(&rpc, option.hard_ttl()).await?.into())
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        mut input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<AppendResult, Failure>>, Failure>>
+    where
+        S: Stream<Item = AppendRequest> + OptionalSend + Unpin + 'static,
+    {
+        if !self.heartbeats {
+            return async move { self.pipeline(input).await }.boxed();
+        }
+        async move {
+            let mut results = Vec::new();
+            while let Some(request) = input.next().await {
+                let result = self.append(&request, option.hard_ttl()).await;
+                // A heartbeat asks for what the peer confirmed long ago.
+                let result = match result {
+                    Ok(Err(StreamAppendError::Conflict(missing))) => Err(failure(format!(
+                        "member {} lacks entry {} that it had confirmed",
+                        self.peer.id, missing.index
+                    ))),
+                    other => other,
+                };
+                let stop = !matches!(result, Ok(Ok(_)));
+                results.push(result);
+                if stop {
+                    break;
+                }
+            }
+            Ok(stream::iter(results).boxed())
+        }
+        .boxed()
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, Failure> {
+        Network::vote(self, Method::Vote, &rpc, option).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, Failure> {
+        Network::vote(self, Method::PreVote, &rpc, option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot<Committed, MemberId, Member, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let head = PbSnapshotHead {
+            vote: PbVote::from(&vote),
+            length: snapshot.snapshot.length(),
+        };
+        let head = self.link.message(Method::Snapshot, &head);
+        let link = self.link.clone();
+        let data = Arc::new(snapshot.snapshot);
+        // A chunk that cannot be read ends the stream early; the receiver sees that it is torn.
+        let chunks = stream::unfold(0, move |offset| {
+            let (link, data) = (link.clone(), data.clone());
+            async move {
+                let chunk = match data.chunk(offset) {
+                    Ok(chunk) => chunk?,
+                    Err(error) => {
+                        tracing::error!(%error, "the snapshot cannot be read");
+                        return None;
+                    }
+                };
+                let next = offset + chunk.len() as u64;
+                Some((link.frame(Method::Snapshot, chunk), next))
+            }
+        });
+        let frames = stream::once(async { head }).chain(chunks).boxed();
+        let sent = self.link.transport.snapshot(self.peer.clone(), frames);
+        let sent = rt::within(option.hard_ttl(), sent);
+        pin_mut!(sent, cancel);
+        let answer = match select(sent, cancel).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right((closed, _)) => return Err(closed.into()),
+        };
+        let answer = answer.ok_or_else(|| failure("the snapshot was not installed in time"))?;
+        let body = self
+            .link
+            .answer(self.peer.id, answer.map_err(Failure::from)?)
+            .map_err(Failure::from)?;
+        let higher: PbVote = decode(body)?;
+        Ok(SnapshotResponse::new(Vote::from(&higher)))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, Failure> {
+        let body = PbTransfer::from(&req).encode_to_vec();
+        let answer = self.ask(Method::Transfer, body, option.hard_ttl()).await?;
+        let answer: PbTransferred = decode(answer)?;
+        if let Some(found) = &answer.vote_found {
+            return Ok(Err(TransferLeaderError::VoteChanged {
+                expected: *req.from_leader(),
+                actual: Vote::from(found),
+            }));
+        }
+        if answer.behind {
+            return Ok(Err(TransferLeaderError::LogNotFlushed {
+                expected: req.last_log_id().copied(),
+                actual: answer.last.as_ref().map(LogId::from),
+            }));
+        }
+        Ok(Ok(()))
+    }
+}
