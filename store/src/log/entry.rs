@@ -24,7 +24,11 @@ impl fmt::Debug for EntryId {
 
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (term {}, leader {})", self.index, self.term, self.leader)
+        write!(
+            f,
+            "{} (term {}, leader {})",
+            self.index, self.term, self.leader
+        )
     }
 }
 

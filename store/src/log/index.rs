@@ -23,6 +23,12 @@ struct Slot {
     epoch: u64,
 }
 
+/// A truncation: it began this epoch, and nothing after this index survived it.
+struct Cut {
+    epoch: u64,
+    last: Option<u64>,
+}
+
 /// An entry as found in memory.
 #[derive(Debug)]
 pub(super) enum Located {
@@ -38,6 +44,8 @@ pub(super) struct Index {
     slots: VecDeque<Slot>,
     purged: Option<EntryId>,
     epoch: u64,
+    /// Truncations that entries still waiting to be written may have been hit by.
+    cuts: Vec<Cut>,
     cache_limit: usize,
     cached_bytes: usize,
     /// How many slots at the front have no payload.
@@ -50,6 +58,7 @@ impl Index {
             slots: VecDeque::new(),
             purged,
             epoch: 0,
+            cuts: Vec::new(),
             cache_limit,
             cached_bytes: 0,
             uncached: 0,
@@ -87,8 +96,8 @@ impl Index {
     }
 
     pub(super) fn id_at(&self, index: u64) -> Option<EntryId> {
-        self.slot(index)
-            .map(|slot| slot.id)
+        self.position(index)
+            .map(|position| self.slots[position].id)
             .or(self.purged.filter(|id| id.index == index))
     }
 
@@ -107,6 +116,10 @@ impl Index {
     /// Removes all entries after `last`; all of them when it is none.
     pub(super) fn truncate_after(&mut self, last: Option<EntryId>) {
         self.epoch += 1;
+        self.cuts.push(Cut {
+            epoch: self.epoch,
+            last: last.map(|id| id.index),
+        });
         while let Some(slot) = self.slots.back()
             && last.is_none_or(|last| slot.id.index > last.index)
         {
@@ -130,18 +143,18 @@ impl Index {
 
     /// How many of these consecutive entries, appended in `epoch`, are not truncated since.
     pub(super) fn live(&self, entries: &[Entry], epoch: u64) -> usize {
-        if epoch == self.epoch {
-            return entries.len();
-        }
-        let purged = self.purged.map(|id| id.index);
-        entries
-            .iter()
-            .take_while(|entry| {
-                let index = entry.id.index;
-                purged.is_some_and(|purged| index <= purged)
-                    || self.slot(index).is_some_and(|slot| slot.epoch <= epoch)
-            })
-            .count()
+        let since = self.cuts.iter().filter(|cut| cut.epoch > epoch);
+        since.fold(entries.len(), |live, cut| {
+            let kept = entries[..live]
+                .iter()
+                .take_while(|entry| Some(entry.id.index) <= cut.last);
+            kept.count()
+        })
+    }
+
+    /// Forgets truncations that nobody will ask about: no entry of an earlier epoch than this waits.
+    pub(super) fn forget_cuts(&mut self, epoch: u64) {
+        self.cuts.retain(|cut| cut.epoch > epoch);
     }
 
     /// Notes where an entry, appended in `epoch`, was written, unless it is gone since.
@@ -198,9 +211,5 @@ impl Index {
         let first = self.slots.front()?.id.index;
         let position = usize::try_from(index.checked_sub(first)?).ok()?;
         (position < self.slots.len()).then_some(position)
-    }
-
-    fn slot(&self, index: u64) -> Option<&Slot> {
-        self.position(index).map(|position| &self.slots[position])
     }
 }

@@ -21,7 +21,7 @@
 //!    Those were never reported, and they are written afterwards only if they are still part of the log.)
 //! 3. A segment has its name only when everything in the one before is durable, and its own beginning too. Each segment begins with
 //!    the vote, the purge and the commit point, so that those before it may go.
-//! 4. Between zeroing and removal every byte of a segment is written at most once, or again with the same value. So a record
+//! 4. Between filling and removal every byte of a segment is written at most once, or again with the same value. So a record
 //!    is either as written, or lacks whole sectors, or is damaged; [`tail`] tells which. What lacks sectors and was never reported is cut
 //!    and shown in [`Recovered::torn`]. Everything else that is wrong is [`LogError::Corrupt`]: the member stops, nothing is cut.
 //! 5. Records that may be unsynced after a crash are written anew, elsewhere, before they count ([`recovery`]): a sync that
@@ -263,7 +263,9 @@ impl Log {
             content.index.purge(upto);
             records.push(Record::Purge(upto));
         }
-        content.queue.push_back(Operation::Control { records, done });
+        content
+            .queue
+            .push_back(Operation::Control { records, done });
         self.submitted(content);
         Ok(())
     }
@@ -441,10 +443,7 @@ fn finish(mut writer: Writer) {
     let (finished, _) = writer.turn();
     let refused = writer.close();
     drop(writer);
-    finished
-        .into_iter()
-        .chain(refused)
-        .for_each(Finished::tell);
+    finished.into_iter().chain(refused).for_each(Finished::tell);
 }
 
 fn absent(index: u64, content: &Content) -> LogError {

@@ -19,6 +19,24 @@ pub(super) enum Operation {
 }
 
 impl Operation {
+    /// Of entries: how many truncations came before them.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        match self {
+            Self::Append { epoch, .. } => Some(*epoch),
+            Self::Control { .. } => None,
+        }
+    }
+
+    /// Whether its order among its like matters even when it has to wait for room.
+    pub(super) fn is_cut(&self) -> bool {
+        match self {
+            Self::Append { .. } => false,
+            Self::Control { records, .. } => records
+                .iter()
+                .any(|record| matches!(record, Record::Truncate(_) | Record::Purge(_))),
+        }
+    }
+
     pub(super) fn into_done(self) -> Done {
         match self {
             Self::Append { done, .. } | Self::Control { done, .. } => done,

@@ -2,15 +2,14 @@
 //!
 //! ```text
 //! header  u32 checksum of (segment, offset, the next three)   body
-//!         u32 length of the body                              padded with 0xff to 8 bytes
+//!         u32 length of the body                              padded with zeros to 8 bytes
 //!         u32 checksum of the body
 //!         u32 kind and a constant
 //! ```
 //!
 //! All numbers are little endian, checksums are CRC32C. Records begin at multiples of 8. The header's
 //! checksum binds a record to its segment and offset: a block that the disk wrote to the wrong place, or
-//! kept from another file, is no record. Neither header nor padding can be all zero, so zeros in their
-//! place mean that nothing was written there.
+//! kept from another file, is no record.
 
 use bytes::{Buf, BufMut, Bytes};
 
@@ -138,15 +137,11 @@ impl Record {
         header[..4].copy_from_slice(&bound.to_le_bytes());
         out[start..start + HEADER].copy_from_slice(&header);
         let padded = (out.len() - start).next_multiple_of(ALIGN);
-        out.resize(start + padded, 0xff);
+        out.resize(start + padded, 0);
     }
 
     /// The record at `offset` of `segment`, of which `bytes` is everything from that offset on, and its length.
-    pub(super) fn read(
-        segment: u64,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<(Self, usize), Damage> {
+    pub(super) fn read(segment: u64, offset: u64, bytes: &[u8]) -> Result<(Self, usize), Damage> {
         let (kind, sum, body_length) = read_header(segment, offset, bytes)?;
         let whole = length(body_length);
         let Some(body) = bytes.get(HEADER..HEADER + body_length) else {

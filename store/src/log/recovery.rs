@@ -45,6 +45,9 @@ pub(super) fn recover(
 ) -> Result<(Index, Recovery), LogError> {
     segment::discard_scratch(disk)?;
     let Found { kept, leftover } = find(disk)?;
+    // A process that died between naming a segment and making the name durable left a name that can be seen
+    // and lost. Nothing may be written there before that is put right.
+    disk.sync_dir()?;
     let recovered = match kept.split_last() {
         Some((last, full)) => replay(disk, options, full, *last)?,
         None => create(disk, options)?,
@@ -146,20 +149,22 @@ fn replay(
     let torn = match damage {
         None => None,
         // A length is only wrong when the bytes are; usize and u64 are the same size wherever this runs.
-        Some(damage) => match tail::judge(segment.sequence, &bytes, end as usize, damage, durable) {
-            Tail::Clean => None,
-            Tail::Torn => Some(Torn {
-                file: segment::name(segment.sequence),
-                offset: end,
-            }),
-            Tail::Damaged(reason) => {
-                return Err(LogError::Corrupt {
+        Some(damage) => {
+            match tail::judge(segment.sequence, &bytes, end as usize, damage, durable) {
+                Tail::Clean => None,
+                Tail::Torn => Some(Torn {
                     file: segment::name(segment.sequence),
                     offset: end,
-                    reason,
-                });
+                }),
+                Tail::Damaged(reason) => {
+                    return Err(LogError::Corrupt {
+                        file: segment::name(segment.sequence),
+                        offset: end,
+                        reason,
+                    });
+                }
             }
-        },
+        }
     };
     let split = records.partition_point(|(place, _)| place.offset < durable);
     let unsynced = records.split_off(split);
@@ -176,14 +181,8 @@ fn replay(
             .collect();
         let size = options.size_for(segment::needed(&replay.state, &records));
         let scratch = segment::allocate(disk, size)?;
-        let (fresh, fresh_end, places) = segment::publish(
-            disk,
-            scratch,
-            last + 1,
-            durable,
-            &replay.state,
-            &records,
-        )?;
+        let (fresh, fresh_end, places) =
+            segment::publish(disk, scratch, last + 1, durable, &replay.state, &records)?;
         sealed.push_back(active);
         active = replay.segment(&fresh, places.into_iter().zip(records).collect())?;
         end = fresh_end;
@@ -212,7 +211,9 @@ struct Scan {
 fn scan(sequence: u64, bytes: &[u8], limit: u64) -> Scan {
     let mut records = Vec::new();
     let mut at = segment::HEADER;
-    let limit_bytes = bytes.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit_bytes = bytes
+        .len()
+        .min(usize::try_from(limit).unwrap_or(usize::MAX));
     while at < limit_bytes {
         match Record::read(sequence, at as u64, &bytes[at..limit_bytes]) {
             Ok((record, length)) => {
@@ -292,7 +293,10 @@ impl Replay {
             Record::Base(_) => {}
             Record::Entry(entry) => {
                 let index = entry.id.index;
-                let purged = self.state.purged.is_some_and(|purged| index <= purged.index);
+                let purged = self
+                    .state
+                    .purged
+                    .is_some_and(|purged| index <= purged.index);
                 if !purged {
                     // What precedes the first entry may have been in segments that are gone by now.
                     if self.index.first().is_some() && self.index.next() != Some(index) {

@@ -12,13 +12,13 @@
 //!          u64      the file's length
 //!          u32      CRC32C of all that
 //!          12 bytes 0
-//! records  the first is a base record; after the last: zeros
+//! records  the first is a base record; after the last: "~unused~" again and again
 //! ```
 //!
-//! A segment is written in full with zeros, synced, given header, base and what it begins with, synced
-//! again, and only then renamed into place. So a visible segment is never half made, appending to it
-//! changes no metadata and cannot run out of room on file systems that overwrite in place, and every
-//! byte after the last record is known to be zero.
+//! A segment is filled, synced, given header, base and what it begins with, synced again, and only then
+//! renamed into place. So a visible segment is never half made, appending to it changes no metadata and
+//! cannot run out of room on file systems that overwrite in place, and what was never written can be
+//! recognised (zeros could not: entries have plenty of them).
 
 use std::{io, sync::Arc};
 
@@ -39,6 +39,8 @@ pub(super) const HEADER: usize = 64;
 const SUMMED: usize = 48;
 /// What a segment is called until it is whole.
 const SCRATCH: &str = "log-next.tmp";
+/// What a segment is filled with. Records begin and end at multiples of its length.
+const UNUSED: &[u8; 8] = b"~unused~";
 const CHUNK: usize = 256 * 1024;
 
 /// An open segment.
@@ -49,7 +51,7 @@ pub(super) struct Segment {
     pub(super) file: Arc<dyn File>,
 }
 
-/// A zeroed file that is to become a segment.
+/// A filled file that is to become a segment.
 pub(super) struct Scratch {
     pub(super) size: u64,
     file: Arc<dyn File>,
@@ -144,14 +146,16 @@ impl Header {
     }
 }
 
-/// Makes a file of zeros that has all its room, under the scratch name.
+/// Makes a file that has all its room, under the scratch name.
 pub(super) fn allocate(disk: &dyn Disk, size: u64) -> io::Result<Scratch> {
     discard_scratch(disk)?;
     let available = disk.available()?;
     if available < size {
         return Err(io::Error::new(
             io::ErrorKind::StorageFull,
-            format!("the log needs {size} bytes for its next segment, the disk has {available} left"),
+            format!(
+                "the log needs {size} bytes for its next segment, the disk has {available} left"
+            ),
         ));
     }
     let file = disk.create(SCRATCH)?;
@@ -173,13 +177,18 @@ pub(super) fn discard_scratch(disk: &dyn Disk) -> io::Result<()> {
     }
 }
 
+/// Whether nothing was ever written to this part of a segment, which begins at a multiple of 8.
+pub(super) fn is_unused(bytes: &[u8]) -> bool {
+    bytes.chunks(UNUSED.len()).all(|word| word == UNUSED)
+}
+
 fn fill(file: &dyn File, size: u64) -> io::Result<()> {
-    let zeros = vec![0; CHUNK.min(usize::try_from(size).unwrap_or(CHUNK))];
+    let chunk = UNUSED.repeat(CHUNK / UNUSED.len());
     let mut done = 0;
     while done < size {
-        let part = (size - done).min(zeros.len() as u64);
-        // At most `zeros.len()`, so it fits.
-        file.write_at(done, &zeros[..part as usize])?;
+        let part = (size - done).min(chunk.len() as u64);
+        // At most `chunk.len()`, so it fits.
+        file.write_at(done, &chunk[..part as usize])?;
         // Chunk by chunk, so that commits of the segment in use do not queue behind all of it.
         file.sync_data()?;
         done += part;

@@ -72,9 +72,8 @@ impl Shared {
 
     /// Waits until there is something to write, or the time is up; false when the log is to be closed.
     pub(super) fn wait(&self, at_most: Option<Duration>) -> bool {
-        let idle = |content: &mut Content| {
-            content.queue.is_empty() && !content.hint && !content.closing
-        };
+        let idle =
+            |content: &mut Content| content.queue.is_empty() && !content.hint && !content.closing;
         let guard = self.lock();
         let guard = match at_most {
             None => self
@@ -91,11 +90,15 @@ impl Shared {
         !(guard.closing && guard.queue.is_empty())
     }
 
-    /// Everything that arrived, and the commit point.
-    pub(super) fn take(&self) -> (VecDeque<Operation>, Option<EntryId>) {
+    /// Moves everything that arrived to what waits; returns the commit point.
+    pub(super) fn take(&self, waiting: &mut VecDeque<Operation>) -> Option<EntryId> {
         let mut content = self.lock();
         content.hint = false;
-        (std::mem::take(&mut content.queue), content.committed)
+        waiting.append(&mut content.queue);
+        let oldest = waiting.iter().find_map(Operation::epoch);
+        let epoch = oldest.unwrap_or(content.index.epoch());
+        content.index.forget_cuts(epoch);
+        content.committed
     }
 
     pub(super) fn live(&self, entries: &[Entry], epoch: u64) -> usize {

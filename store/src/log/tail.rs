@@ -5,19 +5,22 @@
 //!
 //! 1. After every sync the writer notes, behind what it synced, how far the segment is durable. A
 //!    bad record below the highest such note, wherever the note itself is found, is damage.
-//! 2. Segments are zeroed before use and every byte after that is written once. A write that did not happen
-//!    left zeros in whole sectors. So a bad record none of whose sectors is missing was written whole and
-//!    changed afterwards: damage, even where the last note was itself lost with the power.
+//! 2. Segments are filled with a pattern before use and every byte after that is written once. A write that
+//!    did not happen left the pattern in whole sectors. So a bad record none of whose sectors is missing
+//!    was written whole and changed afterwards: damage, even where the last note was itself lost with the power.
 //! 3. Otherwise a sector is missing, and nothing says that it was ever synced: torn.
 
-use super::record::{self, Damage, Record};
+use super::{
+    record::{self, Damage, Record},
+    segment,
+};
 
 const SECTOR: usize = 512;
 
 /// The end of what the last segment holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// Zeros from here on.
+    /// Nothing was written from here on.
     Clean,
     /// A write that was never acknowledged was cut short.
     Torn,
@@ -35,7 +38,7 @@ pub(super) fn judge(sequence: u64, bytes: &[u8], at: usize, damage: Damage, dura
             "a record is unreadable although everything up to byte {durable} had been synced"
         ));
     }
-    if is_zero(rest) {
+    if segment::is_unused(rest) {
         return Tail::Clean;
     }
     let written = match damage {
@@ -74,14 +77,10 @@ fn lacks_a_sector(bytes: &[u8], start: usize, end: usize) -> bool {
     let mut at = start;
     while at < end {
         let edge = end.min((at / SECTOR + 1) * SECTOR);
-        if is_zero(&bytes[at..edge]) {
+        if segment::is_unused(&bytes[at..edge]) {
             return true;
         }
         at = edge;
     }
     false
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
 }

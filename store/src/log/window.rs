@@ -45,7 +45,9 @@ impl<'a> Window<'a> {
             self.move_to(place, until)?;
         }
         let position = usize::try_from(place.offset.saturating_sub(self.start));
-        let bytes = position.ok().and_then(|position| self.bytes.get(position..));
+        let bytes = position
+            .ok()
+            .and_then(|position| self.bytes.get(position..));
         match Record::read(place.segment, place.offset, bytes.unwrap_or_default()) {
             Ok((Record::Entry(entry), _)) if entry.id == id => Ok(entry),
             Ok(_) => Err(corrupt(format!("there is another record than entry {id}"))),

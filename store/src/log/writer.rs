@@ -4,11 +4,7 @@
 //! one call, syncs once, notes how far the segment is durable now, and reports. Nothing is reported
 //! before the sync that covers it.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::Arc,
-};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use super::{
     Entry, EntryId, Health, LogOptions, Mode, WriteError,
@@ -102,8 +98,7 @@ impl Writer {
 
     /// Does everything that waits. What is finished is to be told when no lock is held.
     pub(super) fn turn(&mut self) -> (Vec<Finished>, Rest) {
-        let (arrived, committed) = self.shared.take();
-        self.held.extend(arrived);
+        let committed = self.shared.take(&mut self.held);
         let mut full = None;
         if self.failed.is_none() {
             match self.work(committed) {
@@ -126,8 +121,7 @@ impl Writer {
 
     /// Gives up what still waits for room.
     pub(super) fn close(&mut self) -> Vec<Finished> {
-        let (arrived, _) = self.shared.take();
-        self.held.extend(arrived);
+        self.shared.take(&mut self.held);
         self.refuse_all(&WriteError::Closed);
         self.spare.discard();
         std::mem::take(&mut self.finished)
@@ -139,12 +133,18 @@ impl Writer {
         if full.is_some() {
             return Ok(full);
         }
+        let mut cut_waits = false;
         for operation in std::mem::take(&mut self.held) {
+            let is_cut = operation.is_cut();
+            let must_wait = match operation {
+                Operation::Append { .. } => full.is_some(),
+                Operation::Control { .. } => cut_waits && is_cut,
+            };
+            if must_wait {
+                self.held.push_back(operation);
+                continue;
+            }
             let refused = match operation {
-                Operation::Append { .. } if full.is_some() => {
-                    self.held.push_back(operation);
-                    continue;
-                }
                 Operation::Append {
                     entries,
                     epoch,
@@ -152,7 +152,9 @@ impl Writer {
                 } => self.append(entries, epoch, done),
                 Operation::Control { records, done } => self.control(records, done),
             };
-            full = full.or(passing(refused)?);
+            let refused = passing(refused)?;
+            cut_waits |= is_cut && refused.is_some();
+            full = full.or(refused);
         }
         self.hint(committed);
         full = full.or(passing(self.commit())?);
@@ -289,10 +291,7 @@ impl Writer {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.active
-            .segment
-            .file
-            .write_at(self.end, &self.buffer)?;
+        self.active.segment.file.write_at(self.end, &self.buffer)?;
         self.end += self.buffer.len() as u64;
         self.buffer.clear();
         if self.buffer.capacity() > 2 * BUFFER {
