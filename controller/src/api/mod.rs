@@ -1,9 +1,11 @@
 //! The gRPC services and what stands in front of them.
 
+mod cluster;
 mod front;
 mod limits;
 mod objects;
 
+pub use cluster::Cluster;
 pub(crate) use front::Call;
 pub use front::Front;
 pub(crate) use limits::Weight;

@@ -1,0 +1,256 @@
+//! One member, put together: its directory, its store, its port and its loops.
+
+mod chronicle;
+mod connect;
+mod directory;
+mod serve;
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use quorate_identity::{
+    Authority, AuthorityError, BootstrapError, Clock, Credentials, CredentialsError, Dates,
+    Keyring, KeyringError, LiveCredentials, MemberConfig, PkiDir, SystemClock, Trust, TrustError,
+};
+use quorate_store::{Store, StoreConfig, StoreError, transport::GrpcTransport};
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{
+    access::Access,
+    api::{Admittance, CallLimits, Front},
+    audit::{Audit, AuditError, Rotation},
+    events::Recorder,
+    gc,
+    resource::Engine,
+    tls,
+};
+
+use connect::MemberConnector;
+use directory::Directory;
+
+/// The highest feature level that this software understands.
+pub const FEATURE_LEVEL: u32 = 1;
+
+/// Why a member does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The directory is empty and nobody asked for a new member here. Trying again does not help.
+    #[error(
+        "{path} holds no member and no bootstrap note: run `quorate init` for a new cluster or `quorate join` for a new member; if a member lived here, its disk is not mounted or is lost, and it must join as a new member"
+    )]
+    Nothing {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The note belongs to another member than the directory. Trying again does not help.
+    #[error(
+        "{path} holds member {found} already, the bootstrap note is for {wanted}; move the note away to go on with the old member, or the directory to begin with the new one"
+    )]
+    Occupied {
+        /// The data directory.
+        path: PathBuf,
+        /// Whose store it is.
+        found: u64,
+        /// Whom the note is for.
+        wanted: u64,
+    },
+    /// A file or a socket. May succeed once its reason is gone.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The bootstrap note.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The authority's files.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// This member's certificate.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The keys that seal secrets.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The TLS settings.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl StartError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// How a member behaves, beside what its configuration file says.
+#[derive(Clone, Debug, Default)]
+pub struct Tuning {
+    /// The store below.
+    pub store: StoreConfig,
+    /// What callers may ask for.
+    pub calls: CallLimits,
+    /// What clients may hold open.
+    pub connections: tls::Limits,
+}
+
+/// A member that runs.
+pub struct RunningMember {
+    id: u64,
+    engine: Engine,
+    addresses: Vec<SocketAddr>,
+    own: Arc<LiveCredentials>,
+    pki: PkiDir,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    _loops: JoinSet<()>,
+}
+
+impl RunningMember {
+    /// Starts the member that lives in `config.data_dir`, or makes it as its bootstrap note says.
+    pub async fn start(config: &MemberConfig, tuning: Tuning) -> Result<Self, StartError> {
+        // The ports first: a second process on this machine is found out before it touches anything.
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(StartError::io(format!("cannot listen on {address}")))?;
+            listeners.push(listener);
+        }
+        let addresses = listeners
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<_, _>>()
+            .map_err(StartError::io("cannot find out the listening addresses"))?;
+
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let pki = PkiDir::new(&config.pki_dir);
+        let authority = Arc::new(Authority::load(
+            &pki.ca_certificate(),
+            &pki.ca_key(),
+            clock.clone(),
+        )?);
+        let keyring = Arc::new(Keyring::load(&pki.keyring())?);
+        let trust = Trust::load(&pki.ca_certificate(), clock.clone())?;
+        let audit = Audit::open(&config.audit_dir, Rotation::default())?;
+
+        let directory = Directory::open(config)?;
+        let id = directory.member_id();
+        let own = LiveCredentials::new(tls::usable_credentials(
+            &pki,
+            &authority,
+            id,
+            &config.addresses,
+            &*clock,
+        )?);
+        let connector =
+            MemberConnector::new(trust.client_config(Some(own.clone()), Dates::Ignored)?);
+        let transport = Arc::new(GrpcTransport::new(Arc::new(connector)));
+        let store = directory.open_store(tuning.store, transport).await?;
+
+        let engine = Engine::new(store.clone(), keyring.clone());
+        let recorder = Recorder::start(engine.clone());
+        let access = Arc::new(Access::new());
+        let front = Front {
+            engine: engine.clone(),
+            access: access.clone(),
+            audit,
+            admittance: Admittance::new(tuning.calls),
+            recorder: recorder.clone(),
+        };
+        let (stop, stopping) = watch::channel(false);
+        let incoming = tls::listen(
+            listeners,
+            Arc::new(trust.server_config(own.clone())?),
+            tuning.connections,
+        );
+        let parts = serve::Parts {
+            front,
+            authority: authority.clone(),
+            keyring,
+            clock: clock.clone(),
+        };
+        let server = tokio::spawn(serve::serve(parts, incoming, stopping)?);
+
+        let mut loops = JoinSet::new();
+        loops.spawn(gc::run(engine.clone()));
+        loops.spawn(chronicle::run(store.clone(), recorder));
+        loops.spawn(tls::renew_always(
+            own.clone(),
+            pki.clone(),
+            authority,
+            config.addresses.clone(),
+            clock,
+        ));
+        loops.spawn(directory.finish(store));
+        Ok(Self {
+            id,
+            engine,
+            addresses,
+            own,
+            pki,
+            stop,
+            server,
+            _loops: loops,
+        })
+    }
+
+    /// Its id in the cluster.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where it listens; the ports are known even when the configuration left them to the system.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Its engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        self.engine.store()
+    }
+
+    /// Reads the member's certificate anew; it is shown from the next connection on.
+    pub fn reload_credentials(&self) -> Result<(), CredentialsError> {
+        let fresh = Credentials::load(&self.pki.certificate(), &self.pki.key())?;
+        self.own.replace(fresh);
+        Ok(())
+    }
+
+    /// Hands leadership over if it can, finishes the calls under way and stops.
+    pub async fn stop(self) {
+        let store = self.engine.store().clone();
+        let alone = store.status().members.len() < 2;
+        if store.leadership().borrow().is_self
+            && !alone
+            && let Err(error) = store.transfer_leadership(None).await
+        {
+            tracing::warn!(%error, "leadership was not handed over before the stop");
+        }
+        // The receiver is gone only when the server has ended already.
+        let _ = self.stop.send(true);
+        if let Err(error) = self.server.await {
+            tracing::warn!(%error, "the server did not end well");
+        }
+        store.shutdown().await;
+    }
+}
