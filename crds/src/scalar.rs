@@ -40,12 +40,12 @@ macro_rules! text {
 
 text! {
     /// A length of time: `250ms`, `10s`, `1m30s`, `24h`.
-    Duration, extend("pattern" = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$", "maxLength" = 32)
+    Duration, extend("format" = "duration", "pattern" = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$", "maxLength" = 32)
 }
 text! {
     /// An amount of bytes: `512Mi`, `2Gi`, `1T`. `Ki`, `Mi`, `Gi`, `Ti`, `Pi` count by 1024;
     /// `k`, `M`, `G`, `T`, `P` by 1000.
-    Size, extend("pattern" = r"^[0-9]+(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$", "maxLength" = 24)
+    Size, extend("format" = "quantity", "pattern" = r"^[0-9]+(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$", "maxLength" = 24)
 }
 text! {
     /// The name of another object.
@@ -57,15 +57,15 @@ text! {
 }
 text! {
     /// A hardware address: `52:54:00:12:34:56`.
-    MacAddress, extend("pattern" = r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")
+    MacAddress, extend("format" = "mac", "pattern" = r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")
 }
 text! {
     /// An IPv4 or IPv6 address: `10.20.0.1`, `fd00::1`.
-    IpAddress, extend("pattern" = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$", "maxLength" = 45)
+    IpAddress, extend("format" = "ip", "pattern" = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$", "maxLength" = 45)
 }
 text! {
     /// An IPv4 or IPv6 network: `10.20.0.0/16`, `fd00:20::/64`.
-    Cidr, extend("pattern" = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)/[0-9]{1,3}$", "maxLength" = 49)
+    Cidr, extend("format" = "cidr", "pattern" = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)/[0-9]{1,3}$", "maxLength" = 49)
 }
 text! {
     /// A set of processor numbers: `1-3`, `0,2,4-7`.
@@ -74,6 +74,10 @@ text! {
 text! {
     /// A path from the root of a filesystem: `/shared`.
     AbsolutePath, extend("pattern" = r"^/[^\x00-\x1f]*$", "maxLength" = 4095)
+}
+text! {
+    /// Bytes, in base64 with padding.
+    Base64, extend("format" = "byte")
 }
 text! {
     /// A moment, as RFC 3339 writes it: `2026-03-01T12:00:00Z`.

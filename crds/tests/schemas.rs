@@ -162,7 +162,18 @@ fn schemas_hold_only_what_a_structural_schema_may_hold() {
         "x-kubernetes-preserve-unknown-fields",
         "x-kubernetes-validations",
     ];
-    const FORMATS: [&str; 4] = ["int32", "int64", "double", "date-time"];
+    const FORMATS: [&str; 10] = [
+        "int32",
+        "int64",
+        "double",
+        "date-time",
+        "duration",
+        "quantity",
+        "mac",
+        "ip",
+        "cidr",
+        "byte",
+    ];
     walk_all(|_, path, schema| {
         let object = schema.as_object().unwrap_or_else(|| panic!("{path}"));
         for key in object.keys() {
@@ -255,7 +266,7 @@ fn every_rule_has_a_message_of_its_own() {
 #[test]
 fn a_secret_is_never_printed() {
     let secret = quorate_crds::SecretSpec {
-        data: [("password".to_owned(), "c2VjcmV0".to_owned())].into(),
+        data: [("password".to_owned(), "c2VjcmV0".into())].into(),
         ..quorate_crds::SecretSpec::default()
     };
     let printed = format!("{secret:?}");

@@ -57,6 +57,38 @@ fn a_guest_needs_its_memory_in_a_unit() {
 }
 
 #[test]
+fn what_is_written_in_a_form_of_its_own_is_checked_and_answered_with_an_example() {
+    let cluster = |detection: Value| json!({"detection": detection});
+    accepted("Cluster", cluster(json!({"timeout": "1m30s"})));
+    refused(
+        "Cluster",
+        cluster(json!({"timeout": "10"})),
+        "spec.detection.timeout",
+        "1m30s",
+    );
+    let network = |subnet: &str| json!({"subnet": subnet});
+    accepted("Network", network("fd00:20::/64"));
+    refused(
+        "Network",
+        network("10.20.0.0/33"),
+        "spec.subnet",
+        "10.20.0.0/16",
+    );
+    refused(
+        "Network",
+        json!({"subnet": "10.20.0.0/16", "gateway": "10.20.0.999"}),
+        "spec.gateway",
+        "10.20.0.1",
+    );
+    refused(
+        "Secret",
+        json!({"data": {"password": "not base64!"}}),
+        "spec.data",
+        "base64",
+    );
+}
+
+#[test]
 fn a_misspelt_field_is_named() {
     refused(
         "VirtualMachine",

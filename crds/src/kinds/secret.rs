@@ -1,5 +1,6 @@
 //! Values that must not be read by everybody: passwords of fence devices, keys of replication.
 
+use crate::scalar::Base64;
 use crate::shape::rules;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -40,7 +41,7 @@ pub struct SecretSpec {
     pub type_: String,
     /// The values, each in base64.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub data: BTreeMap<String, String>,
+    pub data: BTreeMap<String, Base64>,
     /// Values as plain text, for writing only: they are merged into `data` and never shown.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub string_data: BTreeMap<String, String>,
