@@ -99,10 +99,11 @@ impl RaftStateMachine<Types> for Machine {
             .look(|state| (state.applied, state.membership.clone())))
     }
 
-    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
     where
         S: Stream<Item = io::Result<(Entry, Option<ApplyResponder<Types>>)>> + Unpin + OptionalSend,
     {
+        let mut entries = entries.fuse();
         while let Some(first) = entries.next().await {
             let (entry, responder) = first?;
             let mut steps = vec![Step::new(entry, responder)?];
