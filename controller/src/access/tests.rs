@@ -59,7 +59,10 @@ fn who_has_no_role_may_do_nothing_and_is_told_so() {
     let bob = person("bob", &["staff"]);
     assert!(!policy.allows(&bob, &action("get vm web")));
     let refusal = policy.refusal(&bob, &action("get vm web"));
-    assert!(refusal.contains("user \"bob\" cannot get virtualmachines \"web\""), "{refusal}");
+    assert!(
+        refusal.contains("user \"bob\" cannot get virtualmachines \"web\""),
+        "{refusal}"
+    );
     assert!(refusal.contains("RoleBinding"), "{refusal}");
 }
 
@@ -70,7 +73,13 @@ fn a_viewer_sees_everything_but_secrets_and_changes_nothing() {
         &[json!({"role": "viewer", "subjects": [{"kind": "User", "name": "bob"}]})],
     );
     let bob = person("bob", &[]);
-    for allowed in ["get vm web", "list nodes", "watch events", "get nodeplans n1", "get cluster/status"] {
+    for allowed in [
+        "get vm web",
+        "list nodes",
+        "watch events",
+        "get nodeplans n1",
+        "get cluster/status",
+    ] {
         assert!(policy.allows(&bob, &action(allowed)), "{allowed}");
     }
     for refused in [
@@ -86,7 +95,10 @@ fn a_viewer_sees_everything_but_secrets_and_changes_nothing() {
         assert!(!policy.allows(&bob, &action(refused)), "{refused}");
     }
     let refusal = policy.refusal(&bob, &action("update vm web"));
-    assert!(refusal.ends_with("none of the user's roles allows it (viewer)"), "{refusal}");
+    assert!(
+        refusal.ends_with("none of the user's roles allows it (viewer)"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -96,7 +108,13 @@ fn an_operator_runs_everything_but_says_neither_who_may_nor_what_is_observed() {
         &[json!({"role": "operator", "subjects": [{"kind": "Group", "name": "ops"}]})],
     );
     let olga = person("olga", &["ops"]);
-    for allowed in ["apply vm web", "delete nodes n1", "get secrets bmc", "get roles x", "update cluster/leader"] {
+    for allowed in [
+        "apply vm web",
+        "delete nodes n1",
+        "get secrets bmc",
+        "get roles x",
+        "update cluster/leader",
+    ] {
         assert!(policy.allows(&olga, &action(allowed)), "{allowed}");
     }
     for refused in [
@@ -115,7 +133,12 @@ fn an_operator_runs_everything_but_says_neither_who_may_nor_what_is_observed() {
 fn the_administrators_group_may_do_everything_whatever_the_roles_say() {
     let policy = policy(&[("admin", json!([]))], &[]);
     let admin = caller(Subject::admin());
-    for allowed in ["delete roles x", "update vm#status web", "update cluster/tokens", "* *"] {
+    for allowed in [
+        "delete roles x",
+        "update vm#status web",
+        "update cluster/tokens",
+        "* *",
+    ] {
         assert!(policy.allows(&admin, &action(allowed)), "{allowed}");
     }
 }
@@ -123,12 +146,18 @@ fn the_administrators_group_may_do_everything_whatever_the_roles_say() {
 #[test]
 fn a_rule_with_names_covers_those_objects_and_no_list_of_all() {
     let policy = policy(
-        &[("web", json!([{"kinds": ["VirtualMachine"], "verbs": ["get", "list", "patch"], "names": ["web"]}]))],
+        &[(
+            "web",
+            json!([{"kinds": ["VirtualMachine"], "verbs": ["get", "list", "patch"], "names": ["web"]}]),
+        )],
         &[json!({"role": "web", "subjects": [{"kind": "User", "name": "bob"}]})],
     );
     let bob = person("bob", &[]);
     assert!(policy.allows(&bob, &action("apply vm web")));
-    assert!(policy.allows(&bob, &action("list vm web")), "metadata.name=web");
+    assert!(
+        policy.allows(&bob, &action("list vm web")),
+        "metadata.name=web"
+    );
     assert!(!policy.allows(&bob, &action("list vm")));
     assert!(!policy.allows(&bob, &action("get vm db")));
     assert!(!policy.allows(&bob, &action("patch vm#status web")));
@@ -175,26 +204,51 @@ fn nobody_gives_away_more_than_he_holds() {
         &[json!({"role": "team", "subjects": [{"kind": "User", "name": "bob"}]})],
     );
     let bob = person("bob", &[]);
-    let excess = |rules_: Value| policy.excess(&bob, &rules(rules_)).map(|action| action.to_string());
+    let excess = |rules_: Value| {
+        policy
+            .excess(&bob, &rules(rules_))
+            .map(|action| action.to_string())
+    };
 
     let held = json!([{"kinds": ["vm"], "verbs": ["get"], "names": ["a", "b", "c"]}]);
     assert_eq!(excess(held), None);
     let one_name_more = json!([{"kinds": ["vm"], "verbs": ["patch"], "names": ["a", "c"]}]);
-    assert_eq!(excess(one_name_more).as_deref(), Some("patch virtualmachines \"c\""));
+    assert_eq!(
+        excess(one_name_more).as_deref(),
+        Some("patch virtualmachines \"c\"")
+    );
     let all_names = json!([{"kinds": ["vm"], "verbs": ["get"]}]);
     assert_eq!(excess(all_names).as_deref(), Some("get virtualmachines"));
-    let all_parts = json!([{"kinds": ["vm"], "verbs": ["get"], "names": ["a"], "subresources": ["*"]}]);
-    assert_eq!(excess(all_parts).as_deref(), Some("get virtualmachines/* \"a\""));
+    let all_parts =
+        json!([{"kinds": ["vm"], "verbs": ["get"], "names": ["a"], "subresources": ["*"]}]);
+    assert_eq!(
+        excess(all_parts).as_deref(),
+        Some("get virtualmachines/* \"a\"")
+    );
     assert!(excess(json!([{"kinds": ["*"], "verbs": ["get"]}])).is_some());
     assert!(excess(json!([{"kinds": ["cluster/*"], "verbs": ["get"]}])).is_some());
-    assert!(policy.excess(&bob, policy.rules("admin").expect("built in")).is_some());
-    assert!(policy.excess(&caller(Subject::admin()), policy.rules("team").expect("there")).is_none());
+    assert!(
+        policy
+            .excess(&bob, policy.rules("admin").expect("built in"))
+            .is_some()
+    );
+    assert!(
+        policy
+            .excess(
+                &caller(Subject::admin()),
+                policy.rules("team").expect("there")
+            )
+            .is_none()
+    );
 }
 
 #[test]
 fn rules_are_told_in_a_line_each() {
     let policy = policy(
-        &[("web", json!([{"kinds": ["vm", "volumes"], "verbs": ["get", "patch"], "names": ["web"], "subresources": ["status"]}]))],
+        &[(
+            "web",
+            json!([{"kinds": ["vm", "volumes"], "verbs": ["get", "patch"], "names": ["web"], "subresources": ["status"]}]),
+        )],
         &[json!({"role": "web", "subjects": [{"kind": "User", "name": "bob"}]})],
     );
     assert_eq!(
@@ -215,6 +269,9 @@ fn an_expired_certificate_is_good_for_renewal_only() {
     assert!(refusal.to_string().contains("renew it"), "{refusal}");
     Caller::authenticate_for_renewal(&connection).expect("renewal");
 
-    let nobody = ConnectionInfo { peer: None, ..connection };
+    let nobody = ConnectionInfo {
+        peer: None,
+        ..connection
+    };
     Caller::authenticate_for_renewal(&nobody).expect_err("no certificate at all");
 }

@@ -25,12 +25,13 @@ impl IdentityService {
         request: JoinRequest,
         entry: &mut Entry,
     ) -> Result<JoinReply, ApiError> {
-        let token: JoinToken = request
-            .token
-            .parse()
-            .map_err(|error: quorate_identity::JoinTokenError| {
-                ApiError::BadRequest(error.to_string())
-            })?;
+        let token: JoinToken =
+            request
+                .token
+                .parse()
+                .map_err(|error: quorate_identity::JoinTokenError| {
+                    ApiError::BadRequest(error.to_string())
+                })?;
         entry.rename("cluster/tokens", token.id());
         let valid = self.tokens.verify(&token).await?;
         match valid.record.invitee.clone() {
@@ -173,7 +174,10 @@ fn is_address(text: &str) -> bool {
         return false;
     };
     let port = port.parse::<u16>().is_ok_and(|port| port != 0);
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    let host = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !host.contains(':') && rustls::pki_types::ServerName::try_from(host).is_ok(),
     };
@@ -189,7 +193,16 @@ mod tests {
         for good in ["10.20.0.1:7443", "an-a01n01.bcn:7443", "[fd00::1]:7443"] {
             assert!(is_address(good), "{good}");
         }
-        for bad in ["", "10.20.0.1", "fd00::1:7443", "[fd00::1]", "host:0", "host:99999", "a b:1", ":7443"] {
+        for bad in [
+            "",
+            "10.20.0.1",
+            "fd00::1:7443",
+            "[fd00::1]",
+            "host:0",
+            "host:99999",
+            "a b:1",
+            ":7443",
+        ] {
             assert!(!is_address(bad), "{bad}");
         }
     }

@@ -9,3 +9,6 @@ pub use connection::{Connection, ConnectionInfo};
 pub use listener::{Limits, listen};
 pub(crate) use per_source::network;
 pub use renewal::{renew_always, usable_credentials};
+
+#[cfg(test)]
+mod tests;

@@ -63,9 +63,15 @@ fn invitee(request: CreateJoinTokenRequest) -> Result<Invitee, ApiError> {
         false => Ok(()),
     };
     let fits_users = kind == JoinKind::User || request.groups.is_empty();
-    refuse(!fits_users, "groups can be given to users only; leave them out")?;
+    refuse(
+        !fits_users,
+        "groups can be given to users only; leave them out",
+    )?;
     let fits_members = kind == JoinKind::Member || !request.witness;
-    refuse(!fits_members, "only a member can be a witness; leave it out")?;
+    refuse(
+        !fits_members,
+        "only a member can be a witness; leave it out",
+    )?;
     match kind {
         JoinKind::Member => {
             refuse(
