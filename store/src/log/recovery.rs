@@ -8,14 +8,15 @@
 //! process may have died between its write and its sync, or after a sync that *failed*, after which the
 //! kernel shows bytes that it will never write. Syncing the file again would prove nothing. They are
 //! therefore written anew, to the beginning of a fresh segment, whose header says where the valid
-//! part of the old one ends.
+//! part of the old one ends. Notes and commit points there are worth no new segment and are written again
+//! in place, the same bytes, so that the next sync covers them.
 
 use std::collections::VecDeque;
 
 use super::{
     EntryId, LogError, LogOptions, Torn,
     index::{Index, Place},
-    record::{Record, State},
+    record::{Damage, Record, State},
     segment::{self, Header, Segment},
     tail::{self, Tail},
 };
@@ -122,10 +123,10 @@ fn replay(
     for (segment, next) in segments.iter().zip(headers.iter().skip(1)) {
         let bytes = disk::read_all(&*segment.file)?;
         let scan = scan(segment.sequence, &bytes, next.previous_end);
-        if scan.end != next.previous_end {
+        if scan.end as u64 != next.previous_end {
             return Err(LogError::Corrupt {
                 file: segment::name(segment.sequence),
-                offset: scan.end,
+                offset: scan.end as u64,
                 reason: format!(
                     "a record is unreadable, the segment is valid up to byte {}",
                     next.previous_end
@@ -139,55 +140,29 @@ fn replay(
     let (Some(segment), Some(header)) = (segments.pop(), headers.pop()) else {
         return create(disk, options);
     };
-    let bytes = disk::read_all(&*segment.file)?;
-    let Scan {
-        mut records,
-        end,
-        damage,
-    } = scan(segment.sequence, &bytes, header.size);
-    let durable = durable(&header, &records);
-    let torn = match damage {
-        None => None,
-        // A length is only wrong when the bytes are; usize and u64 are the same size wherever this runs.
-        Some(damage) => {
-            match tail::judge(segment.sequence, &bytes, end as usize, damage, durable) {
-                Tail::Clean => None,
-                Tail::Torn => Some(Torn {
-                    file: segment::name(segment.sequence),
-                    offset: end,
-                }),
-                Tail::Damaged(reason) => {
-                    return Err(LogError::Corrupt {
-                        file: segment::name(segment.sequence),
-                        offset: end,
-                        reason,
-                    });
-                }
-            }
-        }
-    };
-    let split = records.partition_point(|(place, _)| place.offset < durable);
-    let unsynced = records.split_off(split);
-    let mut active = replay.segment(&segment, records)?;
-    let mut end = end;
-    let acknowledgeable = unsynced
-        .iter()
-        .any(|(_, record)| !matches!(record, Record::Durable(_) | Record::Committed(_)));
-    if torn.is_some() || acknowledgeable {
-        let records: Vec<Record> = unsynced
-            .into_iter()
-            .map(|(_, record)| record)
-            .filter(|record| !matches!(record, Record::Durable(_)))
-            .collect();
-        let size = options.size_for(segment::needed(&replay.state, &records));
+    let Last {
+        synced,
+        mut unsynced,
+        unsynced_bytes,
+        durable,
+        mut end,
+        torn,
+    } = read_last(&segment, &header)?;
+    let mut active = replay.segment(&segment, synced)?;
+    let is_hint = |record: &Record| matches!(record, Record::Durable(_) | Record::Committed(_));
+    if torn.is_none() && unsynced.iter().all(is_hint) {
+        segment.file.write_at(durable, &unsynced_bytes)?;
+        replay.hints(unsynced);
+    } else {
+        // Notes are about the segment they are in.
+        unsynced.retain(|record| !matches!(record, Record::Durable(_)));
+        let size = options.size_for(segment::needed(&replay.state, &unsynced));
         let scratch = segment::allocate(disk, size)?;
         let (fresh, fresh_end, places) =
-            segment::publish(disk, scratch, last + 1, durable, &replay.state, &records)?;
+            segment::publish(disk, scratch, last + 1, durable, &replay.state, &unsynced)?;
         sealed.push_back(active);
-        active = replay.segment(&fresh, places.into_iter().zip(records).collect())?;
+        active = replay.segment(&fresh, places.into_iter().zip(unsynced).collect())?;
         end = fresh_end;
-    } else {
-        replay.hints(unsynced);
     }
     replay.finish(full.first().copied().unwrap_or(last))?;
     let recovery = Recovery {
@@ -200,11 +175,67 @@ fn replay(
     Ok((replay.index, recovery))
 }
 
+/// What the newest segment holds.
+struct Last {
+    /// What is known to be durable.
+    synced: Vec<(Place, Record)>,
+    /// What is whole and may not be durable.
+    unsynced: Vec<Record>,
+    unsynced_bytes: Vec<u8>,
+    /// Where the one ends and the other begins.
+    durable: u64,
+    end: u64,
+    torn: Option<Torn>,
+}
+
+fn read_last(segment: &Segment, header: &Header) -> Result<Last, LogError> {
+    let corrupt = |offset: u64, reason: String| LogError::Corrupt {
+        file: segment::name(segment.sequence),
+        offset,
+        reason,
+    };
+    let bytes = disk::read_all(&*segment.file)?;
+    let Scan {
+        records: mut synced,
+        end,
+        damage,
+    } = scan(segment.sequence, &bytes, header.size);
+    let durable = durable(header, &synced);
+    let mut torn = None;
+    if let Some(damage) = damage {
+        match tail::judge(segment.sequence, &bytes, end, damage, durable) {
+            Tail::Clean => {}
+            Tail::Torn => {
+                torn = Some(Torn {
+                    file: segment::name(segment.sequence),
+                    offset: end as u64,
+                });
+            }
+            Tail::Damaged(reason) => return Err(corrupt(end as u64, reason)),
+        }
+    }
+    let split = synced.partition_point(|(place, _)| place.offset < durable);
+    let unsynced = synced.split_off(split);
+    let begin = usize::try_from(durable).unwrap_or(usize::MAX);
+    let Some(unsynced_bytes) = bytes.get(begin..end) else {
+        let reason = format!("byte {durable} is said to be durable, the segment ends before it");
+        return Err(corrupt(end as u64, reason));
+    };
+    Ok(Last {
+        synced,
+        unsynced: unsynced.into_iter().map(|(_, record)| record).collect(),
+        unsynced_bytes: unsynced_bytes.to_vec(),
+        durable,
+        end: end as u64,
+        torn,
+    })
+}
+
 struct Scan {
     records: Vec<(Place, Record)>,
-    end: u64,
+    end: usize,
     /// Why it ended before the limit.
-    damage: Option<super::record::Damage>,
+    damage: Option<Damage>,
 }
 
 /// Reads records until the limit, or one that is none.
@@ -228,7 +259,7 @@ fn scan(sequence: u64, bytes: &[u8], limit: u64) -> Scan {
             Err(damage) => {
                 return Scan {
                     records,
-                    end: at as u64,
+                    end: at,
                     damage: Some(damage),
                 };
             }
@@ -236,7 +267,7 @@ fn scan(sequence: u64, bytes: &[u8], limit: u64) -> Scan {
     }
     Scan {
         records,
-        end: at as u64,
+        end: at,
         damage: None,
     }
 }
@@ -322,8 +353,8 @@ impl Replay {
     }
 
     /// Takes what was never synced for its own sake from the end of the log.
-    fn hints(&mut self, records: Vec<(Place, Record)>) {
-        for (_, record) in records {
+    fn hints(&mut self, records: Vec<Record>) {
+        for record in records {
             if let Record::Committed(id) = record {
                 self.state.committed = Some(id);
             }

@@ -183,7 +183,8 @@ pub(super) fn is_unused(bytes: &[u8]) -> bool {
 }
 
 fn fill(file: &dyn File, size: u64) -> io::Result<()> {
-    let chunk = UNUSED.repeat(CHUNK / UNUSED.len());
+    let length = size.min(CHUNK as u64) as usize;
+    let chunk = UNUSED.repeat(length / UNUSED.len());
     let mut done = 0;
     while done < size {
         let part = (size - done).min(chunk.len() as u64);

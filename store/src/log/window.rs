@@ -70,10 +70,10 @@ impl<'a> Window<'a> {
             });
         };
         let least = place.offset + place.length as u64;
-        let most = least.max(place.offset + AHEAD);
+        let most = least.max(segment.size.min(place.offset + AHEAD));
         let end = until.unwrap_or(most).clamp(least, most);
         // At most the longer of one record and AHEAD, so it fits.
-        self.bytes.resize((end - place.offset) as usize, 0);
+        self.bytes = vec![0; (end - place.offset) as usize];
         let read = segment.file.read_at(place.offset, &mut self.bytes)?;
         self.bytes.truncate(read);
         self.segment = place.segment;

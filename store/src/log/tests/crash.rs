@@ -11,7 +11,7 @@ fn runs() -> u64 {
     std::env::var("QUORATE_CRASH_RUNS")
         .ok()
         .and_then(|runs| runs.parse().ok())
-        .unwrap_or(500)
+        .unwrap_or(1000)
 }
 
 #[test]

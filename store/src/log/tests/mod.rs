@@ -55,7 +55,9 @@ fn all(log: &Log) -> Vec<Entry> {
 
 /// What became of writes, by the number the test gave them.
 #[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Vec<(usize, Result<(), WriteError>)>>>);
+struct Reports(Arc<Mutex<Vec<Report>>>);
+
+type Report = (usize, Result<(), WriteError>);
 
 impl Reports {
     fn done(&self, number: usize) -> Done {

@@ -78,7 +78,7 @@ impl Story {
     /// The newest state that was acknowledged.
     pub(super) fn acknowledged(&self) -> usize {
         let durable = |number: &usize| self.reports.is_durable(*number);
-        let newest = (0..self.writes.len()).filter(durable).next_back();
+        let newest = (0..self.writes.len()).rfind(durable);
         newest.map_or(0, |number| self.writes[number])
     }
 
