@@ -1,7 +1,8 @@
 //! Between the versions of the API, always through one hub, so that every further version needs one
 //! pair of functions and not one pair for every other version.
 //!
-//! Objects are converted as JSON, in place. What a function does not know it does not touch: a field
+//! Objects are converted as JSON, in place. What a function does not know it does not touch: a
+//! field
 //! that a newer release wrote is still there after an older one has passed the object on.
 
 use crate::{API_VERSION, GROUP, VERSION};

@@ -54,7 +54,8 @@ pub struct KindInfo {
 /// All kinds, in the order in which people think of them.
 ///
 /// # Panics
-/// Never in a build whose tests pass: the schemas are part of the program and every test reads them.
+/// Never in a build whose tests pass: the schemas are part of the program and every test reads
+/// them.
 #[must_use]
 pub fn kinds() -> &'static [KindInfo] {
     static KINDS: LazyLock<Vec<KindInfo>> = LazyLock::new(|| {

@@ -11,7 +11,8 @@ use std::fmt;
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $shape:meta) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
         #[schemars(inline, $shape)]
         pub struct $name(pub String);
@@ -40,16 +41,27 @@ macro_rules! text {
 
 text! {
     /// A length of time: `250ms`, `10s`, `1m30s`, `24h`.
-    Duration, extend("format" = "duration", "pattern" = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$", "maxLength" = 32)
+    Duration, extend(
+        "format" = "duration",
+        "pattern" = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$",
+        "maxLength" = 32
+    )
 }
 text! {
     /// An amount of bytes: `512Mi`, `2Gi`, `1T`. `Ki`, `Mi`, `Gi`, `Ti`, `Pi` count by 1024;
     /// `k`, `M`, `G`, `T`, `P` by 1000.
-    Size, extend("format" = "quantity", "pattern" = r"^[0-9]+(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$", "maxLength" = 24)
+    Size, extend(
+        "format" = "quantity",
+        "pattern" = r"^[0-9]+(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$",
+        "maxLength" = 24
+    )
 }
 text! {
     /// The name of another object.
-    Name, extend("pattern" = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", "maxLength" = 253)
+    Name, extend(
+        "pattern" = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "maxLength" = 253
+    )
 }
 text! {
     /// A short name inside one object: of a disk, of a network card.
@@ -61,11 +73,19 @@ text! {
 }
 text! {
     /// An IPv4 or IPv6 address: `10.20.0.1`, `fd00::1`.
-    IpAddress, extend("format" = "ip", "pattern" = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$", "maxLength" = 45)
+    IpAddress, extend(
+        "format" = "ip",
+        "pattern" = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$",
+        "maxLength" = 45
+    )
 }
 text! {
     /// An IPv4 or IPv6 network: `10.20.0.0/16`, `fd00:20::/64`.
-    Cidr, extend("format" = "cidr", "pattern" = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)/[0-9]{1,3}$", "maxLength" = 49)
+    Cidr, extend(
+        "format" = "cidr",
+        "pattern" = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)/[0-9]{1,3}$",
+        "maxLength" = 49
+    )
 }
 text! {
     /// A set of processor numbers: `1-3`, `0,2,4-7`.

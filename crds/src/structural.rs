@@ -1,7 +1,8 @@
 //! From a Rust type to a structural schema as a CustomResourceDefinition holds it.
 //!
 //! What schemars writes is close to that, but says enums of documented variants as `oneOf`, makes
-//! optional fields nullable and uses number formats that kube-apiserver does not know. Here it is put
+//! optional fields nullable and uses number formats that kube-apiserver does not know. Here it is
+//! put
 //! right once, for every face of a kind.
 
 use schemars::{JsonSchema, generate::SchemaSettings};

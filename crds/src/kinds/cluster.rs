@@ -89,7 +89,8 @@ pub struct ClusterSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), transform = set)]
     pub api_networks: Vec<Name>,
-    /// Leave everything as it is: nothing is started, stopped, moved or fenced until this is withdrawn.
+    /// Leave everything as it is: nothing is started, stopped, moved or fenced until this is
+    /// withdrawn.
     pub maintenance: bool,
 }
 
@@ -114,7 +115,8 @@ pub struct DeclaredMember {
     /// What it does besides voting.
     #[serde(default)]
     pub role: MemberRole,
-    /// The Node that is the same machine, so that fencing it also silences this voter. By default the Node of the same name, when there is one.
+    /// The Node that is the same machine, so that fencing it also silences this voter. By default
+    /// the Node of the same name, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<Name>,
     /// Where the others reach it, one address per ring.
@@ -195,7 +197,10 @@ pub enum EvenSplit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("self.by != 'PreferredNode' || has(self.preferredNode)", "headStart.by is PreferredNode: name the host in headStart.preferredNode")
+    (
+        "self.by != 'PreferredNode' || has(self.preferredNode)",
+        "headStart.by is PreferredNode: name the host in headStart.preferredNode",
+    )
 ]))]
 pub struct HeadStart {
     /// What decides.
@@ -233,7 +238,8 @@ impl Default for HeadStart {
     JsonSchema,
 )]
 pub enum HeadStartBy {
-    /// The half that runs more protected guests, weighed by their priority; ties by the hosts' names.
+    /// The half that runs more protected guests, weighed by their priority; ties by the hosts'
+    /// names.
     #[default]
     ProtectedGuests,
     /// The half with the preferred host.
@@ -283,7 +289,8 @@ pub struct Fencing {
     pub poll_interval: Duration,
     /// Whether a fenced host is switched on again.
     pub power_on: bool,
-    /// Accept hosts that have no fence level but their own watchdog. Then a host counts as off when its watchdog must have fired, and nothing can confirm it.
+    /// Accept hosts that have no fence level but their own watchdog. Then a host counts as off when
+    /// its watchdog must have fired, and nothing can confirm it.
     pub watchdog_only: bool,
 }
 
@@ -304,7 +311,8 @@ impl Default for Fencing {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Capacity {
-    /// How many hosts may be lost with every protected guest still having its memory. 0 gives the reserve up.
+    /// How many hosts may be lost with every protected guest still having its memory. 0 gives the
+    /// reserve up.
     #[schemars(range(min = 0, max = 2))]
     pub survive_node_losses: u32,
     /// How many virtual processors may share one real one. Memory is never over-committed.
@@ -376,7 +384,8 @@ impl Default for Replication {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MigrationSettings {
-    /// The network that carries guests' memory. By default the one whose role is Migration, or else BackChannel.
+    /// The network that carries guests' memory. By default the one whose role is Migration, or else
+    /// BackChannel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Name>,
     /// How much one migration may send in a second.

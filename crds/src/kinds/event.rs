@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
     kind = "Event",
     plural = "events",
     derive = "PartialEq",
-    doc = "Something that happened to an object. Equal ones are counted in one object; old ones expire.",
+    doc = "Something that happened to an object. Equal ones are counted in one object; old ones \
+           expire.",
     shortname = "ev",
     printcolumn(
         name = "Last",

@@ -51,7 +51,8 @@ pub struct FailoverDomainSpec {
     pub nodes: Vec<DomainNode>,
     /// Guests run on no host but these.
     pub restricted: bool,
-    /// A guest returns, by live migration, when a host that is preferred more is back and its storage is in sync.
+    /// A guest returns, by live migration, when a host that is preferred more is back and its
+    /// storage is in sync.
     pub failback: bool,
 }
 

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
     kind = "FenceDevice",
     plural = "fencedevices",
     derive = "PartialEq",
-    doc = "A device that can switch hosts off: a management board, a switched power outlet, a hypervisor.",
+    doc = "A device that can switch hosts off: a management board, a switched power outlet, a \
+           hypervisor.",
     shortname = "fence",
     status = "FenceDeviceStatus",
     printcolumn(
@@ -52,7 +53,11 @@ use std::collections::BTreeMap;
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("(self.type == 'Agent' || self.type == 'Dummy') == has(self.agent)", "agent names the program that drives the device: it is required for the types Agent and Dummy and allowed for no other")
+    (
+        "(self.type == 'Agent' || self.type == 'Dummy') == has(self.agent)",
+        "agent names the program that drives the device: it is required for the types Agent and \
+         Dummy and allowed for no other",
+    )
 ]))]
 pub struct FenceDeviceSpec {
     /// How it works.
@@ -62,7 +67,8 @@ pub struct FenceDeviceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 7, max = 64), regex(pattern = r"^fence_[a-z0-9_]+$"))]
     pub agent: Option<String>,
-    /// What the agent is told, by the names that its own metadata lists: `ip`, `username`, `lanplus`.
+    /// What the agent is told, by the names that its own metadata lists: `ip`, `username`,
+    /// `lanplus`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
     /// Parameters whose values are secret.

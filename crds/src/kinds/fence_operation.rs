@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
     kind = "FenceOperation",
     plural = "fenceoperations",
     derive = "PartialEq",
-    doc = "Make a host safe, or test what would. Written once, by a person or by the leader; never changed.",
+    doc = "Make a host safe, or test what would. Written once, by a person or by the leader; \
+           never changed.",
     shortname = "fo",
     status = "FenceOperationStatus",
     printcolumn(
@@ -65,7 +66,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
     ("self == oldSelf", "a FenceOperation is a record and cannot be changed: create another"),
-    ("self.action != 'Confirm' || has(self.confirmation)", "action is Confirm: say in confirmation who looked and what was seen"),
+    (
+        "self.action != 'Confirm' || has(self.confirmation)",
+        "action is Confirm: say in confirmation who looked and what was seen",
+    ),
     ("self.action != 'TestDevice' || has(self.device)", "action is TestDevice: name the device")
 ]))]
 pub struct FenceOperationSpec {

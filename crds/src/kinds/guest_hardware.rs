@@ -96,10 +96,23 @@ impl Default for Topology {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
-    ("(has(self.volume) ? 1 : 0) + (has(self.size) ? 1 : 0) + (has(self.file) ? 1 : 0) + (has(self.media) ? 1 : 0) + (self.empty ? 1 : 0) == 1", "a disk is exactly one of volume, size, file, media and empty"),
-    ("has(self.size) == has(self.pool)", "size makes a volume of its own and needs a pool: give both or neither"),
-    ("self.device == 'Cdrom' || !(has(self.media) || self.empty)", "media and empty are for the device Cdrom only"),
-    ("self.io != 'Native' || self.cache in ['None', 'DirectSync'] || self.device == 'Cdrom'", "io Native needs the cache None or DirectSync")
+    (
+        "(has(self.volume) ? 1 : 0) + (has(self.size) ? 1 : 0) + (has(self.file) ? 1 : 0) + \
+         (has(self.media) ? 1 : 0) + (self.empty ? 1 : 0) == 1",
+        "a disk is exactly one of volume, size, file, media and empty",
+    ),
+    (
+        "has(self.size) == has(self.pool)",
+        "size makes a volume of its own and needs a pool: give both or neither",
+    ),
+    (
+        "self.device == 'Cdrom' || !(has(self.media) || self.empty)",
+        "media and empty are for the device Cdrom only",
+    ),
+    (
+        "self.io != 'Native' || self.cache in ['None', 'DirectSync'] || self.device == 'Cdrom'",
+        "io Native needs the cache None or DirectSync",
+    )
 ]))]
 pub struct Disk {
     /// Its name in this guest: `system`.

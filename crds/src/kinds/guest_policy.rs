@@ -24,7 +24,8 @@ pub struct Placement {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), transform = keyed(&["guest"]))]
     pub apart_from: Vec<AffinityTerm>,
-    /// How much it takes to move it while it runs: 100000 means only the loss of its host or a better host of a domain with failback.
+    /// How much it takes to move it while it runs: 100000 means only the loss of its host or a
+    /// better host of a domain with failback.
     #[schemars(range(min = 0, max = 100000))]
     pub stickiness: u32,
 }
@@ -60,14 +61,19 @@ pub struct AffinityTerm {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("!self.relocate || self.onCrash != 'Preserve'", "a guest that is preserved for a look cannot be relocated: set relocate to false, or onCrash to Restart")
+    (
+        "!self.relocate || self.onCrash != 'Preserve'",
+        "a guest that is preserved for a look cannot be relocated: set relocate to false, or \
+         onCrash to Restart",
+    )
 ]))]
 pub struct Recovery {
     /// When it crashes.
     pub on_crash: OnCrash,
     /// When it is switched off from inside.
     pub on_guest_power_off: OnGuestPowerOff,
-    /// How often it is restarted where it is, within the window, before it is moved to another host.
+    /// How often it is restarted where it is, within the window, before it is moved to another
+    /// host.
     #[schemars(range(min = 0, max = 100))]
     pub max_restarts: u32,
     /// The window: older failures are forgotten.

@@ -4,6 +4,11 @@
 //! planner has decided. Everything that the planner chooses, from placement to port numbers, is
 //! therefore status, so that a Git repository may own every spec.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "every printer column has a name and a type"
+)]
+
 mod cluster;
 mod cluster_status;
 mod condition;

@@ -68,11 +68,27 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("!has(self.parent) || !has(self.nics) || size(self.nics) == 0", "a network lies either on cards of its own (nics) or on another network's (parent)"),
-    ("!has(self.bond) || !has(self.bond.primary) || (has(self.nics) && self.bond.primary in self.nics)", "bond.primary must be one of nics"),
-    ("!has(self.parent) || !has(self.bond)", "a network with a parent uses the parent's bond: remove bond"),
-    ("self.addressing != 'NodeNumber' || has(self.subnet)", "addressing is NodeNumber: give the subnet that the addresses are taken from"),
-    ("!self.heartbeat || self.addressing != 'None'", "a ring needs addresses: set addressing to NodeNumber or Explicit, or heartbeat to false")
+    (
+        "!has(self.parent) || !has(self.nics) || size(self.nics) == 0",
+        "a network lies either on cards of its own (nics) or on another network's (parent)",
+    ),
+    (
+        "!has(self.bond) || !has(self.bond.primary) || (has(self.nics) && self.bond.primary in \
+         self.nics)",
+        "bond.primary must be one of nics",
+    ),
+    (
+        "!has(self.parent) || !has(self.bond)",
+        "a network with a parent uses the parent's bond: remove bond",
+    ),
+    (
+        "self.addressing != 'NodeNumber' || has(self.subnet)",
+        "addressing is NodeNumber: give the subnet that the addresses are taken from",
+    ),
+    (
+        "!self.heartbeat || self.addressing != 'None'",
+        "a ring needs addresses: set addressing to NodeNumber or Explicit, or heartbeat to false",
+    )
 ]))]
 pub struct NetworkSpec {
     /// What the network is for.
@@ -130,7 +146,8 @@ pub struct NetworkSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), transform = set)]
     pub ping_targets: Vec<IpAddress>,
-    /// After a change, how long a host waits to reach the cluster again before it takes the change back.
+    /// After a change, how long a host waits to reach the cluster again before it takes the change
+    /// back.
     pub rollback_after: Duration,
 }
 
@@ -205,7 +222,8 @@ pub enum NetworkRole {
     JsonSchema,
 )]
 pub enum Addressing {
-    /// The subnet's first address plus the node's number, less one: node 3 of 10.20.0.0/16 is 10.20.0.3.
+    /// The subnet's first address plus the node's number, less one: node 3 of 10.20.0.0/16 is
+    /// 10.20.0.3.
     #[default]
     NodeNumber,
     /// Each host's is written under `hosts`.

@@ -9,8 +9,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("self.mode == 'ActiveBackup' || !has(self.primary)", "bond.primary is for the mode ActiveBackup only"),
-    ("!has(self.arp) || self.mode in ['ActiveBackup', 'BalanceRr', 'BalanceXor', 'Broadcast']", "bond.arp works with the modes ActiveBackup, BalanceRr, BalanceXor and Broadcast only"),
+    (
+        "self.mode == 'ActiveBackup' || !has(self.primary)",
+        "bond.primary is for the mode ActiveBackup only",
+    ),
+    (
+        "!has(self.arp) || self.mode in ['ActiveBackup', 'BalanceRr', 'BalanceXor', 'Broadcast']",
+        "bond.arp works with the modes ActiveBackup, BalanceRr, BalanceXor and Broadcast only",
+    ),
     ("self.mode == 'Lacp' || !has(self.lacpRate)", "bond.lacpRate is for the mode Lacp only")
 ]))]
 pub struct Bond {
@@ -25,7 +31,8 @@ pub struct Bond {
     pub link_check: Duration,
     /// Ask the driver for the carrier rather than the card's registers.
     pub use_carrier: bool,
-    /// How long a link must be up again before it is used, so that a switch that is still starting does not take the traffic.
+    /// How long a link must be up again before it is used, so that a switch that is still starting
+    /// does not take the traffic.
     pub up_delay: Duration,
     /// How long a link must be down before it is given up.
     pub down_delay: Duration,

@@ -56,7 +56,8 @@ pub struct Firewall {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), transform = keyed(&["protocol", "port"]))]
     pub ports: Vec<FirewallPort>,
-    /// Who may connect. None listed: the subnet's own addresses, and anybody for ports that `ports` lists.
+    /// Who may connect. None listed: the subnet's own addresses, and anybody for ports that `ports`
+    /// lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), transform = set)]
     pub sources: Vec<Cidr>,

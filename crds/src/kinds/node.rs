@@ -128,7 +128,10 @@ pub enum NodeMode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
-    ("(has(self.mac) ? 1 : 0) + (has(self.path) ? 1 : 0) + (has(self.device) ? 1 : 0) == 1", "a network card is found by exactly one of mac, path and device")
+    (
+        "(has(self.mac) ? 1 : 0) + (has(self.path) ? 1 : 0) + (has(self.device) ? 1 : 0) == 1",
+        "a network card is found by exactly one of mac, path and device",
+    )
 ]))]
 pub struct Nic {
     /// What Networks call it: `bcn1`.
@@ -158,9 +161,11 @@ pub struct NodeFencing {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), transform = keyed(&["name"]))]
     pub levels: Vec<FenceLevel>,
-    /// How long others wait before they fence this host, so that it wins when both sides shoot at once.
+    /// How long others wait before they fence this host, so that it wins when both sides shoot at
+    /// once.
     pub delay: Duration,
-    /// Accept that the host cannot be fenced: whatever it held stays down until a person confirms that it is off.
+    /// Accept that the host cannot be fenced: whatever it held stays down until a person confirms
+    /// that it is off.
     pub unprotected: bool,
 }
 
@@ -174,7 +179,8 @@ impl Default for NodeFencing {
     }
 }
 
-/// Devices that make a host safe together. The level succeeds when all of them confirm that they are off.
+/// Devices that make a host safe together. The level succeeds when all of them confirm that they
+/// are off.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FenceLevel {
@@ -213,7 +219,8 @@ pub struct Watchdog {
     pub identity: Option<String>,
     /// After how long without feeding it resets the host.
     pub timeout: Duration,
-    /// Believe the kernel's software watchdog when a fence level relies on it. A hung kernel may not fire it.
+    /// Believe the kernel's software watchdog when a fence level relies on it. A hung kernel may
+    /// not fire it.
     pub softdog_is_evidence: bool,
 }
 

@@ -9,7 +9,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One record of a host's plan. The record that is named like the host is the plan's head; every other one assigns one object, so that a change of one guest costs one guest's bytes.
+/// One record of a host's plan. The record that is named like the host is the plan's head; every
+/// other one assigns one object, so that a change of one guest costs one guest's bytes.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "quorate.dev",
@@ -17,7 +18,9 @@ use serde::{Deserialize, Serialize};
     kind = "NodePlan",
     plural = "nodeplans",
     derive = "PartialEq",
-    doc = "One record of a host's plan. The record that is named like the host is the plan's head; every other one assigns one object, so that a change of one guest costs one guest's bytes.",
+    doc = "One record of a host's plan. The record that is named like the host is the plan's \
+           head; every other one assigns one object, so that a change of one guest costs one \
+           guest's bytes.",
     status = "NodePlanStatus",
     printcolumn(
         name = "Node",
@@ -81,7 +84,11 @@ pub struct NodePlanSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
-    ("(has(self.network) ? 1 : 0) + (has(self.storage) ? 1 : 0) + (has(self.replica) ? 1 : 0) + (has(self.mount) ? 1 : 0) + (has(self.guest) ? 1 : 0) <= 1", "an assignment is about one of network, storage, replica, mount and guest")
+    (
+        "(has(self.network) ? 1 : 0) + (has(self.storage) ? 1 : 0) + (has(self.replica) ? 1 : 0) \
+         + (has(self.mount) ? 1 : 0) + (has(self.guest) ? 1 : 0) <= 1",
+        "an assignment is about one of network, storage, replica, mount and guest",
+    )
 ]))]
 pub struct Assignment {
     /// The object.

@@ -24,7 +24,8 @@ pub struct NodeStatus {
     /// Since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// Granted when it registered; what is known about an older incarnation is not known about this one.
+    /// Granted when it registered; what is known about an older incarnation is not known about this
+    /// one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
     /// The kernel's boot id.

@@ -46,7 +46,8 @@ pub struct Rule {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), transform = set)]
     pub names: Vec<Name>,
-    /// Parts with a permission of their own, such as `status`; none given means the object itself, `*` means all.
+    /// Parts with a permission of their own, such as `status`; none given means the object itself,
+    /// `*` means all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), transform = set)]
     pub subresources: Vec<String>,

@@ -32,7 +32,10 @@ use serde::{Deserialize, Serialize};
 pub struct RoleBindingSpec {
     /// The Role, or one of the built-in roles admin, operator, viewer, node and member.
     #[schemars(transform = rules(&[
-        ("self == oldSelf", "the role of a binding cannot be changed: delete the binding and create another")
+        (
+            "self == oldSelf",
+            "the role of a binding cannot be changed: delete the binding and create another",
+        )
     ]))]
     pub role: Name,
     /// Who holds the role.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Values that are encrypted at rest, shown to nobody who may not read Secrets, and given to a host only when its plan refers to them.
+/// Values that are encrypted at rest, shown to nobody who may not read Secrets, and given to a host
+/// only when its plan refers to them.
 #[derive(CustomResource, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "quorate.dev",
@@ -16,7 +17,8 @@ use std::fmt;
     kind = "Secret",
     plural = "secrets",
     derive = "PartialEq",
-    doc = "Values that are encrypted at rest, shown to nobody who may not read Secrets, and given to a host only when its plan refers to them.",
+    doc = "Values that are encrypted at rest, shown to nobody who may not read Secrets, and \
+           given to a host only when its plan refers to them.",
     printcolumn(
         name = "Type",
         type_ = "string",
@@ -32,7 +34,11 @@ use std::fmt;
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("!oldSelf.immutable || (self.immutable && has(self.data) == has(oldSelf.data) && (!has(self.data) || self.data == oldSelf.data))", "an immutable Secret cannot be changed: delete it and create another")
+    (
+        "!oldSelf.immutable || (self.immutable && has(self.data) == has(oldSelf.data) && \
+         (!has(self.data) || self.data == oldSelf.data))",
+        "an immutable Secret cannot be changed: delete it and create another",
+    )
 ]))]
 pub struct SecretSpec {
     /// What the values are for. Programs may look at it, Quorate does not.

@@ -57,7 +57,10 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
-    ("self.type == oldSelf.type && self.volume == oldSelf.volume", "type and volume of a filesystem cannot be changed: create another")
+    (
+        "self.type == oldSelf.type && self.volume == oldSelf.volume",
+        "type and volume of a filesystem cannot be changed: create another",
+    )
 ]))]
 pub struct SharedFilesystemSpec {
     /// Which filesystem.
@@ -82,7 +85,8 @@ pub struct SharedFilesystemSpec {
     /// How large each journal is.
     #[serde(default = "default_journal_size")]
     pub journal_size: Size,
-    /// The lock table, to take over a filesystem that exists. By default cluster and filesystem name.
+    /// The lock table, to take over a filesystem that exists. By default cluster and filesystem
+    /// name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 63),

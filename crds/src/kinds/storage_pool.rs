@@ -51,8 +51,15 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("self.type != 'Local' || !has(self.volume)", "a pool of type Local lies on its hosts' own disks: remove volume, or use the type Shared"),
-    ("self.type != 'Shared' || has(self.volume) || (has(self.hosts) && size(self.hosts) > 0)", "a pool of type Shared lies on a replicated volume (volume) or on disks that several hosts see (hosts)"),
+    (
+        "self.type != 'Local' || !has(self.volume)",
+        "a pool of type Local lies on its hosts' own disks: remove volume, or use the type Shared",
+    ),
+    (
+        "self.type != 'Shared' || has(self.volume) || (has(self.hosts) && size(self.hosts) > 0)",
+        "a pool of type Shared lies on a replicated volume (volume) or on disks that several \
+         hosts see (hosts)",
+    ),
     ("self.type == oldSelf.type", "the type of a pool cannot be changed: create another pool")
 ]))]
 pub struct StoragePoolSpec {
@@ -183,7 +190,8 @@ pub struct PoolHost {
         regex(pattern = r"^[a-zA-Z0-9+_.][-a-zA-Z0-9+_.]*$")
     )]
     pub volume_group: Option<String>,
-    /// Disks to make the volume group from, by names that do not change: `/dev/disk/by-id/...`. None: it must be there already.
+    /// Disks to make the volume group from, by names that do not change: `/dev/disk/by-id/...`.
+    /// None: it must be there already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), transform = set)]
     pub devices: Vec<AbsolutePath>,

@@ -80,9 +80,20 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
-    ("!has(self.maxCpus) || self.maxCpus >= self.cpus", "maxCpus must not be smaller than cpus"),
-    ("!has(self.cpu.topology) || self.cpu.topology.sockets * self.cpu.topology.cores * self.cpu.topology.threads == (has(self.maxCpus) ? self.maxCpus : self.cpus)", "sockets times cores times threads must be the number of processors (maxCpus, or else cpus)"),
-    ("self.firmware == 'Bios' || self.hypervisor == 'Kvm' || self.hypervisor == 'Qemu'", "firmware Uefi and UefiSecure need the hypervisor Kvm or Qemu")
+    (
+        "!has(self.maxCpus) || self.maxCpus >= self.cpus",
+        "maxCpus must not be smaller than cpus",
+    ),
+    (
+        "!has(self.cpu.topology) || self.cpu.topology.sockets * self.cpu.topology.cores * \
+         self.cpu.topology.threads == (has(self.maxCpus) ? self.maxCpus : self.cpus)",
+        "sockets times cores times threads must be the number of processors (maxCpus, or else \
+         cpus)",
+    ),
+    (
+        "self.firmware == 'Bios' || self.hypervisor == 'Kvm' || self.hypervisor == 'Qemu'",
+        "firmware Uefi and UefiSecure need the hypervisor Kvm or Qemu",
+    )
 ]))]
 pub struct VirtualMachineSpec {
     /// Whether it should run.
@@ -91,7 +102,8 @@ pub struct VirtualMachineSpec {
     /// Whether Quorate acts on it. Otherwise it is only watched.
     #[serde(default = "default_managed")]
     pub managed: bool,
-    /// Whether it is recovered when it or its host fails, and counted when room for the loss of a host is kept.
+    /// Whether it is recovered when it or its host fails, and counted when room for the loss of a
+    /// host is kept.
     #[serde(default = "default_protected")]
     pub protected: bool,
     /// The higher, the earlier it is recovered, and the more its host weighs in the head start.
@@ -166,14 +178,16 @@ pub struct VirtualMachineSpec {
     /// How it is moved while it runs.
     #[serde(default)]
     pub migration: Migration,
-    /// Start it also when the other guests then no longer fit on the hosts that the loss of one leaves.
+    /// Start it also when the other guests then no longer fit on the hosts that the loss of one
+    /// leaves.
     #[serde(default)]
     pub without_reserve: bool,
     /// The libvirt domain to take over, running or not, without a restart.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub adopt: Option<String>,
-    /// A fragment of libvirt XML that is merged over the rendered one: for what this kind cannot say. Nothing checks it.
+    /// A fragment of libvirt XML that is merged over the rendered one: for what this kind cannot
+    /// say. Nothing checks it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub raw_domain: Option<String>,

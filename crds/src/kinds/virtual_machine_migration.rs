@@ -58,7 +58,11 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
-    ("self.virtualMachine == oldSelf.virtualMachine && has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)", "guest and target of a migration cannot be changed: cancel it and create another")
+    (
+        "self.virtualMachine == oldSelf.virtualMachine && has(self.target) == has(oldSelf.target) \
+         && (!has(self.target) || self.target == oldSelf.target)",
+        "guest and target of a migration cannot be changed: cancel it and create another",
+    )
 ]))]
 pub struct VirtualMachineMigrationSpec {
     /// The guest.

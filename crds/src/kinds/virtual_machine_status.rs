@@ -16,7 +16,8 @@ pub struct VirtualMachineStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Scheduled`, `StorageReady`, `Migratable`, `RestartPending`, `RecoveryExhausted`, `AgentConnected`.
+    /// `Ready`, `Scheduled`, `StorageReady`, `Migratable`, `RestartPending`, `RecoveryExhausted`,
+    /// `AgentConnected`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = keyed(&["type"]))]
     pub conditions: Vec<Condition>,

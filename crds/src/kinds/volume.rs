@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
     kind = "Volume",
     plural = "volumes",
     derive = "PartialEq",
-    doc = "A block device: a logical volume on each replica's host, replicated by DRBD between them.",
+    doc = "A block device: a logical volume on each replica's host, replicated by DRBD between \
+           them.",
     shortname = "vol",
     status = "VolumeStatus",
     printcolumn(
@@ -79,16 +80,29 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules(&[
-    ("self.replicas > 1 || self.access == 'SingleWriter'", "access MultiWriter needs two replicas or more"),
-    ("!has(self.filesystem) || self.access == 'SingleWriter'", "a local filesystem is on one host at a time: use access SingleWriter, or a SharedFilesystem"),
-    ("!has(self.nodes) || size(self.nodes) == 0 || size(self.nodes) >= self.replicas", "nodes must list at least as many hosts as there are replicas, or none")
+    (
+        "self.replicas > 1 || self.access == 'SingleWriter'",
+        "access MultiWriter needs two replicas or more",
+    ),
+    (
+        "!has(self.filesystem) || self.access == 'SingleWriter'",
+        "a local filesystem is on one host at a time: use access SingleWriter, or a \
+         SharedFilesystem",
+    ),
+    (
+        "!has(self.nodes) || size(self.nodes) == 0 || size(self.nodes) >= self.replicas",
+        "nodes must list at least as many hosts as there are replicas, or none",
+    )
 ]))]
 pub struct VolumeSpec {
     /// How large it is. It may grow, never shrink.
     pub size: Size,
     /// The StoragePool that gives the space.
     #[schemars(transform = rules(&[
-        ("self == oldSelf", "the pool of a volume cannot be changed: create another volume and copy")
+        (
+            "self == oldSelf",
+            "the pool of a volume cannot be changed: create another volume and copy",
+        )
     ]))]
     pub pool: Name,
     /// On how many hosts it is kept.
@@ -213,8 +227,14 @@ pub enum LocalFilesystemType {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(transform = rules(&[
-    ("(has(self.snapshot) ? 1 : 0) + (has(self.volume) ? 1 : 0) + (has(self.url) ? 1 : 0) == 1", "a volume is filled from exactly one of snapshot, volume and url"),
-    ("!has(self.url) || has(self.sha256)", "an image from outside needs its checksum: give sha256")
+    (
+        "(has(self.snapshot) ? 1 : 0) + (has(self.volume) ? 1 : 0) + (has(self.url) ? 1 : 0) == 1",
+        "a volume is filled from exactly one of snapshot, volume and url",
+    ),
+    (
+        "!has(self.url) || has(self.sha256)",
+        "an image from outside needs its checksum: give sha256",
+    )
 ]))]
 pub struct VolumeSource {
     /// A VolumeSnapshot.

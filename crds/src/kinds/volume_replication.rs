@@ -29,7 +29,8 @@ pub struct VolumeReplication {
     /// Check every block on the wire. It costs processor time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_integrity: Option<Digest>,
-    /// How many 4 MiB extents may be written without a mark on disk. More write faster and resync longer after a crash.
+    /// How many 4 MiB extents may be written without a mark on disk. More write faster and resync
+    /// longer after a crash.
     #[schemars(range(min = 7, max = 65534))]
     pub activity_log_extents: u32,
     /// The network to use, when not the cluster's.
@@ -105,7 +106,8 @@ pub enum FencingPolicy {
     DontCare,
 }
 
-/// What happens when both sides have written. None of these is allowed to lose data that only one side has, unless it says so.
+/// What happens when both sides have written. None of these is allowed to lose data that only one
+/// side has, unless it says so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SplitBrain {
@@ -344,7 +346,8 @@ pub struct Resync {
     /// The volume that is resynced first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Name>,
-    /// Snapshot the replica that is overwritten, before, and remove the snapshot when it is in sync.
+    /// Snapshot the replica that is overwritten, before, and remove the snapshot when it is in
+    /// sync.
     pub snapshot_target: bool,
 }
 

@@ -33,7 +33,8 @@ pub struct VolumeStatus {
     /// Rises whenever the right to write moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
-    /// The hosts whose replicas hold every acknowledged write. One leaves before another writes without it.
+    /// The hosts whose replicas hold every acknowledged write. One leaves before another writes
+    /// without it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), transform = set)]
     pub in_sync: Vec<Name>,

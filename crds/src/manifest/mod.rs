@@ -1,7 +1,8 @@
 //! Manifests: what people write, in YAML or JSON, and how objects are shown to them in YAML.
 //!
 //! A manifest comes from anywhere, so its size, depth and number of objects are limited before
-//! anything of it is built, and what is ambiguous (a key twice, two values for one field by an alias
+//! anything of it is built, and what is ambiguous (a key twice, two values for one field by an
+//! alias
 //! bomb) is refused rather than guessed at.
 
 mod error;
