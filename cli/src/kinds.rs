@@ -160,33 +160,6 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// The place of a kind in the order in which a platform is built: whatever refers to another kind comes after
-/// it, so that a directory can be applied in one go. Deletion goes the other way.
-pub(crate) fn rank(kind: &str) -> usize {
-    const ORDER: [&str; 16] = [
-        "Role",
-        "RoleBinding",
-        "Secret",
-        "FenceDevice",
-        "Node",
-        "Network",
-        "Cluster",
-        "FailoverDomain",
-        "StoragePool",
-        "Volume",
-        "VolumeSnapshot",
-        "SharedFilesystem",
-        "VirtualMachine",
-        "VirtualMachineMigration",
-        "FenceOperation",
-        "NodePlan",
-    ];
-    ORDER
-        .iter()
-        .position(|known| *known == kind)
-        .unwrap_or(ORDER.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

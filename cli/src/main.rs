@@ -11,6 +11,7 @@ mod kinds;
 mod manifests;
 mod member_files;
 mod object;
+mod order;
 mod output;
 mod session;
 mod tally;

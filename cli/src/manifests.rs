@@ -10,7 +10,7 @@ use std::{
 use quorate_crds::manifest::{Limits, parse};
 use serde_json::Value;
 
-use crate::{error::CliError, kinds, object};
+use crate::{error::CliError, kinds, object, order};
 
 /// Where manifests come from.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -70,8 +70,7 @@ impl Files {
             )));
         }
         refuse_duplicates(&manifests)?;
-        manifests.sort_by_key(|manifest| kinds::rank(object::kind(&manifest.object)));
-        Ok(manifests)
+        Ok(order::for_creation(manifests, |manifest| &manifest.object))
     }
 
     fn path(&self, path: &Path, manifests: &mut Vec<Manifest>) -> Result<(), CliError> {

@@ -12,7 +12,7 @@ use crate::{
     error::CliError,
     kinds,
     manifests::{Files, Manifest},
-    object,
+    object, order,
     output::{format::Format, objects},
     session::Session,
     tally::Tally,
@@ -151,49 +151,42 @@ async fn prune(
         .iter()
         .map(|manifest| object::reference(&manifest.object))
         .collect();
-    let mut kinds: Vec<_> = quorate_crds::kinds()
+    let kinds = quorate_crds::kinds()
         .iter()
-        .filter(|kind| !NEVER_PRUNED.contains(&kind.kind))
-        .collect();
-    kinds.sort_by_key(|kind| std::cmp::Reverse(kinds::rank(kind.kind)));
-    let suffix = if args.dry_run { " (dry run)" } else { "" };
+        .filter(|kind| !NEVER_PRUNED.contains(&kind.kind));
+    let mut gone = Vec::new();
     for kind in kinds {
         let scope = Scope {
             kind: kind.plural.to_owned(),
             label_selector: args.selector.clone(),
             ..Scope::default()
         };
-        let listed = match client.list(&scope, false).await {
-            Ok(listed) => listed,
+        match client.list(&scope, false).await {
+            Ok(listed) => gone.extend(listed.objects),
             // Who may not list a kind has not applied any of it either.
-            Err(CliError::Refused(refusal)) if refusal.reason == "Forbidden" => continue,
+            Err(CliError::Refused(refusal)) if refusal.reason == "Forbidden" => {}
             Err(error) => return Err(error),
-        };
-        for gone in listed.objects {
-            let reference = object::reference(&gone);
-            let ours = was_applied_by(&gone, &args.field_manager);
-            if declared.contains(&reference)
-                || !ours
-                || gone.pointer("/metadata/deletionTimestamp").is_some()
-            {
-                continue;
-            }
-            let uid = object::text(&gone, "/metadata/uid");
-            let deleted = client
-                .delete(
-                    kind.plural,
-                    object::name(&gone),
-                    uid,
-                    Propagation::Unspecified,
-                    change,
-                )
-                .await;
-            if tally.take(&session.console, &reference, deleted)?.is_some() {
-                let word = paint(session.console.color(), Tone::Bad, "pruned");
-                session
-                    .console
-                    .line(&format!("{reference} {word}{suffix}"))?;
-            }
+        }
+    }
+    gone.retain(|object| {
+        !declared.contains(&object::reference(object))
+            && was_applied_by(object, &args.field_manager)
+            && object.pointer("/metadata/deletionTimestamp").is_none()
+    });
+    let suffix = if args.dry_run { " (dry run)" } else { "" };
+    for object in order::for_creation(gone, |object| object).iter().rev() {
+        let reference = object::reference(object);
+        let kind = kinds::find(object::kind(object))?.plural;
+        let uid = object::text(object, "/metadata/uid");
+        let name = object::name(object);
+        let deleted = client
+            .delete(kind, name, uid, Propagation::Unspecified, change)
+            .await;
+        if tally.take(&session.console, &reference, deleted)?.is_some() {
+            let word = paint(session.console.color(), Tone::Bad, "pruned");
+            session
+                .console
+                .line(&format!("{reference} {word}{suffix}"))?;
         }
     }
     Ok(())

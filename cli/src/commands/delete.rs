@@ -10,7 +10,7 @@ use crate::{
     error::CliError,
     kinds,
     manifests::Files,
-    object,
+    object, order,
     session::Session,
     tally::Tally,
     values,
@@ -89,18 +89,36 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         ..Change::default()
     };
     let suffix = if args.dry_run { " (dry run)" } else { "" };
-    let mut tally = Tally::default();
-    let mut leaving = Vec::new();
+    let mut run = Run {
+        session,
+        client: &client,
+        tally: Tally::default(),
+        leaving: Vec::new(),
+        limit: if args.timeout.is_zero() {
+            FOR_EVER
+        } else {
+            args.timeout
+        },
+    };
     for object in doomed {
-        let deleted = client
-            .delete(object.kind, &object.name, &object.uid, propagation, &change)
-            .await;
+        let attempt =
+            || client.delete(object.kind, &object.name, &object.uid, propagation, &change);
+        let mut deleted = attempt().await;
+        let in_use = matches!(&deleted, Err(CliError::Refused(refusal)) if refusal.is_conflict());
+        if in_use && args.wait && !run.leaving.is_empty() {
+            // What uses it may be among those that are about to go.
+            run.wait_for_the_leaving().await?;
+            deleted = attempt().await;
+        }
         if args.ignore_not_found
             && matches!(&deleted, Err(CliError::Refused(refusal)) if refusal.is_not_found())
         {
             continue;
         }
-        let Some(changed) = tally.take(&session.console, &object.reference, deleted)? else {
+        let Some(changed) = run
+            .tally
+            .take(&session.console, &object.reference, deleted)?
+        else {
             continue;
         };
         if changed.outcome == Outcome::Deleting && !args.dry_run {
@@ -112,7 +130,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
                 .object
                 .as_ref()
                 .map(|object| object::text(object, "/metadata/uid").to_owned());
-            leaving.push(Doomed {
+            run.leaving.push(Doomed {
                 uid: uid.unwrap_or_default(),
                 ..object
             });
@@ -123,38 +141,47 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         }
     }
     if args.wait {
-        let limit = if args.timeout.is_zero() {
-            FOR_EVER
-        } else {
-            args.timeout
-        };
-        for object in leaving {
-            if session.console.shows_progress() {
-                session.console.note(&format!(
+        run.wait_for_the_leaving().await?;
+    }
+    run.tally.finish()
+}
+
+struct Run<'a> {
+    session: &'a Session,
+    client: &'a Arc<Client>,
+    tally: Tally,
+    leaving: Vec<Doomed>,
+    limit: Duration,
+}
+
+impl Run<'_> {
+    async fn wait_for_the_leaving(&mut self) -> Result<(), CliError> {
+        let console = &self.session.console;
+        for object in self.leaving.drain(..) {
+            if console.shows_progress() {
+                console.note(&format!(
                     "waiting for {} to go; Ctrl-C stops waiting, not the deletion",
                     object.reference
                 ));
             }
             let gone = until(
-                Arc::clone(&client),
+                Arc::clone(self.client),
                 object.kind,
                 &object.name,
                 &object.uid,
                 &Goal::Deleted,
-                limit,
-            )
-            .await;
-            if tally
-                .take(&session.console, &object.reference, gone)?
+                self.limit,
+            );
+            if self
+                .tally
+                .take(console, &object.reference, gone.await)?
                 .is_some()
             {
-                session
-                    .console
-                    .line(&format!("{} deleted", object.reference))?;
+                console.line(&format!("{} deleted", object.reference))?;
             }
         }
+        Ok(())
     }
-    tally.finish()
 }
 
 /// The objects to delete, dependants before what they depend on.
@@ -180,7 +207,7 @@ async fn choose(client: &Client, args: &Args) -> Result<Vec<Doomed>, CliError> {
             .collect();
     }
     let mut targets = kinds::targets(&args.what)?;
-    targets.sort_by_key(|target| std::cmp::Reverse(kinds::rank(target.kind.kind)));
+    targets.sort_by_key(|target| std::cmp::Reverse(order::rank(target.kind.kind)));
     let mut doomed = Vec::new();
     for target in targets {
         let (kind, singular) = (target.kind.plural, target.kind.singular);
