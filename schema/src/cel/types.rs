@@ -90,15 +90,15 @@ impl<'n> Type<'n> {
 
     /// Whether `<` and its like order the two.
     pub(super) fn ordered(&self, other: &Self) -> bool {
-        match (self, other) {
+        matches!(
+            (self, other),
             (Self::Dyn, Self::Dyn | Self::Int | Self::Double | Self::Text)
-            | (Self::Int | Self::Double | Self::Text, Self::Dyn)
-            | (Self::Int | Self::Double, Self::Int | Self::Double)
-            | (Self::Text, Self::Text)
-            | (Self::Bool, Self::Bool)
-            | (Self::Duration, Self::Duration) => true,
-            _ => false,
-        }
+                | (Self::Int | Self::Double | Self::Text, Self::Dyn)
+                | (Self::Int | Self::Double, Self::Int | Self::Double)
+                | (Self::Text, Self::Text)
+                | (Self::Bool, Self::Bool)
+                | (Self::Duration, Self::Duration)
+        )
     }
 
     pub(super) fn is_list(&self) -> bool {
