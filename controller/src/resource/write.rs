@@ -95,7 +95,7 @@ impl Engine {
                 .load(&view, kind, name)
                 .and_then(|live| self.plan(&view, kind, name, live.as_ref(), gate, &change, &now));
             drop(view);
-            let plan = match plan {
+            let mut plan = match plan {
                 Ok(plan) => plan,
                 Err(error) if !fresh && error.depends_on_state() => {
                     fresh = true;
@@ -110,7 +110,7 @@ impl Engine {
             if options.dry_run || plan.transaction.writes.is_empty() {
                 return Ok(plan.done(kind, name, None));
             }
-            let transaction = plan.transaction.clone();
+            let transaction = std::mem::take(&mut plan.transaction);
             match self.store.propose(transaction).await? {
                 Commit::Committed { revision, .. } => {
                     return Ok(plan.done(kind, name, Some(revision)));

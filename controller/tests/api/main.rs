@@ -1,0 +1,6 @@
+//! The API as its callers see it: members in this process, real TLS, real disks.
+//!
+//! One test per meaning that Kubernetes gives to a call; each says which behaviour it mirrors.
+
+mod writes;
+mod support;
