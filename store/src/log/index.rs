@@ -23,12 +23,6 @@ struct Slot {
     epoch: u64,
 }
 
-/// A truncation: it began this epoch, and nothing after this index survived it.
-struct Cut {
-    epoch: u64,
-    last: Option<u64>,
-}
-
 /// An entry as found in memory.
 #[derive(Debug)]
 pub(super) enum Located {
@@ -44,8 +38,6 @@ pub(super) struct Index {
     slots: VecDeque<Slot>,
     purged: Option<EntryId>,
     epoch: u64,
-    /// Truncations that entries still waiting to be written may have been hit by.
-    cuts: Vec<Cut>,
     cache_limit: usize,
     cached_bytes: usize,
     /// How many slots at the front have no payload.
@@ -58,7 +50,6 @@ impl Index {
             slots: VecDeque::new(),
             purged,
             epoch: 0,
-            cuts: Vec::new(),
             cache_limit,
             cached_bytes: 0,
             uncached: 0,
@@ -86,6 +77,7 @@ impl Index {
         self.cached_bytes
     }
 
+    /// How many truncations there were.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -116,10 +108,6 @@ impl Index {
     /// Removes all entries after `last`; all of them when it is none.
     pub(super) fn truncate_after(&mut self, last: Option<EntryId>) {
         self.epoch += 1;
-        self.cuts.push(Cut {
-            epoch: self.epoch,
-            last: last.map(|id| id.index),
-        });
         while let Some(slot) = self.slots.back()
             && last.is_none_or(|last| slot.id.index > last.index)
         {
@@ -139,22 +127,6 @@ impl Index {
             self.uncached = self.uncached.saturating_sub(1);
         }
         self.purged = Some(upto);
-    }
-
-    /// How many of these consecutive entries, appended in `epoch`, are not truncated since.
-    pub(super) fn live(&self, entries: &[Entry], epoch: u64) -> usize {
-        let since = self.cuts.iter().filter(|cut| cut.epoch > epoch);
-        since.fold(entries.len(), |live, cut| {
-            let kept = entries[..live]
-                .iter()
-                .take_while(|entry| Some(entry.id.index) <= cut.last);
-            kept.count()
-        })
-    }
-
-    /// Forgets truncations that nobody will ask about: no entry of an earlier epoch than this waits.
-    pub(super) fn forget_cuts(&mut self, epoch: u64) {
-        self.cuts.retain(|cut| cut.epoch > epoch);
     }
 
     /// Notes where an entry, appended in `epoch`, was written, unless it is gone since.

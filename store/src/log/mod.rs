@@ -157,7 +157,7 @@ impl Log {
         };
         let mode = options.mode;
         let shared = Arc::new(Shared::new(content));
-        let writer = Writer::new(disk, options, shared.clone(), recovery, recovered.last);
+        let writer = Writer::new(disk, options, shared.clone(), recovery);
         let mut inner = Inner {
             shared: shared.clone(),
             mode,

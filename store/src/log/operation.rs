@@ -19,14 +19,6 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    /// Of entries: how many truncations came before them.
-    pub(super) fn epoch(&self) -> Option<u64> {
-        match self {
-            Self::Append { epoch, .. } => Some(*epoch),
-            Self::Control { .. } => None,
-        }
-    }
-
     /// Whether its order among its like matters even when it has to wait for room.
     pub(super) fn is_cut(&self) -> bool {
         match self {

@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Entry, EntryId, Health,
+    EntryId, Health,
     index::{Index, Place},
     operation::Operation,
     recovery::Recovery,
@@ -95,14 +95,7 @@ impl Shared {
         let mut content = self.lock();
         content.hint = false;
         waiting.append(&mut content.queue);
-        let oldest = waiting.iter().find_map(Operation::epoch);
-        let epoch = oldest.unwrap_or(content.index.epoch());
-        content.index.forget_cuts(epoch);
         content.committed
-    }
-
-    pub(super) fn live(&self, entries: &[Entry], epoch: u64) -> usize {
-        self.lock().index.live(entries, epoch)
     }
 
     /// Notes where entries (index, epoch, place) were written.

@@ -32,6 +32,12 @@ enum Class {
     Purge,
 }
 
+/// A truncation: it began this epoch, and of the entries before it none after this index survived.
+struct Cut {
+    epoch: u64,
+    last: Option<u64>,
+}
+
 /// What a turn leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
@@ -63,6 +69,10 @@ pub(super) struct Writer {
     finished: Vec<Finished>,
     /// Operations that wait for room.
     held: VecDeque<Operation>,
+    /// How many truncations are laid out.
+    epoch: u64,
+    /// Those that passed entries which wait for room.
+    cuts: Vec<Cut>,
     spare: Spare,
     purged: bool,
     failed: Option<String>,
@@ -74,8 +84,11 @@ impl Writer {
         options: LogOptions,
         shared: Arc<Shared>,
         recovery: Recovery,
-        last: Option<EntryId>,
     ) -> Self {
+        let (last, epoch) = {
+            let content = shared.lock();
+            (content.index.last(), content.index.epoch())
+        };
         Self {
             spare: Spare::new(disk.clone(), options.mode == Mode::Thread),
             disk,
@@ -91,6 +104,8 @@ impl Writer {
             staged: Vec::new(),
             finished: Vec::new(),
             held: VecDeque::new(),
+            epoch,
+            cuts: Vec::new(),
             purged: false,
             failed: None,
         }
@@ -156,6 +171,9 @@ impl Writer {
             cut_waits |= is_cut && refused.is_some();
             full = full.or(refused);
         }
+        if self.held.is_empty() {
+            self.cuts.clear();
+        }
         self.hint(committed);
         full = full.or(passing(self.commit())?);
         if self.purged && self.staged.is_empty() {
@@ -171,18 +189,20 @@ impl Writer {
     }
 
     fn append(&mut self, mut entries: VecDeque<Entry>, epoch: u64, done: Done) -> io::Result<()> {
-        let mut live = self.shared.live(entries.make_contiguous(), epoch);
-        while live > 0
-            && let Some(entry) = entries.pop_front()
-        {
+        while let Some(entry) = entries.pop_front() {
             let index = entry.id.index;
+            let is_void = |cut: &Cut| cut.epoch > epoch && Some(index) > cut.last;
+            if self.cuts.iter().any(is_void) {
+                let refused = Finished::new(done, Err(WriteError::Truncated));
+                self.finished.push(refused);
+                return Ok(());
+            }
             let record = Record::Entry(entry);
             match self.lay(&record, Class::Entry) {
                 Ok(place) => {
                     self.placed.push((index, epoch, place));
                     self.active.highest = self.active.highest.max(Some(index));
                     self.last = self.last.max(Some(index));
-                    live -= 1;
                 }
                 Err(error) => {
                     if let Record::Entry(entry) = record {
@@ -197,12 +217,7 @@ impl Writer {
                 }
             }
         }
-        if entries.is_empty() {
-            self.staged.push(done);
-        } else {
-            self.finished
-                .push(Finished::new(done, Err(WriteError::Truncated)));
-        }
+        self.staged.push(done);
         Ok(())
     }
 
@@ -233,8 +248,14 @@ impl Writer {
                 self.last = self.last.max(Some(upto.index));
             }
             Record::Truncate(last) => {
+                let last = last.map(|id| id.index);
                 let purged = self.state.purged.map(|id| id.index);
-                self.last = self.last.min(last.map(|id| id.index)).max(purged);
+                self.last = self.last.min(last).max(purged);
+                self.epoch += 1;
+                self.cuts.push(Cut {
+                    epoch: self.epoch,
+                    last,
+                });
             }
             _ => {}
         }

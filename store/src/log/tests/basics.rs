@@ -210,28 +210,6 @@ fn everything_between_two_turns_shares_one_sync() {
 }
 
 #[test]
-fn entries_truncated_before_they_were_written_are_refused() {
-    let sim = SimDisk::new(1);
-    let reports = Reports::default();
-    let (log, _) = Log::open(sim.mount(), small(Mode::Stepped)).expect("opens");
-    log.append(entries(0..=5, 1), reports.done(0))
-        .expect("accepted");
-    log.truncate_after(Some(id(3, 1)), reports.done(1))
-        .expect("accepted");
-    log.append(entries(4..=4, 2), reports.done(2))
-        .expect("accepted");
-    log.turn();
-    assert_eq!(reports.of(0), Some(Err(WriteError::Truncated)));
-    assert!(reports.is_durable(1));
-    assert!(reports.is_durable(2));
-    drop(log);
-    sim.cut_power();
-
-    let (_, found) = Log::open(sim.mount(), small(Mode::Stepped)).expect("opens");
-    assert_eq!(found.last, Some(id(4, 2)));
-}
-
-#[test]
 fn a_log_of_a_later_format_is_left_alone() {
     let sim = SimDisk::new(1);
     drop(Log::open(sim.mount(), small(Mode::Inline)).expect("opens"));

@@ -52,6 +52,32 @@ fn a_purge_makes_room_for_what_waits() {
 }
 
 #[test]
+fn entries_truncated_while_they_wait_are_refused_and_never_written() {
+    let sim = SimDisk::new(1);
+    let reports = Reports::default();
+    let (log, _) = Log::open(sim.mount(), small(Mode::Inline)).expect("opens");
+    sim.set_capacity(Some(4096));
+    log.append(entries(0..=49, 1), reports.done(0))
+        .expect("accepted");
+    log.truncate_after(Some(id(40, 1)), reports.done(1))
+        .expect("accepted");
+    assert!(reports.is_durable(1), "a truncation has room");
+    log.append(entries(41..=44, 2), reports.done(2))
+        .expect("accepted");
+    sim.set_capacity(None);
+    log.turn();
+    assert_eq!(reports.of(0), Some(Err(WriteError::Truncated)));
+    assert!(reports.is_durable(2));
+    let expected = [entries(0..=40, 1), entries(41..=44, 2)].concat();
+    assert_eq!(all(&log), expected);
+    drop(log);
+    sim.cut_power();
+
+    let (log, _) = Log::open(sim.mount(), small(Mode::Inline)).expect("opens");
+    assert_eq!(all(&log), expected);
+}
+
+#[test]
 fn a_full_disk_is_told_before_anything_has_to_wait() {
     let sim = SimDisk::new(1);
     let reports = Reports::default();
