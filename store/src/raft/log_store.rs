@@ -9,6 +9,7 @@ use std::{
     fmt::Debug,
     io,
     ops::{Bound, RangeBounds},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use bytes::Bytes;
@@ -32,16 +33,29 @@ const READ_BYTES: usize = 4 << 20;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: Log,
+    /// What the library said comes before a log that does not begin at the beginning.
+    before_first: Arc<Mutex<Option<LogId>>>,
 }
 
 impl LogStore {
     pub(crate) fn new(log: Log) -> Self {
-        Self { log }
+        Self {
+            log,
+            before_first: Arc::default(),
+        }
+    }
+
+    fn before_first(&self) -> MutexGuard<'_, Option<LogId>> {
+        self.before_first
+            .lock()
+            .expect("nothing panics while it copies a log id")
     }
 
     /// Where a read that begins at `start` can begin: the library knows that entries may be purged.
     fn from(&self, start: u64) -> u64 {
-        start.max(self.log.purged().map_or(0, |p| p.index + 1))
+        let purged = self.log.purged().map_or(0, |purged| purged.index + 1);
+        let first = self.log.first().map_or(0, |first| first.index);
+        start.max(purged).max(first)
     }
 }
 
@@ -126,6 +140,10 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let start = self.from(start);
+        if start >= end {
+            return Ok(Vec::new());
+        }
         let entries = self.log.read(start..end, READ_BYTES).map_err(failed)?;
         entries.into_iter().map(decode).collect()
     }
@@ -144,7 +162,7 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
         Ok(LogState {
-            last_purged_log_id: self.log.purged().map(id),
+            last_purged_log_id: self.log.purged().map(id).or(*self.before_first()),
             last_log_id: self.log.last().map(id),
         })
     }
@@ -205,6 +223,15 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        // Nothing of it is there: only what comes before the first entry is now known.
+        if self
+            .log
+            .first()
+            .is_some_and(|first| upto.index < first.index)
+        {
+            *self.before_first() = Some(upto);
+            return Ok(());
+        }
         self.log
             .purge(place(&upto), Box::new(|_| {}))
             .map_err(failed)

@@ -10,6 +10,8 @@ mod machine;
 mod network;
 pub(crate) mod proposer;
 mod receive;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub(crate) use log_store::LogStore;
