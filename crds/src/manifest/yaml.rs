@@ -10,6 +10,11 @@ use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, Options, UserMessageFormatter};
 
+/// How many anchors, and how many aliases, one input may have.
+const MAX_ALIASES: usize = 1_000;
+/// For how many values all aliases of one input together may stand.
+const MAX_ALIASED_VALUES: usize = 20_000;
+
 pub(super) fn parse(text: &str, limits: &Limits) -> Result<Vec<Value>, ManifestError> {
     take_duplicate();
     let documents: Vec<Strict> = serde_saphyr::from_multiple_with_options(text, options(limits))
@@ -21,19 +26,20 @@ fn options(limits: &Limits) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: limits.max_depth,
-            flow_nesting_limit: limits.max_depth,
+            // Beyond the scanner's look-ahead, so that the depth is what is complained about first.
+            flow_nesting_limit: limits.max_depth.saturating_add(2_048),
             max_documents: limits.max_objects,
             max_nodes: limits.max_nodes,
             max_events: limits.max_nodes.saturating_mul(2),
             max_total_scalar_bytes: limits.max_bytes,
-            max_aliases: 1_000,
-            max_anchors: 1_000,
-            max_merge_keys: 1_000,
+            max_aliases: MAX_ALIASES,
+            max_anchors: MAX_ALIASES,
+            max_merge_keys: MAX_ALIASES,
             max_recorded_anchor_events: limits.max_nodes,
             max_recorded_anchor_bytes: limits.max_bytes,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 20_000,
+            max_total_replayed_events: MAX_ALIASED_VALUES,
             max_replay_stack_depth: 8,
         },
         emit_comments: false,
@@ -82,9 +88,10 @@ fn from(error: &Error, limits: &Limits) -> ManifestError {
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. } => {
-            complex("aliases expand to more than 20000 values".to_owned())
-        }
+        | Error::AliasExpansionLimitExceeded { .. } => complex(format!(
+            "more than {MAX_ALIASES} anchors or aliases, or aliases for more than \
+                 {MAX_ALIASED_VALUES} values"
+        )),
         other => ManifestError::Syntax {
             line,
             column,
