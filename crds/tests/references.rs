@@ -89,3 +89,22 @@ fn references_are_found_with_their_paths() {
         ]
     );
 }
+
+#[test]
+fn guests_may_be_kept_apart_before_both_exist_but_need_their_disks() {
+    let guest = json!({"spec": {
+        "disks": [{"name": "a", "volume": "data"}],
+        "placement": {"apartFrom": [{"guest": "other"}]},
+    }});
+    let ties: Vec<_> = references::of("VirtualMachine", &guest)
+        .into_iter()
+        .map(|reference| (reference.name, reference.tie))
+        .collect();
+    assert_eq!(
+        ties,
+        [
+            ("data".to_owned(), references::Tie::Needs),
+            ("other".to_owned(), references::Tie::Mentions),
+        ]
+    );
+}
