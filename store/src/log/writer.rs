@@ -183,7 +183,7 @@ impl Writer {
         let half_full = self.end > self.active.segment.size / 2;
         if full.is_none() && half_full {
             let size = self.options.size_for(segment::needed(&self.state, &[]));
-            full = passing(self.spare.prepare(size))?;
+            full = self.spare.prepare(size).err();
         }
         Ok(full)
     }
@@ -330,7 +330,7 @@ impl Writer {
         }
         self.sync()?;
         let note = Record::Durable(self.end);
-        if self.fits(&note, Class::Purge) {
+        if self.fits(&note, Class::Control) {
             self.put(&note);
             self.write_out()?;
         }

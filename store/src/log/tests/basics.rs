@@ -1,6 +1,8 @@
+use std::io;
+
 use super::*;
 use crate::{
-    disk::sim::SimDisk,
+    disk::sim::{Call, SimDisk},
     log::{Health, LogError},
 };
 
@@ -207,6 +209,28 @@ fn everything_between_two_turns_shares_one_sync() {
     log.turn();
     assert!((0..=64).all(|number| reports.is_durable(number)));
     assert_eq!(log.stats().syncs, 1);
+}
+
+#[test]
+fn a_next_segment_that_cannot_be_made_ahead_of_time_is_made_when_it_is_needed() {
+    let sim = SimDisk::new(1);
+    let reports = Reports::default();
+    let (log, _) = Log::open(sim.mount(), small(Mode::Inline)).expect("opens");
+    let mut failed = false;
+    sim.on_change(Some(Box::new(move |call| {
+        if call == Call::Create && !failed {
+            failed = true;
+            return Err(io::Error::other("too many open files"));
+        }
+        Ok(())
+    })));
+    for index in 0..100 {
+        log.append(entries(index..=index, 1), reports.done(index as usize))
+            .expect("accepted");
+        assert!(reports.is_durable(index as usize));
+    }
+    assert!(log.stats().segments > 3);
+    assert_eq!(log.health(), Health::Good);
 }
 
 #[test]
