@@ -189,13 +189,14 @@ impl Scale {
     fn apply(&self, whole: &str, fraction: &str) -> Option<i128> {
         let whole = whole.trim_start_matches('0');
         let fraction = fraction.trim_end_matches('0');
-        // An i128 holds 37 digits. What has more of them before the point is too large, or so nearly
-        // nought after a negative exponent that nobody means it; what follows the 18th digit after
-        // the point only rounds.
-        if whole.len() > 19 {
+        // The largest quantity has 28 digits in billionths, and an i128 holds 37: what has more
+        // before the point is too large, what follows the 37th in all, or the 18th after the
+        // point, only rounds.
+        if whole.len() > 28 {
             return None;
         }
-        let (fraction, rest) = fraction.split_at(fraction.len().min(18));
+        let exact = 18.min(37 - whole.len()).min(fraction.len());
+        let (fraction, rest) = fraction.split_at(exact);
         let mut rounded = !rest.is_empty();
         let mut mantissa: i128 = 0;
         for digit in whole.bytes().chain(fraction.bytes()) {
