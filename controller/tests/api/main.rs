@@ -2,5 +2,7 @@
 //!
 //! One test per meaning that Kubernetes gives to a call; each says which behaviour it mirrors.
 
-mod writes;
+mod joining;
+mod rights;
 mod support;
+mod writes;
