@@ -1,0 +1,207 @@
+//! A host's BMC: OpenIPMI's simulator on the real protocol, wired to the machine.
+//!
+//! `fence_ipmilan` → our port 623 → `ipmi_sim` → our end of the machine's BMC cable → QEMU. The two relays in between
+//! are the room's: the first can fall silent, the second can swallow a command. The simulator takes the host for on as long as the
+//! program runs that it started for it, `quorate-lab hold`.
+
+mod cable;
+mod lan;
+pub(crate) mod redfish;
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::description::bmc_address;
+use crate::error::{LabError, OnFile};
+use crate::programs::run;
+use crate::request::BmcMood;
+use crate::timeline::Timeline;
+
+/// The user that may switch a host, over IPMI and Redfish.
+pub const USER: &str = "admin";
+
+/// The password of [`USER`].
+pub const PASSWORD: &str = "secret";
+
+/// One BMC.
+pub(crate) struct Bmc {
+    pub(crate) number: u8,
+    directory: PathBuf,
+    control: PathBuf,
+    timeline: Timeline,
+    source: String,
+    mood: Mutex<BmcMood>,
+    /// Counts the lies: each ends the hold on a machine that runs on.
+    lies: watch::Sender<u32>,
+    simulator: tokio::sync::Mutex<Option<Child>>,
+}
+
+impl Bmc {
+    /// A BMC that is not powered yet, and its relays.
+    pub(crate) async fn new(
+        number: u8,
+        host: &str,
+        directory: PathBuf,
+        control: PathBuf,
+        timeline: Timeline,
+    ) -> Result<Arc<Bmc>, LabError> {
+        let bmc = Arc::new(Bmc {
+            number,
+            directory,
+            control,
+            timeline,
+            source: format!("{host} bmc"),
+            mood: Mutex::default(),
+            lies: watch::Sender::new(0),
+            simulator: tokio::sync::Mutex::new(None),
+        });
+        cable::serve(Arc::clone(&bmc)).await?;
+        lan::serve(Arc::clone(&bmc)).await?;
+        redfish::serve(Arc::clone(&bmc)).await?;
+        Ok(bmc)
+    }
+
+    /// How it behaves.
+    pub(crate) fn mood(&self) -> BmcMood {
+        *self.mood.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it behaves like this.
+    pub(crate) fn set_mood(&self, mood: BmcMood) {
+        *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
+    }
+
+    /// Each change is a lie: the simulator is to believe that the machine has ended.
+    pub(crate) fn lies(&self) -> watch::Receiver<u32> {
+        self.lies.subscribe()
+    }
+
+    /// Whether it has power.
+    pub(crate) async fn is_powered(&self) -> bool {
+        self.simulator.lock().await.is_some()
+    }
+
+    /// The mains are there: it starts, and starts the host, as servers in a data centre are set up.
+    pub(crate) async fn power_up(&self) -> Result<(), LabError> {
+        let mut simulator = self.simulator.lock().await;
+        if simulator.is_some() {
+            return Ok(());
+        }
+        self.log("has power");
+        let configuration = self.directory.join("bmc-lan.conf");
+        fs::write(&configuration, self.configuration()?).on("write", &configuration)?;
+        let setup = self.directory.join("bmc-setup");
+        fs::write(&setup, "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nsel_enable 0x20 1000 0x0a\nmc_enable 0x20\n")
+            .on("write", &setup)?;
+        let state = self.directory.join("bmc-state");
+        fs::create_dir_all(&state).on("create", &state)?;
+        let log = self.directory.join("bmc.log");
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .on("open", &log)?;
+        let errors = output.try_clone().on("open", &log)?;
+        let mut command = Command::new("ipmi_sim");
+        command
+            .arg("-c")
+            .arg(&configuration)
+            .arg("-f")
+            .arg(&setup)
+            .arg("-s")
+            .arg(&state)
+            .arg("-n");
+        command
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors)
+            .kill_on_drop(true);
+        // Its standard input stays open in `Child`: it ends when that is closed.
+        *simulator = Some(command.spawn().on("start", "ipmi_sim")?);
+        Ok(())
+    }
+
+    /// The mains are gone.
+    pub(crate) async fn power_down(&self) {
+        if let Some(mut child) = self.simulator.lock().await.take() {
+            self.log("has no power");
+            // When it has ended by itself there is nothing to kill.
+            let _ = child.kill().await;
+        }
+    }
+
+    /// Runs a power command as the BMC's own user would, past the relay on its network.
+    pub(crate) async fn chassis_power(&self, what: &str) -> Result<String, LabError> {
+        let mut command = Command::new("ipmitool");
+        command.args([
+            "-I",
+            "lanplus",
+            "-C",
+            "3",
+            "-H",
+            "127.0.0.1",
+            "-p",
+            &self.lan_port().to_string(),
+        ]);
+        command.args([
+            "-U", USER, "-P", PASSWORD, "-N", "2", "-R", "2", "chassis", "power", what,
+        ]);
+        run(&mut command).await
+    }
+
+    pub(crate) fn log(&self, text: impl Into<String>) {
+        self.timeline.add(self.source.as_str(), text);
+    }
+
+    /// Where the simulator listens; its number is free, since the room has a network of its own.
+    fn lan_port(&self) -> u16 {
+        6230 + u16::from(self.number)
+    }
+
+    fn cable_port(&self) -> u16 {
+        9000 + u16::from(self.number)
+    }
+
+    fn configuration(&self) -> Result<String, LabError> {
+        let program = std::env::current_exe().on("find", "/proc/self/exe")?;
+        Ok(format!(
+            "name \"lab\"\n\
+             set_working_mc 0x20\n\
+             startlan 1\n\
+             addr 127.0.0.1 {lan}\n\
+             priv_limit admin\n\
+             allowed_auths_callback none md2 md5 straight\n\
+             allowed_auths_user none md2 md5 straight\n\
+             allowed_auths_operator none md2 md5 straight\n\
+             allowed_auths_admin none md2 md5 straight\n\
+             guid a123456789abcdefa123456789abcd{number:02x}\n\
+             endlan\n\
+             serial 15 127.0.0.1 {cable} codec VM\n\
+             startcmd \"{program} hold {control} {number}\"\n\
+             startnow true\n\
+             poweroff_wait 0\n\
+             kill_wait 0\n\
+             user 1 true \"\" \"nobody\" user 10 none md2 md5 straight\n\
+             user 2 true \"{USER}\" \"{PASSWORD}\" admin 10 none md2 md5 straight\n",
+            lan = self.lan_port(),
+            cable = self.cable_port(),
+            number = self.number,
+            program = program.display(),
+            control = self.control.display(),
+        ))
+    }
+
+    /// Where it answers.
+    fn address(&self) -> String {
+        bmc_address(self.number)
+    }
+
+    fn tell_a_lie(&self) {
+        self.lies.send_modify(|count| *count += 1);
+    }
+}

@@ -1,0 +1,172 @@
+//! Where images and templates are kept between runs.
+//!
+//! An entry's name ends in the hash of everything that it was made from, so that it is never out of date, only unused. It is
+//! made in a directory beside, under a lock, and renamed when it is whole: two runs that want it at once get one, and
+//! a run that is killed leaves nothing that another would take for an image.
+
+use std::fs::{self, File};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::{LabError, OnFile};
+use crate::progress::Progress;
+
+/// The variable that moves the cache elsewhere.
+pub const CACHE_VARIABLE: &str = "QUORATE_LAB_CACHE";
+
+/// A directory of entries that can be made again.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    directory: PathBuf,
+}
+
+impl Cache {
+    /// The cache that the environment names, or `/var/cache/quorate-lab`.
+    #[must_use]
+    pub fn from_environment() -> Cache {
+        let directory = std::env::var_os(CACHE_VARIABLE)
+            .map_or_else(|| "/var/cache/quorate-lab".into(), PathBuf::from);
+        Cache::at(directory)
+    }
+
+    /// A cache in this directory.
+    pub fn at(directory: impl Into<PathBuf>) -> Cache {
+        Cache {
+            directory: directory.into(),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The entry of this name, made by `make` in an empty directory when it is not there yet.
+    ///
+    /// The lock is held while it is made; whoever else wants it waits, and then finds it.
+    pub async fn entry<F, R>(
+        &self,
+        name: &str,
+        progress: &Progress,
+        make: F,
+    ) -> Result<PathBuf, LabError>
+    where
+        F: FnOnce(PathBuf) -> R,
+        R: Future<Output = Result<(), LabError>>,
+    {
+        let entry = self.directory.join(name);
+        if entry.is_dir() {
+            return Ok(entry);
+        }
+        fs::create_dir_all(&self.directory).on("create the cache directory", &self.directory)?;
+        let _lock = self.lock(name, progress)?;
+        if entry.is_dir() {
+            return Ok(entry);
+        }
+        let draft = self.directory.join(format!(".{name}.draft"));
+        remove_tree(&draft)?;
+        fs::create_dir(&draft).on("create", &draft)?;
+        match make(draft.clone()).await {
+            Ok(()) => {
+                fs::rename(&draft, &entry).on("put into the cache", &entry)?;
+                Ok(entry)
+            }
+            Err(error) => {
+                remove_tree(&draft)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes every entry. Rooms that run keep what they have open.
+    pub fn clean(&self) -> Result<(), LabError> {
+        remove_tree(&self.directory)
+    }
+
+    fn lock(&self, name: &str, progress: &Progress) -> Result<File, LabError> {
+        let path = self.directory.join(format!(".{name}.lock"));
+        let file = File::create(&path).on("create", &path)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            progress.step(&format!("another run is making {name}; waiting for it"));
+            flock(&file, FlockOperation::LockExclusive)
+                .map_err(std::io::Error::from)
+                .on("lock", &path)?;
+        }
+        Ok(file)
+    }
+}
+
+/// Removes a directory with all that is in it; that it is not there is as good.
+pub(crate) fn remove_tree(path: &Path) -> Result<(), LabError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).on("remove", path),
+        _ => Ok(()),
+    }
+}
+
+/// A short hash of everything that an entry is made from.
+#[must_use]
+pub fn key(parts: &[&[u8]]) -> String {
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    for part in parts {
+        // The length keeps ["ab", "c"] and ["a", "bc"] apart.
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finish().as_ref()[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_entry_is_made_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = Cache::at(directory.path());
+        let progress = Progress::silent();
+        let first = cache
+            .entry("image-1", &progress, async |draft: PathBuf| {
+                fs::write(draft.join("root"), "x").on("write", draft)
+            })
+            .await
+            .expect("made");
+        let second = cache
+            .entry("image-1", &progress, async |_| {
+                Err(LabError::Refused("made twice".to_owned()))
+            })
+            .await
+            .expect("found");
+        assert_eq!(first, second);
+        assert!(second.join("root").is_file());
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_made_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = Cache::at(directory.path());
+        let made = cache
+            .entry("image-1", &Progress::silent(), async |_| {
+                Err(LabError::Refused("no network".to_owned()))
+            })
+            .await;
+        assert!(made.is_err());
+        let left: Vec<_> = fs::read_dir(directory.path())
+            .expect("readable")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        assert_eq!(left, [".image-1.lock"]);
+    }
+
+    #[test]
+    fn the_key_depends_on_where_one_part_ends() {
+        assert_ne!(key(&[b"ab", b"c"]), key(&[b"a", b"bc"]));
+        assert_eq!(key(&[b"ab", b"c"]), key(&[b"ab", b"c"]));
+    }
+}

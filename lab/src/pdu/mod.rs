@@ -1,0 +1,77 @@
+//! The two network PDUs: what the stock `fence_apc_snmp` talks to.
+
+mod ber;
+mod outlets;
+mod snmp;
+
+use std::net::SocketAddr;
+
+use tokio::net::UdpSocket;
+
+use crate::description::Feed;
+use crate::error::{LabError, OnFile};
+use crate::supervisor::Supervisor;
+use outlets::Outlets;
+use snmp::Reply;
+
+/// The community that may read and switch.
+pub const COMMUNITY: &str = "private";
+
+/// Opens the PDU's port and answers until the room ends.
+pub(crate) async fn serve(room: Supervisor, feed: Feed) -> Result<(), LabError> {
+    let address = format!("{}:161", feed.address());
+    let socket = UdpSocket::bind(&address).await.on("bind", &address)?;
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 4096];
+        loop {
+            // An error belongs to one peer that has gone; the next datagram may be another's.
+            let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
+                continue;
+            };
+            if let Some(reply) = handle(&room, feed, &buffer[..length], peer).await {
+                let _ = socket.send_to(&reply, peer).await;
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn handle(
+    room: &Supervisor,
+    feed: Feed,
+    datagram: &[u8],
+    peer: SocketAddr,
+) -> Option<Vec<u8>> {
+    let (reply, switched) = room.with_power(|power| {
+        if !power.answers(feed) {
+            return (Reply::Silence("unreachable".to_owned()), Vec::new());
+        }
+        let mut outlets = Outlets {
+            feed,
+            power,
+            switched: Vec::new(),
+        };
+        let reply = snmp::answer(datagram, COMMUNITY.as_bytes(), &mut outlets);
+        (reply, outlets.switched)
+    });
+    for (outlet, on) in &switched {
+        let state = if *on { "on" } else { "off" };
+        room.log(
+            feed.pdu_name(),
+            format!("{} switches outlet {outlet} {state}", peer.ip()),
+        );
+    }
+    if !switched.is_empty() {
+        room.power_changed().await;
+    }
+    match reply {
+        Reply::Answer(bytes) => Some(bytes),
+        Reply::Silence(reason) => {
+            room.log(
+                feed.pdu_name(),
+                format!("{} is not answered: {reason}", peer.ip()),
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! A room in the hands of a test or a person.
+
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::agent::Output;
+use crate::cache::Cache;
+use crate::description::{Description, Feed, host_name};
+use crate::error::{LabError, OnFile};
+use crate::exec::Session;
+use crate::host::Host;
+use crate::power::PduMood;
+use crate::progress::Progress;
+use crate::request::{Answer, Hand, HostState, Request, RoomStatus};
+use crate::rooms::Rooms;
+use crate::supervisor::{CONTROL, ORDERS, Orders, TIMELINE};
+use crate::timeline::Entry;
+
+/// The variable that names the program `quorate-lab` where it is not beside the running one.
+pub const PROGRAM_VARIABLE: &str = "QUORATE_LAB_PROGRAM";
+
+/// How long a room may take until its hosts are up; five times what a slow machine needs.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a room may take to end by itself before it is killed.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a condition is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How many lines of the timeline a failed test prints; the file has them all.
+const PRINTED_LINES: usize = 60;
+
+/// A running room. The one that [`Room::start`] returns ends the room when it is dropped.
+#[derive(Debug)]
+pub struct Room {
+    name: String,
+    place: PathBuf,
+    timelines: PathBuf,
+    /// The outermost process and the pipe that keeps the room alive; only who started it has them.
+    owned: Option<Child>,
+}
+
+impl Room {
+    /// Builds a room and waits until all of its hosts are up. A room that fails to start is built once more, and says so.
+    pub fn start(description: &Description, progress: &Progress) -> Result<Room, LabError> {
+        match Room::try_start(description, progress) {
+            Err(error @ LabError::TimedOut { .. }) => {
+                eprintln!(
+                    "the room {} failed to start and is built once more: {error}",
+                    description.name
+                );
+                Room::try_start(description, progress)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn try_start(description: &Description, progress: &Progress) -> Result<Room, LabError> {
+        description.check()?;
+        let program = program()?;
+        let agent = program.with_file_name("quorate-lab-agent");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .on("start", "the runtime")?;
+        let template = runtime.block_on(crate::prepare(
+            &Cache::from_environment(),
+            description.memory_mib,
+            &description.data_disks_mib,
+            &agent,
+            progress,
+        ))?;
+        progress.step(&format!("starting {} hosts", description.hosts));
+        let rooms = Rooms::from_environment();
+        let (place, guard) = rooms.claim(&description.name)?;
+        let orders = Orders {
+            description: description.clone(),
+            template,
+        };
+        let text =
+            serde_json::to_string(&orders).map_err(|error| LabError::Refused(error.to_string()))?;
+        fs::write(place.join(ORDERS), text).on("write", place.join(ORDERS))?;
+        let child = spawn(&program, &place)?;
+        fs::write(place.join("pid"), child.id().to_string()).on("write", place.join("pid"))?;
+        let mut room = Room {
+            name: description.name.clone(),
+            place,
+            timelines: rooms.timelines(),
+            owned: Some(child),
+        };
+        room.wait_until_ready()?;
+        drop(guard);
+        room.wait_until_up()?;
+        progress.step("all hosts are up");
+        Ok(room)
+    }
+
+    /// A room that somebody else has started.
+    pub fn open(name: &str) -> Result<Room, LabError> {
+        let rooms = Rooms::from_environment();
+        let room = Room {
+            name: name.to_owned(),
+            place: rooms.place(name),
+            timelines: rooms.timelines(),
+            owned: None,
+        };
+        room.status()?;
+        Ok(room)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), LabError> {
+        let mut line = String::new();
+        if let Some(stdout) = self.owned.as_mut().and_then(|child| child.stdout.take()) {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .on("read from", &self.place)?;
+        }
+        if line.trim() == "ready" {
+            return Ok(());
+        }
+        let log = fs::read_to_string(self.place.join("supervisor.log")).unwrap_or_default();
+        Err(LabError::Program {
+            command: "quorate-lab supervise".to_owned(),
+            status: "no sign that it is ready".to_owned(),
+            output: log,
+        })
+    }
+
+    fn wait_until_up(&self) -> Result<(), LabError> {
+        let begun = Instant::now();
+        loop {
+            // A room that does not answer any more has ended: no use to wait.
+            let waiting: Vec<String> = self
+                .status()?
+                .hosts
+                .iter()
+                .filter(|host| host.state != HostState::Up)
+                .map(|host| format!("{} is {}", host.name, host.state))
+                .collect();
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            if begun.elapsed() > START_PATIENCE {
+                return Err(LabError::TimedOut {
+                    condition: "all hosts to be up".to_owned(),
+                    after: begun.elapsed(),
+                    last_seen: waiting.join(", "),
+                });
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Host 1, 2, …
+    #[must_use]
+    pub fn host(&self, number: u8) -> Host<'_> {
+        Host::new(self, number)
+    }
+
+    /// How everything is.
+    pub fn status(&self) -> Result<RoomStatus, LabError> {
+        match self.ask(&Request::Status)? {
+            Answer::Status(status) => Ok(status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Everything that has happened, after so many lines.
+    pub fn timeline(&self, after: usize) -> Result<Vec<Entry>, LabError> {
+        match self.ask(&Request::Timeline(after))? {
+            Answer::Timeline(entries) => Ok(entries),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Does something to the room.
+    pub fn act(&self, hand: Hand) -> Result<(), LabError> {
+        match self.ask(&Request::Do(hand))? {
+            Answer::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A feed dies, its PDU with it, or comes back.
+    pub fn feed(&self, feed: Feed, live: bool) -> Result<(), LabError> {
+        self.act(Hand::Feed { feed, live })
+    }
+
+    /// A PDU behaves like this from now on.
+    pub fn pdu(&self, feed: Feed, mood: PduMood) -> Result<(), LabError> {
+        self.act(Hand::Pdu { feed, mood })
+    }
+
+    /// Switch `a` or `b` gets power or loses it.
+    pub fn switch(&self, switch: char, on: bool) -> Result<(), LabError> {
+        self.act(Hand::Switch { switch, on })
+    }
+
+    /// A switch that comes up as some do: on and off again a few times before it stays on.
+    pub fn bounce_switch(&self, switch: char, times: u32) -> Result<(), LabError> {
+        for _ in 0..times {
+            self.switch(switch, true)?;
+            self.switch(switch, false)?;
+        }
+        self.switch(switch, true)
+    }
+
+    /// Writes a line of the test's story into the timeline.
+    pub fn note(&self, text: &str) -> Result<(), LabError> {
+        self.act(Hand::Note(text.to_owned()))
+    }
+
+    /// A program at the operator's desk: on this machine, in the room's network.
+    pub fn desk(&self, program: &str) -> Result<Command, LabError> {
+        let path = self.place.join("pid");
+        let outer = fs::read_to_string(&path).on("read", &path)?;
+        let children = format!("/proc/{0}/task/{0}/children", outer.trim());
+        let inner = fs::read_to_string(&children).on("read", &children)?;
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/proc/{}/ns/net", inner.trim()))
+            .args(["--", program]);
+        Ok(command)
+    }
+
+    /// Runs a program at the desk to its end.
+    pub fn at_desk(&self, program: &str, arguments: &[&str]) -> Result<Output, LabError> {
+        let output = self
+            .desk(program)?
+            .args(arguments)
+            .output()
+            .on("start", program)?;
+        let code = output
+            .status
+            .code()
+            .and_then(|code| u32::try_from(code).ok())
+            .unwrap_or(255);
+        Ok(Output {
+            code,
+            stdout: output.stdout,
+            stderr: output.stderr,
+        })
+    }
+
+    /// Waits until the condition holds; its last complaint is in the error when it does not come about.
+    pub fn eventually<T, E: Display>(
+        &self,
+        condition: &str,
+        within: Duration,
+        mut look: impl FnMut(&Room) -> Result<T, E>,
+    ) -> Result<T, LabError> {
+        let begun = Instant::now();
+        loop {
+            match look(self) {
+                Ok(found) => return Ok(found),
+                Err(complaint) if begun.elapsed() > within => {
+                    return Err(LabError::TimedOut {
+                        condition: condition.to_owned(),
+                        after: begun.elapsed(),
+                        last_seen: complaint.to_string(),
+                    });
+                }
+                Err(_) => thread::sleep(LOOK_AGAIN),
+            }
+        }
+    }
+
+    /// Waits for a line in the timeline after so many.
+    pub fn eventually_logged(
+        &self,
+        after: usize,
+        source: &str,
+        words: &str,
+        within: Duration,
+    ) -> Result<Entry, LabError> {
+        self.eventually(&format!("{source:?} says {words:?}"), within, |room| {
+            let entries = room.timeline(after).map_err(|error| error.to_string())?;
+            let found = entries
+                .into_iter()
+                .find(|entry| entry.source == source && entry.text.contains(words));
+            found.ok_or_else(|| "nothing like it in the timeline".to_owned())
+        })
+    }
+
+    /// Ends the room, whoever started it.
+    pub fn stop(&self) -> Result<(), LabError> {
+        match self.ask(&Request::Stop)? {
+            Answer::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(crate) fn session(&self, host: u8, argv: &[&str]) -> Result<Session, LabError> {
+        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+        let (answer, stream) = self.talk(&Request::Exec { host, argv })?;
+        match answer {
+            Answer::Done => Ok(Session::new(stream, host_name(host))),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn ask(&self, request: &Request) -> Result<Answer, LabError> {
+        self.talk(request).map(|(answer, _)| answer)
+    }
+
+    fn talk(&self, request: &Request) -> Result<(Answer, BufReader<UnixStream>), LabError> {
+        let gone = |source| LabError::RoomGone {
+            room: self.name.clone(),
+            source,
+        };
+        let mut stream = UnixStream::connect(self.place.join(CONTROL)).map_err(gone)?;
+        let line =
+            serde_json::to_string(request).map_err(|error| LabError::Refused(error.to_string()))?;
+        stream
+            .write_all(format!("{line}\n").as_bytes())
+            .map_err(gone)?;
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).map_err(gone)?;
+        let answer = serde_json::from_str(&line).map_err(|error| gone(error.into()))?;
+        Ok((answer, reader))
+    }
+
+    /// Keeps the timeline of a room in which a test has failed, and prints its end.
+    fn keep_timeline(&self) {
+        let Ok(text) = fs::read_to_string(self.place.join(TIMELINE)) else {
+            return;
+        };
+        let kept = self
+            .timelines
+            .join(format!("{}-{}.log", self.name, std::process::id()));
+        let written = fs::create_dir_all(&self.timelines).and_then(|()| fs::write(&kept, &text));
+        let lines: Vec<&str> = text.lines().collect();
+        eprintln!("the end of what happened in the room {}:", self.name);
+        for line in &lines[lines.len().saturating_sub(PRINTED_LINES)..] {
+            eprintln!("  {line}");
+        }
+        match written {
+            Ok(()) => eprintln!("all of it: {}", kept.display()),
+            Err(error) => eprintln!("it could not be kept in {}: {error}", kept.display()),
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let Some(mut child) = self.owned.take() else {
+            return;
+        };
+        if thread::panicking() {
+            self.keep_timeline();
+        }
+        // Without the pipe the room ends by itself.
+        drop(child.stdin.take());
+        let begun = Instant::now();
+        while begun.elapsed() < END_PATIENCE {
+            if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        // Whatever still runs goes with the process namespace; a room that has ended is not there to be killed.
+        let _ = child.kill();
+        let _ = child.wait();
+        let _ = crate::cache::remove_tree(&self.place);
+    }
+}
+
+fn spawn(program: &Path, place: &Path) -> Result<Child, LabError> {
+    let log = place.join("supervisor.log");
+    let errors = File::create(&log).on("create", &log)?;
+    Command::new("unshare")
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+        ])
+        .arg(program)
+        .arg("supervise")
+        .arg(place)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        // Ctrl-C at a terminal is for us; we end the room in order.
+        .process_group(0)
+        .spawn()
+        .on("start", "unshare")
+}
+
+/// The program that is the room's supervisor: this one, or the one beside it.
+fn program() -> Result<PathBuf, LabError> {
+    if let Some(program) = std::env::var_os(PROGRAM_VARIABLE) {
+        return Ok(program.into());
+    }
+    let own = std::env::current_exe().on("find", "/proc/self/exe")?;
+    let directories = own.ancestors().skip(1).take(2);
+    directories
+        .map(|directory| directory.join("quorate-lab"))
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| LabError::Missing {
+            what: format!("the program quorate-lab beside {}", own.display()),
+            remedy: format!(
+                "build it with `cargo build -p quorate-lab`, or name it in {PROGRAM_VARIABLE}"
+            ),
+        })
+}
+
+fn unexpected(answer: &Answer) -> LabError {
+    match answer {
+        Answer::Error(text) => LabError::Room(text.clone()),
+        other => LabError::Room(format!(
+            "the room gave another answer than was asked for: {other:?}"
+        )),
+    }
+}
