@@ -38,6 +38,7 @@ pub use list::{ListQuery, Page};
 pub use live::Live;
 pub(crate) use live::parse;
 pub use manifest::Manifest;
+pub(crate) use metadata::new_uid;
 pub use patch::PatchType;
 pub use watch::{WatchEvent, WatchQuery, WatchStream};
 pub(crate) use write::now;

@@ -8,7 +8,10 @@ use crate::support::{TestCluster, secret};
 async fn smoke() {
     let cluster = TestCluster::of_one().await;
     let admin = cluster.admin(0).await;
-    let made = admin.create(secret("a", json!({"k": "dmFsdWU="}))).await.expect("created");
+    let made = admin
+        .create(secret("a", json!({"k": "dmFsdWU="})))
+        .await
+        .expect("created");
     println!("{:#}", made.object);
     let got = admin.get("secret", "a").await.expect("there");
     assert_eq!(got, made.object);

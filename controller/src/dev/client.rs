@@ -1,0 +1,160 @@
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use quorate_identity::{
+    Authority, Bootstrap, Credentials, Dates, JoinToken, KeyRequest, Keyring, LiveCredentials,
+    MEMBER_NAME, SystemClock, Trust, joining_client_config,
+};
+use quorate_proto::api::v1::{
+    CreateJoinTokenRequest, JoinKind, JoinRequest, PromoteRequest, StatusRequest,
+    cluster_client::ClusterClient, identity_client::IdentityClient,
+};
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
+
+use super::{
+    ASK_EVERY, DevError, PATIENCE,
+    site::{Site, free_address},
+};
+use crate::member::FEATURE_LEVEL;
+
+/// Does what an operator would do with the command line.
+pub(super) struct DevClient {
+    address: String,
+    cluster: ClusterClient<Channel>,
+}
+
+impl DevClient {
+    pub(super) fn new(
+        authority: &Authority,
+        admin: &Credentials,
+        address: String,
+    ) -> Result<Self, DevError> {
+        let refused = |error: quorate_identity::TrustError| DevError::Refused(error.to_string());
+        let trust = Trust::from_pem(&authority.certificate_pem(), Arc::new(SystemClock))
+            .map_err(refused)?;
+        let tls = trust
+            .client_config(Some(LiveCredentials::new(admin.clone())), Dates::Checked)
+            .map_err(refused)?;
+        Ok(Self {
+            cluster: ClusterClient::new(channel(&address, tls)?),
+            address,
+        })
+    }
+
+    /// Waits until the member answers and knows a leader.
+    pub(super) async fn until_led(&self, site: &Site) -> Result<(), DevError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Ok(reply) = self.cluster.clone().status(StatusRequest {}).await
+                && reply.get_ref().has_quorum
+                && !reply.get_ref().cluster_name.is_empty()
+            {
+                return Ok(());
+            }
+            late(deadline, site)?;
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    /// Sets up a further member, which is then to be started. Returns its id.
+    pub(super) async fn join(&self, site: &Site) -> Result<u64, DevError> {
+        let request = CreateJoinTokenRequest {
+            kind: JoinKind::Member.into(),
+            ..CreateJoinTokenRequest::default()
+        };
+        let token = self
+            .cluster
+            .clone()
+            .create_join_token(request)
+            .await
+            .map_err(|status| DevError::refused(&status))?
+            .into_inner()
+            .token;
+        let parsed: JoinToken = token
+            .parse()
+            .map_err(|error| DevError::Refused(format!("{error}")))?;
+        let tls = joining_client_config(&parsed, &(Arc::new(SystemClock) as Arc<_>))
+            .map_err(|error| DevError::Refused(error.to_string()))?;
+        let key = KeyRequest::generate().map_err(|error| DevError::Refused(error.to_string()))?;
+        let address = free_address()?;
+        let reply = IdentityClient::new(channel(&self.address, tls)?)
+            .join(JoinRequest {
+                token,
+                csr: key.request().to_owned(),
+                addresses: vec![address.clone()],
+                name: site.name.clone(),
+                supported_feature_level: FEATURE_LEVEL,
+            })
+            .await
+            .map_err(|status| DevError::refused(&status))?
+            .into_inner();
+        let grant = reply
+            .member
+            .ok_or_else(|| DevError::Refused("the cluster granted no membership".into()))?;
+        let note = Bootstrap::Join {
+            member_id: grant.member_id,
+            cluster_id: grant.cluster_id,
+            history_id: grant.history_id,
+            witness: grant.witness,
+        };
+        let keyring = Keyring::parse(&grant.secrets_keyring)?;
+        site.write_at(
+            &address,
+            &reply.ca_certificate,
+            &grant.ca_key,
+            &keyring,
+            &note,
+        )?;
+        Ok(grant.member_id)
+    }
+
+    /// Makes a voter of it once it has caught up.
+    pub(super) async fn promote(&self, member_id: u64, site: &Site) -> Result<(), DevError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let request = PromoteRequest { member_id };
+            match self.cluster.clone().promote(request).await {
+                Ok(_) => return Ok(()),
+                Err(status) => {
+                    tracing::debug!(%status, "not yet a voter");
+                    late(deadline, site)?;
+                }
+            }
+            sleep(ASK_EVERY).await;
+        }
+    }
+}
+
+fn late(deadline: Instant, site: &Site) -> Result<(), DevError> {
+    if Instant::now() < deadline {
+        return Ok(());
+    }
+    Err(DevError::Late {
+        name: site.name.clone(),
+        log: site.log().display().to_string(),
+    })
+}
+
+fn channel(address: &str, tls: ClientConfig) -> Result<Channel, DevError> {
+    let tls = TlsConnector::from(Arc::new(tls));
+    let target = address.to_owned();
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| DevError::Refused(error.to_string()))?;
+    Ok(
+        endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+            let (tls, target) = (tls.clone(), target.clone());
+            async move {
+                let tcp = TcpStream::connect(target).await?;
+                let name = ServerName::try_from(MEMBER_NAME).map_err(std::io::Error::other)?;
+                tls.connect(name, tcp).await.map(TokioIo::new)
+            }
+        })),
+    )
+}

@@ -1,0 +1,154 @@
+//! `quorated restore`: a new cluster out of a backup.
+//!
+//! The new cluster has a history of its own: members, tokens and revisions of the old one mean nothing in
+//! it, so that an old member that comes back is refused instead of mixed in. The keys are not in a backup; the
+//! authority and the keyring must still be there, or certificates and Secrets would be lost.
+
+use std::{io, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use quorate_identity::{MemberConfig, PkiDir};
+use quorate_store::{
+    Genesis, Member, Store, StoreConfig, StoreError,
+    disk::RealDisk,
+    transport::{Connect, GrpcTransport},
+};
+use thiserror::Error;
+use tokio::{fs::File, io::AsyncReadExt};
+
+use crate::{
+    config::{self, ConfigError},
+    error::ApiError,
+    member::FEATURE_LEVEL,
+    resource::new_uid,
+};
+
+const CHUNK: usize = 1 << 20;
+
+/// Why nothing was restored.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something is in the way. Trying again does not help.
+    #[error("{path} is not empty: set it aside first, its content is kept as it is")]
+    NotEmpty {
+        /// The data directory.
+        path: String,
+    },
+    /// The keys are missing. Trying again does not help.
+    #[error(
+        "{path} is missing: a backup holds no keys; copy the pki directory of any former member to this machine"
+    )]
+    NoKeys {
+        /// The file.
+        path: String,
+    },
+    /// A file. May succeed once its reason is gone.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The store, or the backup.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No random numbers.
+    #[error(transparent)]
+    Random(#[from] ApiError),
+}
+
+/// Builds the first member of a new cluster from the backup `from`.
+pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
+    let config = config::load(config)?;
+    check_keys(&config)?;
+    let backup = File::open(from).await.map_err(io_error(format!(
+        "cannot read the backup {}",
+        from.display()
+    )))?;
+    let path = config.data_dir.join("store");
+    if path.exists() {
+        return Err(RestoreError::NotEmpty {
+            path: path.display().to_string(),
+        });
+    }
+    std::fs::create_dir_all(&config.data_dir).map_err(io_error(format!(
+        "cannot make {}",
+        config.data_dir.display()
+    )))?;
+    let disk = RealDisk::open(&path).map_err(io_error(format!("cannot use {}", path.display())))?;
+    let genesis = Genesis {
+        cluster_id: new_uid()?,
+        history_id: new_uid()?,
+        member: Member {
+            name: config.name.clone(),
+            addresses: config.addresses.clone(),
+            witness: false,
+            feature_level: FEATURE_LEVEL,
+        },
+    };
+    let history = genesis.history_id.clone();
+    let transport = Arc::new(GrpcTransport::new(Arc::new(Nobody)));
+    let store = Store::restore(
+        StoreConfig::default(),
+        Arc::new(disk),
+        transport,
+        genesis,
+        chunks(backup).boxed(),
+    )
+    .await?;
+    let revision = store.barrier().await?;
+    let status = store.status();
+    store.shutdown().await;
+    println!(
+        "restored as member {} of a new cluster, history {history}, revision {revision}\nnext: start it (systemctl start quorated), look at it (quorate cluster status), and join the other members anew, each with an empty data directory",
+        status.member_id
+    );
+    Ok(())
+}
+
+fn check_keys(config: &MemberConfig) -> Result<(), RestoreError> {
+    let pki = PkiDir::new(&config.pki_dir);
+    for path in [pki.ca_certificate(), pki.ca_key(), pki.keyring()] {
+        if !path.exists() {
+            return Err(RestoreError::NoKeys {
+                path: path.display().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn chunks(file: File) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::unfold(Some(file), |file| async {
+        let mut file = file?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        match (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(Bytes::from(chunk)), Some(file))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+fn io_error(what: String) -> impl FnOnce(io::Error) -> RestoreError {
+    move |source| RestoreError::Io { what, source }
+}
+
+/// The first member has nobody to talk to.
+struct Nobody;
+
+impl Connect for Nobody {
+    fn connect(
+        &self,
+        member: quorate_store::MemberId,
+        _address: &str,
+    ) -> futures_util::future::BoxFuture<'static, Result<tonic::transport::Channel, String>> {
+        Box::pin(async move { Err(format!("there is no member {member} in a cluster of one")) })
+    }
+}
