@@ -2,8 +2,8 @@ use std::io;
 
 use thiserror::Error;
 
-/// Why the log cannot be opened, read or written to. None of these passes by trying again, except that a log
-/// which cannot be opened for want of room ([`LogError::Io`]) can be once there is some.
+/// Why the log cannot be opened, read or written to. None of these passes by trying again, except that
+/// a log which cannot be opened for want of room ([`LogError::Io`]) can be once there is some.
 #[derive(Debug, Error)]
 pub enum LogError {
     /// Something that was acknowledged is no longer what it was.
@@ -49,7 +49,8 @@ pub enum LogError {
         /// The last that is there.
         last: u64,
     },
-    /// An earlier write failed in a way after which nothing on the disk can be trusted until it was read again.
+    /// An earlier write failed in a way after which nothing on the disk can be trusted until it was
+    /// read again.
     #[error(
         "the log stopped after an error of its disk: {reason}; check the disk, then restart this member: it reads its log again and keeps what is whole"
     )]

@@ -6,30 +6,35 @@
 //!
 //! # Shape
 //!
-//! One sequence of records ([`record`]) in a row of segment files ([`segment`]). Everything is a
-//! record, the vote as well as entries, so one sync covers everything before it and the order of calls is the
-//! order on disk. Nothing is changed in place: a truncation is a record that voids entries before it, a purge is
-//! a record after which whole segments may be removed.
+//! One sequence of records (`record`) in a row of segment files (`segment`). Everything is a
+//! record, the vote as well as entries, so one sync covers everything before it and the order of calls
+//! is the order on disk. Nothing is changed in place: a truncation is a record that voids entries
+//! before it, a purge is a record after which whole segments may be removed.
 //!
 //! # What holds
 //!
 //! 1. A write is reported durable only after a sync that began after all its bytes were written.
-//! 2. What is read back after any crash is what a prefix of the records says, and the prefix contains every record that
-//!    was reported durable. So a vote never survives without the votes and entries written before it, entries
-//!    have no gap, and a truncation whose successors survive has survived.
-//!    (One exception is harmless: on a full disk votes, truncations and purges pass entries that wait for room.
-//!    Those were never reported, and they are written afterwards only if they are still part of the log.)
-//! 3. A segment has its name only when everything in the one before is durable, and its own beginning too. Each segment begins with
-//!    the vote, the purge and the commit point, so that those before it may go.
-//! 4. Between filling and removal every byte of a segment is written at most once, or again with the same value. So a record
-//!    is either as written, or lacks whole sectors, or is damaged; [`tail`] tells which. What lacks sectors and was never reported is cut
-//!    and shown in [`Recovered::torn`]. Everything else that is wrong is [`LogError::Corrupt`]: the member stops, nothing is cut.
-//! 5. Records that may be unsynced after a crash are written anew, elsewhere, before they count ([`recovery`]): a sync that
-//!    failed is never believed later because the kernel still shows the bytes.
-//! 6. A failed sync, or a write that failed for any reason but a full disk, ends the log: every write that waits or comes is
-//!    refused until the log is opened, and thereby read, again.
-//! 7. A full disk is no failure. Writes that do not fit wait, stay readable, and are written when there is room; [`Health::Full`]
-//!    says so half a segment *before* the first one has to wait. Votes and purges have a reserve in each segment.
+//! 2. What is read back after any crash is what a prefix of the records says, and the prefix contains
+//!    every record that was reported durable. So a vote never survives without the votes and entries
+//!    written before it, entries have no gap, and a truncation whose successors survive has survived.
+//!    (One exception is harmless: on a full disk votes, truncations and purges pass entries that wait
+//!    for room. Those were never reported, and they are written afterwards only if they are still part
+//!    of the log.)
+//! 3. A segment has its name only when everything in the one before is durable, and its own beginning
+//!    too. Each segment begins with the vote, the purge and the commit point, so that those before it
+//!    may go.
+//! 4. Between filling and removal every byte of a segment is written at most once, or again with the
+//!    same value. So a record is either as written, or lacks whole sectors, or is damaged; `tail`
+//!    tells which. What lacks sectors and was never reported is cut and shown in [`Recovered::torn`].
+//!    Everything else that is wrong is [`LogError::Corrupt`]: the member stops, nothing is cut.
+//! 5. Records that may be unsynced after a crash are written anew, elsewhere, before they count
+//!    (`recovery`): a sync that failed is never believed later because the kernel still shows the
+//!    bytes.
+//! 6. A failed sync, or a write that failed for any reason but a full disk, ends the log: every write
+//!    that waits or comes is refused until the log is opened, and thereby read, again.
+//! 7. A full disk is no failure. Writes that do not fit wait, stay readable, and are written when there
+//!    is room; [`Health::Full`] says so half a segment *before* the first one has to wait. Votes and
+//!    purges have a reserve in each segment.
 //! 8. A segment is removed only after the purge that covers all its entries is durable.
 
 mod entry;
@@ -42,6 +47,7 @@ mod recovery;
 mod segment;
 mod shared;
 mod spare;
+mod status;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -62,6 +68,7 @@ pub use entry::{Entry, EntryId};
 pub use error::{LogError, WriteError};
 pub use operation::Done;
 pub use options::{LogOptions, Mode};
+pub use status::{Health, LogStats, Recovered, Torn};
 
 use crate::disk::Disk;
 use index::Located;
@@ -84,59 +91,6 @@ struct Inner {
     /// None while the log's own thread has it, and after the log is closed.
     writer: Mutex<Option<Writer>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What was found when a log was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovered {
-    /// The newest vote.
-    pub vote: Option<Bytes>,
-    /// Up to where entries are known to be committed: never too much, maybe too little.
-    pub committed: Option<EntryId>,
-    /// The last purged entry.
-    pub purged: Option<EntryId>,
-    /// The first entry that is there.
-    pub first: Option<EntryId>,
-    /// The last entry, or the last purged one when there is none.
-    pub last: Option<EntryId>,
-    /// Where an unacknowledged write was cut short and its remains were dropped.
-    pub torn: Option<Torn>,
-}
-
-/// The remains of a write that a crash interrupted and nobody was told of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Torn {
-    /// In which file.
-    pub file: String,
-    /// From which byte on.
-    pub offset: u64,
-}
-
-/// Whether the log can be written to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It can.
-    Good,
-    /// The disk has no room for the next segment. Do not propose anything new; what is proposed all the same
-    /// is taken while the segment in use has room, and waits afterwards. Passes by itself.
-    Full(String),
-    /// The disk failed: open the log again.
-    Failed(String),
-}
-
-/// Figures about a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogStats {
-    /// How many entries there are.
-    pub entries: usize,
-    /// How many bytes of payload are in memory.
-    pub cached_bytes: usize,
-    /// How many segments there are.
-    pub segments: usize,
-    /// How many bytes they take on the disk.
-    pub disk_bytes: u64,
-    /// How many syncs have been done for commits since it was opened.
-    pub syncs: u64,
 }
 
 impl Log {
@@ -175,7 +129,8 @@ impl Log {
         Ok((Self(Arc::new(inner)), recovered))
     }
 
-    /// Appends entries, which must continue the log; an empty log that was never purged takes any first index.
+    /// Appends entries, which must continue the log; an empty log that was never purged takes any first
+    /// index.
     ///
     /// They can be read at once. `done` is called when they, and everything before, are durable.
     pub fn append(&self, entries: Vec<Entry>, done: Done) -> Result<(), LogError> {
@@ -215,8 +170,8 @@ impl Log {
         Ok(())
     }
 
-    /// Notes that entries up to this one are committed. It reaches the disk with what is written next, or at once,
-    /// but is never synced for its own sake: after a power cut an older one may be found.
+    /// Notes that entries up to this one are committed. It reaches the disk with what is written next,
+    /// or at once, but is never synced for its own sake: after a power cut an older one may be found.
     pub fn save_committed(&self, id: Option<EntryId>) -> Result<(), LogError> {
         let mut content = self.writable()?;
         if content.committed != id {
@@ -227,7 +182,8 @@ impl Log {
         Ok(())
     }
 
-    /// Removes all entries after `last`; all of them when it is none. `done` is called when that is durable.
+    /// Removes all entries after `last`; all of them when it is none. `done` is called when that is
+    /// durable.
     pub fn truncate_after(&self, last: Option<EntryId>, done: Done) -> Result<(), LogError> {
         let mut content = self.writable()?;
         if let Some(last) = last {
@@ -246,8 +202,9 @@ impl Log {
         Ok(())
     }
 
-    /// Removes all entries up to `upto`, and every other one too unless `upto` is an entry of this log: the log then
-    /// continues after it. `done` is called when that is durable; the files are removed afterwards.
+    /// Removes all entries up to `upto`, and every other one too unless `upto` is an entry of this log:
+    /// the log then continues after it. `done` is called when that is durable; the files are removed
+    /// afterwards.
     pub fn purge(&self, upto: EntryId, done: Done) -> Result<(), LogError> {
         let mut content = self.writable()?;
         let mut records = Vec::new();
@@ -353,8 +310,8 @@ impl Log {
         }
     }
 
-    /// Does what waits, unless the log has a thread that does. In [`Mode::Stepped`] nothing happens without it; in
-    /// both modes without a thread it is what tries again after a full disk.
+    /// Does what waits, unless the log has a thread that does. In [`Mode::Stepped`] nothing happens
+    /// without it; in both modes without a thread it is what tries again after a full disk.
     pub fn turn(&self) {
         let mut writer = self.writer();
         let finished = writer.as_mut().map(Writer::turn);

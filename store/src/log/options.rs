@@ -3,7 +3,8 @@
 pub struct LogOptions {
     /// The size of a segment. The log takes at least one, and one more once the first is half full.
     pub segment_bytes: u64,
-    /// How much of the newest payloads is kept in memory. Entries that are not written yet are kept beyond that.
+    /// How much of the newest payloads is kept in memory. Entries that are not written yet are kept
+    /// beyond that.
     pub cache_bytes: usize,
     /// Who does the writing.
     pub mode: Mode,

@@ -140,7 +140,8 @@ impl Record {
         out.resize(start + padded, 0);
     }
 
-    /// The record at `offset` of `segment`, of which `bytes` is everything from that offset on, and its length.
+    /// The record at `offset` of `segment`, of which `bytes` is everything from that offset on, and its
+    /// length.
     pub(super) fn read(segment: u64, offset: u64, bytes: &[u8]) -> Result<(Self, usize), Damage> {
         let (kind, sum, body_length) = read_header(segment, offset, bytes)?;
         let whole = length(body_length);

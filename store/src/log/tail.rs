@@ -5,9 +5,10 @@
 //!
 //! 1. After every sync the writer notes, behind what it synced, how far the segment is durable. A
 //!    bad record below the highest such note, wherever the note itself is found, is damage.
-//! 2. Segments are filled with a pattern before use and every byte after that is written once. A write that
-//!    did not happen left the pattern in whole sectors. So a bad record none of whose sectors is missing
-//!    was written whole and changed afterwards: damage, even where the last note was itself lost with the power.
+//! 2. Segments are filled with a pattern before use and every byte after that is written once. A write
+//!    that did not happen left the pattern in whole sectors. So a bad record none of whose sectors is
+//!    missing was written whole and changed afterwards: damage, even where the last note was itself
+//!    lost with the power.
 //! 3. Otherwise a sector is missing, and nothing says that it was ever synced: torn.
 
 use super::{

@@ -28,8 +28,8 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The entry `id`, which lies at `place`. `until` is where the last entry that will be asked for ends, if that
-    /// is in the same segment.
+    /// The entry `id`, which lies at `place`. `until` is where the last entry that will be asked for
+    /// ends, if that is in the same segment.
     pub(super) fn entry(
         &mut self,
         id: EntryId,
