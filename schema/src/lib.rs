@@ -16,6 +16,7 @@ pub mod names;
 pub mod node;
 mod parse;
 mod path;
+mod pattern;
 pub mod quantity;
 mod schema;
 pub mod selector;
@@ -25,5 +26,6 @@ mod violation;
 
 pub use error::SchemaError;
 pub use node::{ListType, MapType, Node, NodeKind};
+pub use pattern::Pattern;
 pub use schema::Schema;
 pub use violation::{Violation, ViolationReason};

@@ -5,6 +5,7 @@
 
 use crate::cel::Rule;
 use crate::format::Format;
+use crate::pattern::Pattern;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -78,20 +79,6 @@ pub struct Bound {
     pub value: serde_json::Number,
     /// Whether the bound itself is outside.
     pub exclusive: bool,
-}
-
-/// A compiled `pattern`.
-#[derive(Debug, Clone)]
-pub struct Pattern {
-    pub(crate) regex: regex::Regex,
-}
-
-impl Pattern {
-    /// The expression as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.regex.as_str()
-    }
 }
 
 /// One level of a schema.

@@ -162,7 +162,7 @@ impl Check<'_> {
             return;
         }
         if let Some(pattern) = &node.pattern
-            && !pattern.regex.is_match(text)
+            && !pattern.is_match(text)
         {
             let found = describe::text(text);
             self.report(

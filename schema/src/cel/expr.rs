@@ -1,6 +1,6 @@
 //! A rule after compilation: names resolved to places, macros recognised, expressions compiled.
 
-use regex::Regex;
+use crate::pattern::Pattern;
 
 /// Where a variable stands: `self`, `oldSelf`, then the variables of macros from the outside in.
 pub(super) const SELF: usize = 0;
@@ -60,7 +60,7 @@ pub(super) enum Expr {
     },
     Matches {
         text: Box<Expr>,
-        pattern: Regex,
+        pattern: Pattern,
     },
     Convert {
         to: Conversion,

@@ -3,11 +3,9 @@
 use super::refuse;
 use crate::error::SchemaError;
 use crate::format::Format;
-use crate::node::{Bound, ListType, MapType, Node, NodeKind, Pattern};
+use crate::node::{Bound, ListType, MapType, Node, NodeKind};
+use crate::pattern::Pattern;
 use serde_json::{Map, Number, Value};
-
-/// The size of a compiled pattern in bytes: `[a-z]{1,253}` takes a few thousand.
-const MAX_PATTERN_SIZE: usize = 1 << 20;
 
 /// Keywords without a meaning for checking.
 const DOCUMENTATION: [&str; 4] = ["description", "title", "example", "externalDocs"];
@@ -137,15 +135,13 @@ impl<'a> Keywords<'a> {
         let Some(text) = self.text("pattern")? else {
             return Ok(None);
         };
-        let regex = regex::RegexBuilder::new(text)
-            .size_limit(MAX_PATTERN_SIZE)
-            .build()
+        Pattern::compile(text)
+            .map(Some)
             .map_err(|source| SchemaError::Pattern {
                 path: self.path.join("."),
                 pattern: text.to_owned(),
                 source,
-            })?;
-        Ok(Some(Pattern { regex }))
+            })
     }
 
     pub(super) fn extensions(&self, node: &mut Node) -> Result<(), SchemaError> {

@@ -5,6 +5,7 @@ use crate::cel::RuleError;
 use crate::cel::expr::{Arithmetic, Conversion, Expr, Order, TextTest};
 use crate::cel::types::Type;
 use crate::node::ListType;
+use crate::pattern::Pattern;
 use cel::common::ast::{self, LiteralValue};
 use std::rc::Rc;
 
@@ -185,10 +186,8 @@ impl<'n> Compiler<'n> {
                 "a string literal in matches()",
             ));
         };
-        let pattern = regex::RegexBuilder::new(pattern.inner())
-            .size_limit(1 << 20)
-            .build()
-            .map_err(|error| RuleError::new(error.to_string()))?;
+        let pattern =
+            Pattern::compile(pattern.inner()).map_err(|error| RuleError::new(error.to_string()))?;
         Ok((Expr::Matches { text, pattern }, Type::Bool))
     }
 
