@@ -84,6 +84,45 @@ fn disjoint() -> impl Strategy<Value = (Value, Value)> {
     })
 }
 
+/// Any JSON, with the names of the schema of the stories.
+fn value() -> impl Strategy<Value = Value> {
+    let words = vec![
+        "memory",
+        "firmware",
+        "params",
+        "tags",
+        "args",
+        "disks",
+        "ports",
+        "free",
+        "name",
+        "port",
+        "parts",
+        "number",
+        "manager",
+        "operation",
+        "Apply",
+        "fieldsV1",
+        "f:spec",
+        "f:disks",
+        "k:{}",
+        "v:1",
+        ".",
+    ];
+    let word = prop::sample::select(words);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i8>().prop_map(Value::from),
+        word.clone().prop_map(Value::from)
+    ];
+    leaf.prop_recursive(5, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(word.clone(), inner, 0..5).prop_map(|fields| json!(fields)),
+        ]
+    })
+}
+
 fn paths(names: Vec<Vec<&'static str>>) -> FieldSet {
     let mut root = json!({});
     for path in names {
@@ -130,7 +169,7 @@ fn unordered(value: &Value) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn applying_twice_is_applying_once(first in spec(), second in spec()) {
@@ -191,6 +230,19 @@ proptest! {
         // Applying the updated state owns it too, without a conflict and without a change.
         cluster.apply("carol", second.clone());
         prop_assert_eq!(cluster.spec(), &second);
+    }
+
+    #[test]
+    fn any_values_are_merged_or_refused(live in value(), first in value(), second in value()) {
+        let mut cluster = Cluster::new();
+        cluster.live = Some(json!({"metadata": first, "spec": live}));
+        for spec in [&first, &second] {
+            let _ = cluster.try_apply("alice", &object(spec.clone()), false, None);
+            let _ = cluster.try_apply("bob", &object(spec.clone()), true, None);
+            let _ = cluster.try_apply("bob", spec, true, Some("status"));
+            cluster.update("carol", |object| object["spec"] = spec.clone());
+            cluster.update("carol", |object| object["metadata"] = json!({"managedFields": [spec]}));
+        }
     }
 
     #[test]
