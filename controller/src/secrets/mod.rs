@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use crate::error::{ApiError, Cause, Subject};
 
-pub use reseal::reseal;
+pub use reseal::{keep_current, reseal};
 
 /// The plural of the one kind that is sealed.
 pub const KIND: &str = "secrets";

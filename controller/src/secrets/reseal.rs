@@ -1,3 +1,5 @@
+use std::{sync::Arc, time::Duration};
+
 use quorate_identity::Keyring;
 use quorate_store::{Bucket, Condition, Outcome, Store, Transaction, Write};
 use serde_json::Value;
@@ -6,6 +8,29 @@ use super::{KIND, open, seal};
 use crate::error::ApiError;
 
 const PAGE: usize = 256;
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Whenever this member comes to lead, seals with the newest key what an older one had sealed. Runs as long as the
+/// process; a cluster whose keyring has not changed costs one look at its Secrets.
+pub async fn keep_current(store: Store, keyring: Arc<Keyring>) {
+    let mut leadership = store.leadership();
+    while leadership.wait_for(|now| now.is_self).await.is_ok() {
+        match reseal(&store, &keyring).await {
+            Ok(resealed) => {
+                if resealed > 0 {
+                    tracing::info!(resealed, "sealed Secrets with the newest key");
+                }
+                if leadership.wait_for(|now| !now.is_self).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot seal all Secrets with the newest key; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
 
 /// Seals every Secret with the newest key that is not sealed with it yet, and tells how many those were. After it an
 /// older key may be taken out of the keyring.

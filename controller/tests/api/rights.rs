@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::support::*;
+use quorate_controller::secrets;
 use quorate_identity::{
     Authority, Credentials, Dates, LiveCredentials, Subject, SystemClock, Trust,
 };
@@ -11,6 +12,7 @@ use quorate_proto::{
     api::v1::{self as pb, identity_client::IdentityClient},
     raft::v1::{Frame, raft_client::RaftClient},
 };
+use quorate_store::Bucket;
 use serde_json::{Value, json};
 use tokio_rustls::TlsConnector;
 use tonic::Code;
@@ -484,5 +486,30 @@ async fn a_secret_is_ciphertext_on_every_disk() {
                 .any(|window| window == plain.as_bytes());
             assert!(!found, "{} holds {plain}", path.display());
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_sealed_anew_when_the_keyring_has_a_new_key() {
+    let cluster = TestCluster::of_one().await;
+    let admin = cluster.admin(0).await;
+    for name in ["a", "b"] {
+        let made = admin.create(secret(name, json!({"k": "dmFsdWU="}))).await;
+        made.expect("a secret");
+    }
+    let store = cluster.member(0).store();
+    let both = cluster.keyring.with_new_key().expect("random");
+
+    let resealed = secrets::reseal(store, &both).await.expect("sealed anew");
+    assert_eq!(resealed, 2);
+    let again = secrets::reseal(store, &both).await.expect("nothing to do");
+    assert_eq!(again, 0);
+
+    let new = both.newest_only().expect("a key");
+    let bucket = Bucket::new("secrets");
+    for (key, stored) in store.view().list(&bucket, None, 10) {
+        let mut object: Value = serde_json::from_slice(&stored.value).expect("JSON");
+        secrets::open(&new, &mut object).expect("the old key is not needed any more");
+        assert_eq!(object["spec"]["data"]["k"], "dmFsdWU=", "{key}");
     }
 }
