@@ -42,7 +42,7 @@ pub struct KindInfo {
     pub description: &'static str,
     /// What its objects look like.
     pub schema: Schema,
-    /// The columns of its table, without name and age.
+    /// The columns of its table after the name; the age comes last.
     pub columns: Vec<Column>,
     /// Whether its status is a subresource.
     pub status: bool,

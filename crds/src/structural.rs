@@ -26,6 +26,7 @@ fn tidy(schema: &mut Value) {
         return;
     };
     unwrap_option(object);
+    reflow(object);
     list_variants(object);
     for noise in ["nullable", "title", "components"] {
         object.remove(noise);
@@ -70,6 +71,15 @@ fn unwrap_option(object: &mut Map<String, Value>) {
     object.remove("anyOf");
     for (key, value) in inner {
         object.entry(key).or_insert(value);
+    }
+}
+
+/// Where a line of source ends means nothing to a reader of the description; where a paragraph ends
+/// does.
+fn reflow(object: &mut Map<String, Value>) {
+    if let Some(Value::String(description)) = object.get_mut("description") {
+        let paragraphs: Vec<String> = description.split("\n\n").map(one_line).collect();
+        *description = paragraphs.join("\n\n");
     }
 }
 

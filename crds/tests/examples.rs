@@ -96,3 +96,33 @@ fn a_useful_guest_takes_ten_lines() {
     let text = fs::read_to_string(path).expect("the smallest guest");
     assert!(text.lines().count() <= 10, "{text}");
 }
+
+#[test]
+fn the_objects_of_an_example_can_be_created_one_after_the_other() {
+    for folder in folders() {
+        let mut waiting: Vec<_> = objects(&folder)
+            .into_iter()
+            .map(|(place, info, object)| {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                let needs: BTreeSet<_> = references::of(info.kind, &object)
+                    .into_iter()
+                    .filter(|reference| reference.tie != references::Tie::Mentions)
+                    .map(|reference| (reference.kind, reference.name))
+                    .collect();
+                (place, (info.kind, name.to_owned()), needs)
+            })
+            .collect();
+        while !waiting.is_empty() {
+            let ready: BTreeSet<_> = waiting
+                .iter()
+                .filter(|(_, _, needs)| needs.is_empty())
+                .map(|(_, own, _)| own.clone())
+                .collect();
+            assert!(!ready.is_empty(), "these need one another: {waiting:?}");
+            waiting.retain(|(_, own, _)| !ready.contains(own));
+            for (_, _, needs) in &mut waiting {
+                needs.retain(|need| !ready.contains(need));
+            }
+        }
+    }
+}

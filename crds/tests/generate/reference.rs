@@ -117,23 +117,45 @@ fn type_of(field: &Value) -> (String, Option<(&'static str, &Value)>) {
             (format!("list of objects{by}"), Some(("[]", items)))
         }
         "array" => {
-            let word = if field["x-kubernetes-list-type"] == "set" {
+            let sort = if field["x-kubernetes-list-type"] == "set" {
                 "set"
             } else {
                 "list"
             };
-            (
-                format!("{word} of {}s", items["type"].as_str().unwrap_or("value")),
-                None,
-            )
+            (format!("{sort} of {}", several(items)), None)
         }
         "object" if field["properties"].is_object() => ("object".to_owned(), Some(("", field))),
-        "object" => (
-            format!("map to {}s", values["type"].as_str().unwrap_or("value")),
-            None,
-        ),
-        other => (other.to_owned(), None),
+        "object" => (format!("map to {}", several(values)), None),
+        _ => (word(field).to_owned(), None),
     }
+}
+
+/// What a single value is called.
+fn word(schema: &Value) -> &str {
+    match schema["format"].as_str() {
+        Some("quantity") => "size",
+        Some("mac") => "MAC address",
+        Some("ip") => "IP address",
+        Some("cidr") => "network",
+        Some("byte") => "base64 text",
+        Some("date-time") => "time",
+        Some("duration") => "duration",
+        _ if is_name(schema) => "name",
+        _ => schema["type"].as_str().unwrap_or("value"),
+    }
+}
+
+fn several(schema: &Value) -> String {
+    let word = word(schema);
+    let ending = if word.ends_with('s') { "es" } else { "s" };
+    format!("{word}{ending}")
+}
+
+/// Whether the value is the name of an object, or of a part of one.
+fn is_name(schema: &Value) -> bool {
+    schema["pattern"]
+        .as_str()
+        .is_some_and(|pattern| pattern.starts_with("^[a-z0-9]([-a-z0-9]*[a-z0-9])?"))
 }
 
 fn default(field: &Value, required: bool) -> String {
@@ -176,7 +198,8 @@ fn meaning(field: &Value) -> String {
     if let Some(most) = field["maxItems"].as_u64() {
         let _ = write!(text, " At most {most} items.");
     }
-    if let Some(pattern) = limited["pattern"].as_str() {
+    let spoken = limited["format"].is_string() || is_name(limited);
+    if let Some(pattern) = limited["pattern"].as_str().filter(|_| !spoken) {
         let _ = write!(text, "\nPattern: `{pattern}`");
     }
     for rule in field["x-kubernetes-validations"]
