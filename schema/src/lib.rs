@@ -14,6 +14,7 @@ pub mod format;
 pub mod metadata;
 pub mod names;
 pub mod node;
+mod numbers;
 mod parse;
 mod path;
 mod pattern;

@@ -7,11 +7,11 @@
 use crate::cel::Budget;
 use crate::describe;
 use crate::metadata;
-use crate::node::{Bound, ListType, Node, NodeKind};
+use crate::node::{ListType, Node, NodeKind};
+use crate::numbers;
 use crate::path::Path;
 use crate::violation::{Violation, ViolationReason};
 use serde_json::{Map, Number, Value};
-use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 /// Violations after which checking stops.
@@ -184,20 +184,12 @@ impl Check<'_> {
             );
             return;
         }
-        let below = node
-            .minimum
-            .as_ref()
-            .is_some_and(|bound| outside(bound, number, Ordering::Less));
-        let above = node
-            .maximum
-            .as_ref()
-            .is_some_and(|bound| outside(bound, number, Ordering::Greater));
-        if below || above {
-            let message = format!("found {number}, allowed: {}", range(node));
+        if !numbers::within(node, number) {
+            let message = format!("found {number}, allowed: {}", numbers::range(node));
             self.report(path, ViolationReason::Invalid, message);
         }
         if let Some(step) = &node.multiple_of
-            && !is_multiple(number, step)
+            && !numbers::is_multiple(number, step)
         {
             self.report(
                 path,
@@ -390,74 +382,6 @@ fn duplicate(keys: &[String], item: &Value) -> String {
             describe::value(item.get(key).unwrap_or(&Value::Null))
         )
     }))
-}
-
-fn outside(bound: &Bound, number: &Number, side: Ordering) -> bool {
-    let order = compare(number, &bound.value);
-    order == side || (bound.exclusive && order == Ordering::Equal)
-}
-
-/// Compares numbers, whole ones exactly.
-fn compare(a: &Number, b: &Number) -> Ordering {
-    match (a.as_i128(), b.as_i128()) {
-        (Some(a), Some(b)) => a.cmp(&b),
-        _ => {
-            let (a, b) = (
-                a.as_f64().unwrap_or(f64::NAN),
-                b.as_f64().unwrap_or(f64::NAN),
-            );
-            a.total_cmp(&b)
-        }
-    }
-}
-
-fn is_multiple(number: &Number, step: &Number) -> bool {
-    match (number.as_i128(), step.as_i128()) {
-        (Some(number), Some(step)) if step != 0 => number % step == 0,
-        _ => match (number.as_f64(), step.as_f64()) {
-            (Some(number), Some(step)) => {
-                let ratio = number / step;
-                (ratio - ratio.round()).abs() < 1e-9
-            }
-            _ => false,
-        },
-    }
-}
-
-fn range(node: &Node) -> String {
-    let low = node.minimum.as_ref().map(|bound| {
-        (
-            if bound.exclusive {
-                "more than"
-            } else {
-                "at least"
-            },
-            bound,
-        )
-    });
-    let high = node.maximum.as_ref().map(|bound| {
-        (
-            if bound.exclusive {
-                "less than"
-            } else {
-                "at most"
-            },
-            bound,
-        )
-    });
-    match (low, high) {
-        (Some(("at least", low)), Some(("at most", high))) => {
-            format!("{} to {}", low.value, high.value)
-        }
-        (low, high) => {
-            let parts: Vec<String> = low
-                .into_iter()
-                .chain(high)
-                .map(|(word, bound)| format!("{word} {}", bound.value))
-                .collect();
-            parts.join(" and ")
-        }
-    }
 }
 
 fn alternatives(how_many: &str, limits: &[Node]) -> String {

@@ -24,6 +24,7 @@
 //! The syntax is parsed by the `cel` crate. Evaluation is our own: it reads the object in place,
 //! knows the schema's types, and counts its steps, none of which the crate's interpreter does.
 
+mod budget;
 mod compile;
 mod escape;
 mod eval;
@@ -34,7 +35,7 @@ mod value;
 
 pub use rule::Rule;
 
-pub(crate) use eval::Budget;
+pub(crate) use budget::Budget;
 
 use std::fmt;
 

@@ -1,8 +1,9 @@
 //! One entry of `x-kubernetes-validations`.
 
 use super::RuleError;
+use super::budget::{Budget, Failure};
 use super::compile::{Scope, compile};
-use super::eval::{Budget, Eval, Failure};
+use super::eval::Eval;
 use super::expr::Expr;
 use super::types::Type;
 use super::value::Val;

@@ -1,6 +1,6 @@
 //! The values that rules compute with. What comes from the object is borrowed, never copied.
 
-use super::eval::{Budget, Failure};
+use super::budget::{Budget, Failure};
 use crate::format::Format;
 use crate::node::{ListType, Node, NodeKind};
 use crate::{duration, quantity::Quantity};
