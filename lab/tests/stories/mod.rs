@@ -1,0 +1,112 @@
+//! What is told of the room.
+
+mod cables;
+mod commands;
+mod disks;
+mod kernel;
+mod leftovers;
+mod pdus;
+mod power;
+mod servers;
+
+use std::time::Duration;
+
+use quorate_lab::{LabError, Output, Room};
+
+/// Where a story plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// In a room with two hosts that it shares.
+    TwoHosts,
+    /// It makes its own rooms.
+    Alone,
+}
+
+/// One story.
+pub(crate) struct Story {
+    pub(crate) name: &'static str,
+    pub(crate) stage: Stage,
+    /// Whether it is one of the quick set.
+    pub(crate) quick: bool,
+    pub(crate) tell: fn(Option<&Room>),
+}
+
+macro_rules! stories {
+    ($($stage:ident $quick:literal $module:ident :: $name:ident;)*) => {
+        /// All of them.
+        pub(crate) const STORIES: &[Story] = &[$(Story {
+            name: stringify!($name),
+            stage: Stage::$stage,
+            quick: $quick,
+            tell: |room| stories!(@ $stage $module::$name room),
+        }),*];
+    };
+    (@ TwoHosts $module:ident :: $name:ident $room:ident) => {
+        $module::$name($room.expect("a story of this stage has a room"))
+    };
+    (@ Alone $module:ident :: $name:ident $room:ident) => {{
+        debug_assert!($room.is_none());
+        $module::$name()
+    }};
+}
+
+stories! {
+    TwoHosts true commands::a_command_has_its_streams_and_its_exit_code;
+    TwoHosts true commands::a_large_file_arrives_whole;
+    TwoHosts true commands::two_hosts_from_one_template_are_two_hosts;
+    TwoHosts true cables::a_cut_cable_loses_its_carrier_and_the_bond_fails_over;
+    TwoHosts true cables::a_black_hole_keeps_its_carrier_and_swallows_everything;
+    TwoHosts true cables::a_dead_switch_takes_all_its_cables_and_comes_back_bouncing;
+    TwoHosts false cables::a_disturbed_cable_is_late;
+    TwoHosts true disks::a_failing_disk_returns_errors_until_it_is_healed;
+    TwoHosts false disks::a_slow_disk_is_slow_until_it_is_healed;
+    TwoHosts false disks::a_full_file_system_refuses_to_write_until_there_is_room;
+    TwoHosts true kernel::a_killed_process_is_gone;
+    TwoHosts true kernel::a_stepped_clock_is_set_right_again_by_the_hardware;
+    TwoHosts true kernel::a_frozen_host_answers_nobody_until_it_thaws;
+    TwoHosts false kernel::a_crashed_kernel_says_so_and_boots_again;
+    TwoHosts false kernel::an_unfed_watchdog_resets_the_host;
+    TwoHosts true power::a_host_lives_on_one_feed_and_dies_without_both;
+    TwoHosts false power::the_power_button_shuts_down_and_starts_and_cuts_when_held;
+    TwoHosts true servers::fence_ipmilan_switches_a_host_from_its_peer;
+    TwoHosts true servers::fence_ipmilan_fails_as_with_a_real_bmc;
+    TwoHosts true servers::a_lying_bmc_lets_the_agent_succeed_while_the_host_runs_on;
+    TwoHosts true servers::fence_redfish_switches_a_host_and_fails_as_with_a_real_bmc;
+    TwoHosts true pdus::fence_apc_snmp_takes_the_power_when_both_outlets_are_off;
+    TwoHosts true pdus::fence_apc_snmp_fails_as_with_a_real_pdu;
+    TwoHosts true pdus::welded_relays_let_the_agent_succeed_while_the_host_runs_on;
+    Alone true leftovers::a_room_that_ends_leaves_nothing_behind;
+    Alone true leftovers::rooms_that_are_killed_leave_nothing_that_clean_does_not_remove;
+}
+
+/// Long enough for anything that does not boot, on a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// Long enough for a cold boot on a machine that is busy.
+pub(crate) const AFTER_A_BOOT: Duration = Duration::from_secs(240);
+
+/// Whether a program succeeded, with what it printed when it did not.
+pub(crate) fn succeeded(output: Result<Output, LabError>) -> Result<(), String> {
+    let output = output.map_err(|error| error.to_string())?;
+    if output.code == 0 {
+        return Ok(());
+    }
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    Err(format!("exit code {}: {out} {err}", output.code))
+}
+
+/// Whether one host reaches an address.
+pub(crate) fn reaches(room: &Room, host: u8, address: &str) -> Result<(), String> {
+    succeeded(room.host(host).exec(&format!("ping -q -c1 -W1 {address}")))
+}
+
+/// The opposite.
+pub(crate) fn does_not_reach(room: &Room, host: u8, address: &str) -> Result<(), String> {
+    match reaches(room, host, address) {
+        Ok(()) => Err(format!("node{host} reaches {address}")),
+        Err(_) => Ok(()),
+    }
+}
