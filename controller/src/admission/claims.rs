@@ -58,6 +58,10 @@ fn wanted(kind: &KindInfo, object: &Value, findings: &mut Findings) -> BTreeMap<
     let mut wants: BTreeMap<String, Wanted> = BTreeMap::new();
     for claim in table::claims_of(kind.kind) {
         for (field, scope, shared) in claim.fields(object) {
+            // Where something is unique within a scope, it is claimed only where the scope is given.
+            if claim.is_scoped() && scope.is_none() {
+                continue;
+            }
             let text = match field.value {
                 Value::String(text) if !text.is_empty() => text.to_ascii_lowercase(),
                 Value::Number(number) => number.to_string(),
@@ -74,6 +78,7 @@ fn wanted(kind: &KindInfo, object: &Value, findings: &mut Findings) -> BTreeMap<
                 shared,
             };
             match wants.get(&key) {
+                Some(_) if claim.repeats => {}
                 Some(first) if !(first.shared && shared) => findings.causes.push(Cause::new(
                     want.path,
                     ViolationReason::Duplicate,

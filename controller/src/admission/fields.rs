@@ -9,20 +9,31 @@ pub(super) struct Field<'a> {
     pub(super) value: &'a Value,
 }
 
-impl<'a> Field<'a> {
-    /// The value as text, when it is a text that says something.
-    pub(super) fn text(&self) -> Option<&'a str> {
-        self.value.as_str().filter(|text| !text.is_empty())
+impl Field<'_> {
+    /// The same field, seen from above `prefix`.
+    pub(super) fn below(self, prefix: &str) -> Self {
+        if prefix.is_empty() {
+            return self;
+        }
+        Self {
+            path: format!("{prefix}.{}", self.path),
+            ..self
+        }
     }
 }
 
-/// Every value at `pattern`. In a pattern `[]` stands for every item of a list, `{}` for every value of a
-/// map, as in `spec.bonds[].nics[].mac`.
-pub(super) fn find<'a>(object: &'a Value, pattern: &str) -> Vec<Field<'a>> {
-    let mut found = vec![Field {
+/// The object itself.
+pub(super) fn whole(object: &Value) -> Field<'_> {
+    Field {
         path: String::new(),
         value: object,
-    }];
+    }
+}
+
+/// Every value at `pattern`. In a pattern `[]` stands for every item of a list, as in
+/// `spec.fencing.levels[].devices[].plug`.
+pub(super) fn find<'a>(object: &'a Value, pattern: &str) -> Vec<Field<'a>> {
+    let mut found = vec![whole(object)];
     for step in pattern.split('.') {
         let (name, lists) = match step.find('[') {
             Some(at) => (&step[..at], (step.len() - at) / 2),
@@ -43,15 +54,6 @@ fn descend<'a>(field: Field<'a>, name: &str) -> Vec<Field<'a>> {
     let Some(map) = field.value.as_object() else {
         return Vec::new();
     };
-    if name == "{}" {
-        return map
-            .iter()
-            .map(|(key, value)| Field {
-                path: format!("{}[{key}]", field.path),
-                value,
-            })
-            .collect();
-    }
     let Some(value) = map.get(name) else {
         return Vec::new();
     };
@@ -84,10 +86,10 @@ mod tests {
     use super::find;
 
     #[test]
-    fn wildcards_reach_into_lists_and_maps() {
+    fn a_pattern_reaches_into_lists() {
         let object = json!({"spec": {
             "disks": [{"volume": "a"}, {"size": "1Gi"}, {"volume": "b"}],
-            "nodes": {"n1": {"nics": ["x", "y"]}},
+            "hosts": [{"nics": ["x", "y"]}],
         }});
         let paths = |pattern| -> Vec<String> {
             find(&object, pattern).into_iter().map(|f| f.path).collect()
@@ -97,8 +99,8 @@ mod tests {
             ["spec.disks[0].volume", "spec.disks[2].volume"]
         );
         assert_eq!(
-            paths("spec.nodes.{}.nics[]"),
-            ["spec.nodes[n1].nics[0]", "spec.nodes[n1].nics[1]"]
+            paths("spec.hosts[].nics[]"),
+            ["spec.hosts[0].nics[0]", "spec.hosts[0].nics[1]"]
         );
         assert!(paths("spec.nowhere[].x").is_empty());
     }

@@ -43,6 +43,15 @@ struct Findings {
     admitted: Admitted,
 }
 
+impl Findings {
+    /// The answer is right only while this holds.
+    fn rely_on(&mut self, condition: Condition) {
+        if !self.admitted.conditions.contains(&condition) {
+            self.admitted.conditions.push(condition);
+        }
+    }
+}
+
 /// Checks the change of an object from `old` to `next`.
 pub(crate) fn check(
     view: &View,

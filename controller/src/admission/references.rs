@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 
-use quorate_crds::KindInfo;
+use quorate_crds::{
+    KindInfo,
+    references::{self, Reference, Tie},
+};
 use quorate_schema::ViolationReason;
 use quorate_store::{Bucket, Condition, Key, View};
 use serde_json::Value;
 
-use super::{
-    Findings, fields,
-    table::{self, Reference},
-};
+use super::Findings;
 use crate::{
     error::{ApiError, Cause, Subject},
     resource::object,
@@ -22,50 +22,47 @@ pub(super) fn check(
     next: &Value,
     findings: &mut Findings,
 ) {
-    for reference in table::references_of(kind.kind) {
-        let known: BTreeSet<&str> = old
-            .map(|old| {
-                fields::find(old, reference.field)
-                    .iter()
-                    .filter_map(fields::Field::text)
-                    .collect()
-            })
-            .unwrap_or_default();
-        for field in fields::find(next, reference.field) {
-            let Some(name) = field.text() else { continue };
-            if known.contains(name) {
-                continue;
-            }
-            let key = Key::new(Bucket::new(reference.target), name);
-            match view.get(&key) {
-                Some(stored) if !deleting(&stored.value) => {
-                    let condition = Condition::AtRevision(key, stored.modified);
-                    if !findings.admitted.conditions.contains(&condition) {
-                        findings.admitted.conditions.push(condition);
-                    }
-                }
-                Some(_) => findings.causes.push(Cause::new(
-                    field.path,
-                    ViolationReason::Invalid,
-                    format!(
-                        "found {name:?}, which is being deleted; allowed: the name of one of the {} that stays",
-                        reference.target
-                    ),
-                )),
-                None => findings.causes.push(Cause::new(
-                    field.path,
-                    ViolationReason::Invalid,
-                    format!(
-                        "found {name:?}, allowed: the name of one of the {}; there is none of this name, create it first",
-                        reference.target
-                    ),
-                )),
-            }
+    let known: BTreeSet<(&'static str, String)> = old
+        .map(|old| references::of(kind.kind, old))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|reference| (reference.kind, reference.name))
+        .collect();
+    for reference in references::of(kind.kind, next) {
+        let target = (reference.kind, reference.name.clone());
+        if reference.tie != Tie::Mentions && !known.contains(&target) {
+            check_one(view, &reference, findings);
         }
     }
 }
 
-/// Nothing may refer to what is to be deleted.
+fn check_one(view: &View, reference: &Reference, findings: &mut Findings) {
+    let Some(target) = quorate_crds::find(reference.kind) else {
+        return;
+    };
+    let key = Key::new(Bucket::new(target.plural), reference.name.as_str());
+    let found = &reference.name;
+    let kind = reference.kind;
+    let problem = match view.get(&key) {
+        Some(stored) if !is_deleting(&stored.value) => {
+            findings.rely_on(Condition::AtRevision(key, stored.modified));
+            return;
+        }
+        Some(_) => format!(
+            "found {found:?}, a {kind} that is being deleted; allowed: the name of a {kind} that stays"
+        ),
+        None => format!(
+            "found {found:?}, allowed: the name of a {kind} that exists; create it first, or apply both together with `quorate apply -f`"
+        ),
+    };
+    findings.causes.push(Cause::new(
+        reference.path.clone(),
+        ViolationReason::Invalid,
+        problem,
+    ));
+}
+
+/// Nothing that needs it may refer to what is to be deleted. What the answer relied on is returned.
 pub(super) fn check_removal(
     view: &View,
     kind: &KindInfo,
@@ -74,47 +71,39 @@ pub(super) fn check_removal(
     const SHOWN: usize = 5;
     let mut users = Vec::new();
     let mut conditions = Vec::new();
-    let mut more = 0;
-    for referrer in quorate_crds::kinds() {
-        let references: Vec<&Reference> = table::references_of(referrer.kind)
-            .filter(|reference| reference.target == kind.plural)
-            .collect();
-        if references.is_empty() {
-            continue;
-        }
+    let referrers = quorate_crds::kinds().iter().filter(|referrer| {
+        references::fields(referrer.kind).any(|(_, target)| target == kind.kind)
+    });
+    for referrer in referrers {
         let bucket = Bucket::new(referrer.plural);
         conditions.push(Condition::BucketUnchangedSince(
             bucket.clone(),
             view.bucket_revision(&bucket),
         ));
         for (key, value) in mentioning(view, &bucket, name) {
-            let found = references
-                .iter()
-                .flat_map(|reference| fields::find(&value, reference.field))
-                .find(|field| field.text() == Some(name));
-            match found {
-                Some(_) if users.len() == SHOWN => more += 1,
-                Some(field) => {
-                    users.push(format!(
-                        "{}/{} ({})",
-                        referrer.singular, key.name, field.path
-                    ));
-                }
-                None => {}
+            let found = references::of(referrer.kind, &value)
+                .into_iter()
+                .find(|it| it.tie == Tie::Needs && it.kind == kind.kind && it.name == name);
+            if let Some(found) = found {
+                users.push(format!(
+                    "{}/{} ({})",
+                    referrer.singular, key.name, found.path
+                ));
             }
         }
     }
     if users.is_empty() {
         return Ok(conditions);
     }
-    let more = match more {
+    let more = match users.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
+    users.truncate(SHOWN);
     Err(ApiError::conflict(
         Subject::new(kind.plural, name),
         format!(
-            "still in use by {}{more}; change or delete those first",
+            "still needed by {}{more}; change or delete those first",
             users.join(", ")
         ),
     ))
@@ -132,6 +121,6 @@ fn mentioning(view: &View, bucket: &Bucket, name: &str) -> Vec<(Key, Value)> {
         .collect()
 }
 
-fn deleting(stored: &[u8]) -> bool {
+fn is_deleting(stored: &[u8]) -> bool {
     serde_json::from_slice::<Value>(stored).is_ok_and(|value| object::is_deleting(&value))
 }

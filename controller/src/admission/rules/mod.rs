@@ -1,23 +1,67 @@
 //! Rules that compare an object with others of its cluster.
 
 mod event_count;
+mod guest_fits;
+mod guest_network;
+mod network_cards;
+mod network_subnet;
+mod volume_fits;
 
 use quorate_crds::KindInfo;
-use quorate_store::View;
+use quorate_store::{Bucket, Condition, Key, View};
 use serde_json::Value;
 
 use super::Findings;
 
-/// Applies every rule to the change of an object from `old` to `next`.
+/// Applies every rule to the change of an object from `old` to `next`. A rule that is about what people
+/// want is not applied again when only the status has changed.
 pub(super) fn check(
     view: &View,
     kind: &KindInfo,
-    _name: &str,
+    name: &str,
     old: Option<&Value>,
-    _next: &Value,
+    next: &Value,
     findings: &mut Findings,
 ) {
-    if kind.kind == "Event" {
-        event_count::check(view, kind, old, findings);
+    if old.is_some_and(|old| old.get("spec") == next.get("spec")) {
+        return;
     }
+    match kind.kind {
+        "Event" => event_count::check(view, kind, old, findings),
+        "Network" => {
+            let others = others(view, kind, name, findings);
+            network_subnet::check(next, &others, findings);
+            network_cards::check(next, &others, findings);
+        }
+        "Volume" => volume_fits::check(view, next, findings),
+        "VirtualMachine" => {
+            guest_network::check(view, old, next, findings);
+            guest_fits::check(view, next, findings);
+        }
+        _ => {}
+    }
+}
+
+/// All other objects of a kind of which there are few. The answer stands only while none of them changes.
+fn others(view: &View, kind: &KindInfo, name: &str, findings: &mut Findings) -> Vec<Value> {
+    let bucket = Bucket::new(kind.plural);
+    findings.rely_on(Condition::BucketUnchangedSince(
+        bucket.clone(),
+        view.bucket_revision(&bucket),
+    ));
+    view.list(&bucket, None, usize::MAX)
+        .into_iter()
+        .filter(|(key, _)| *key.name != *name)
+        .filter_map(|(_, stored)| serde_json::from_slice(&stored.value).ok())
+        .collect()
+}
+
+/// One object of another kind, where it exists.
+fn one(view: &View, plural: &'static str, name: &str) -> Option<Value> {
+    let stored = view.get(&Key::new(Bucket::new(plural), name))?;
+    serde_json::from_slice(&stored.value).ok()
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
 }
