@@ -97,6 +97,9 @@ impl identity_server::Identity for IdentityService {
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
         let connection = connection(&request)?.clone();
+        // Nobody has reason to renew often, and every attempt costs a signature and a line in the audit log.
+        self.limiter
+            .attempt(connection.remote.ip(), std::time::Instant::now())?;
         let what = What {
             verb: "renew",
             kind: "cluster/certificates".into(),

@@ -20,7 +20,7 @@ const IN_ALL: Allowance = Allowance {
 /// So many sources are remembered. Sources beyond it share what is left for all.
 const MAX_SOURCES: usize = 4096;
 
-/// Holds back those who try to join too often: the one call that needs no certificate.
+/// Holds back those who join or renew too often: the calls that need no valid certificate.
 #[derive(Debug)]
 pub struct JoinLimiter {
     attempts: Mutex<Attempts>,
@@ -78,7 +78,7 @@ impl Spent {
         if debt > most {
             let wait = (debt - most).as_secs_f64().ceil();
             return Err(ApiError::TooManyRequests {
-                message: "too many attempts to join".into(),
+                message: "too many attempts to get a certificate".into(),
                 // At most a pause, which is seconds.
                 retry_after_seconds: wait as u32,
             });
