@@ -62,6 +62,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct NodePlanSpec {
     /// The host.
+    #[schemars(transform = rules(&[
+        ("self == oldSelf", "a record stays with its host: delete it and create another")
+    ]))]
     pub node: Name,
     /// The incarnation that may act on it.
     pub incarnation: u64,

@@ -6,12 +6,31 @@ use std::fmt::Write as _;
 
 const NOTE: &str = "<!-- Generated from the types in crds/src/kinds by `make fix`. -->\n";
 
+const INTRODUCTION: &str = "\
+All kinds belong to `quorate.dev/v1alpha1` and to the whole cluster: there are no namespaces.
+`apiVersion`, `kind`, `metadata`, `spec` and `status` have the meaning that they have in Kubernetes. People
+write `spec`, daemons write `status`, and neither writes the other's.
+
+Values have the same form everywhere:
+
+| Value | Form | Examples |
+|---|---|---|
+| duration | numbers with units | `250ms`, `10s`, `1m30s`, `168h` |
+| size | a whole number of bytes with a unit: `Ki`, `Mi`, `Gi`, `Ti`, `Pi` count by 1024, `k`, `M`, `G`, `T`, `P` by 1000 | `512Mi`, `20Gi`, `1T` |
+| time | RFC 3339 | `2026-03-01T12:00:00Z` |
+| name | small letters, digits, `-` and, where it names an object, `.` | `an-a01n01`, `web.example.com` |
+| network, IP address | IPv4 or IPv6 | `10.20.0.0/16`, `fd00::1` |
+
+A set holds each value once. In a list of objects *by* a field, that field tells the objects apart: two
+managers can each own some of them. A list without such a field has one owner.
+
+| Kind | Plural | Short | What it stands for |
+|---|---|---|---|
+";
+
 /// The page that lists all kinds.
 pub(crate) fn index() -> String {
-    let mut page = format!(
-        "{NOTE}\n# Kinds\n\nAll kinds belong to `{API_VERSION}` and to the whole cluster.\n\n\
-         | Kind | Plural | Short | What it stands for |\n|---|---|---|---|\n"
-    );
+    let mut page = format!("{NOTE}\n# Kinds\n\n{INTRODUCTION}");
     for info in kinds() {
         row(
             &mut page,
