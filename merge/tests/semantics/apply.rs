@@ -43,6 +43,24 @@ fn applying_the_same_again_changes_nothing() {
     assert_eq!(cluster.object().to_string(), before);
 }
 
+/// "Defaulting" happens after the merge: a default is nobody's, and applying again changes nothing.
+#[test]
+fn defaults_that_the_server_fills_in_are_nobodys() {
+    let mut cluster = Cluster::new();
+    let spec = json!({"ports": [{"port": 53}]});
+    cluster.apply("kubectl", spec.clone());
+    let schema = cluster.schema.clone();
+    schema.apply_defaults(cluster.live.as_mut().expect("the object is there"));
+    assert_eq!(
+        cluster.spec(),
+        &json!({"ports": [{"port": 53, "protocol": "tcp"}]})
+    );
+    cluster.apply("kubectl", spec);
+    assert!(!cluster.changed);
+    cluster.apply("kubectl", json!({}));
+    assert_eq!(cluster.spec(), &json!({}));
+}
+
 /// "Conflicts": a field that somebody else owns with another value is not changed, and the conflict
 /// names the field and the manager.
 #[test]
