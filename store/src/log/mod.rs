@@ -33,7 +33,7 @@
 //! 6. A failed sync, or a write that failed for any reason but a full disk, ends the log: every write
 //!    that waits or comes is refused until the log is opened, and thereby read, again.
 //! 7. A full disk is no failure. Writes that do not fit wait, stay readable, and are written when there
-//!    is room; [`Health::Full`] says so half a segment *before* the first one has to wait. Votes and
+//!    is room; [`Health::Full`] says so most of a segment *before* the first one has to wait. Votes and
 //!    purges have a reserve in each segment.
 //! 8. A segment is removed only after the purge that covers all its entries is durable.
 

@@ -1,7 +1,8 @@
 /// How a log is kept.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
-    /// The size of a segment. The log takes at least one, and one more once the first is half full.
+    /// The size of a segment. The log takes at least one, and one more once an eighth of the
+    /// first is in use.
     pub segment_bytes: u64,
     /// How much of the newest payloads is kept in memory. Entries that are not written yet are kept
     /// beyond that.

@@ -41,7 +41,7 @@ const SUMMED: usize = 48;
 const SCRATCH: &str = "log-next.tmp";
 /// What a segment is filled with. Records begin and end at multiples of its length.
 const UNUSED: &[u8; 8] = b"~unused~";
-const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 1024 * 1024;
 
 /// An open segment.
 #[derive(Clone)]

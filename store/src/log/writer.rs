@@ -21,6 +21,10 @@ use crate::disk::{self, Disk};
 /// Bytes laid out before they are written, though not synced: bounds the buffer.
 const BUFFER: usize = 4 * 1024 * 1024;
 
+/// The next segment is made once one part in so many of the one in use is full: late enough that an
+/// idle member keeps one segment, early enough that a busy one does not wait.
+const AHEAD: u64 = 8;
+
 /// Into which part of a segment a record may go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -180,8 +184,7 @@ impl Writer {
             self.purged = false;
             self.drop_purged();
         }
-        let half_full = self.end > self.active.segment.size / 2;
-        if full.is_none() && half_full {
+        if full.is_none() && self.end > self.active.segment.size / AHEAD {
             let size = self.options.size_for(segment::needed(&self.state, &[]));
             full = self.spare.prepare(size).err();
         }
