@@ -18,7 +18,7 @@ const ATTEMPTS: u32 = 5;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// KIND NAME or KIND/NAME, then KEY=VALUE to set and KEY- to remove
-    #[arg(required = true, num_args = 2.., value_names = ["WHAT", "CHANGE"])]
+    #[arg(required = true, num_args = 1.., value_name = "WHAT CHANGE")]
     words: Vec<String>,
     /// Only objects with these labels, instead of naming them
     #[arg(

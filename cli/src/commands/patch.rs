@@ -34,8 +34,8 @@ pub(crate) struct Args {
     #[arg(long = "type", value_enum, default_value = "merge")]
     kind: Kind,
     /// Patch this part instead of the object itself
-    #[arg(long, value_parser = ["status"], default_value = "", hide_default_value = true)]
-    subresource: String,
+    #[arg(long, value_parser = ["status"])]
+    subresource: Option<String>,
     /// Do everything but commit
     #[arg(long)]
     dry_run: bool,
@@ -85,7 +85,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         .patch(
             target.kind.plural,
             name,
-            &args.subresource,
+            args.subresource.as_deref().unwrap_or_default(),
             (kind, &patch),
             &change,
         )

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use jiff::Timestamp;
 use quorate_crds::KindInfo;
+use quorate_schema::quantity::Quantity;
 use serde_json::{Value, json};
 
 use super::{
@@ -234,36 +235,16 @@ fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
             .as_f64()
             .partial_cmp(&b.as_f64())
             .unwrap_or(Ordering::Equal),
-        (Some(Value::String(a)), Some(Value::String(b))) => match (quantity(a), quantity(b)) {
-            (Some(a), Some(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
-            _ => a.cmp(b),
-        },
+        // `8Gi` comes before `16Gi`.
+        (Some(Value::String(a)), Some(Value::String(b))) => {
+            match (a.parse::<Quantity>(), b.parse::<Quantity>()) {
+                (Ok(a), Ok(b)) => a.cmp(&b),
+                _ => a.cmp(b),
+            }
+        }
         (Some(a), Some(b)) => a.to_string().cmp(&b.to_string()),
         (a, b) => a.is_some().cmp(&b.is_some()),
     }
-}
-
-// `8Gi` comes before `16Gi`.
-fn quantity(text: &str) -> Option<f64> {
-    let end = text
-        .find(|next: char| !next.is_ascii_digit() && next != '.')
-        .unwrap_or(text.len());
-    let number: f64 = text[..end].parse().ok()?;
-    let factor = match &text[end..] {
-        "" => 1.0,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "Ki" => 1024.0,
-        "Mi" => 1024_f64.powi(2),
-        "Gi" => 1024_f64.powi(3),
-        "Ti" => 1024_f64.powi(4),
-        "Pi" => 1024_f64.powi(5),
-        _ => return None,
-    };
-    Some(number * factor)
 }
 
 #[cfg(test)]
