@@ -5,6 +5,7 @@ mod agent;
 mod bmc;
 pub mod cache;
 mod control;
+pub mod counter;
 pub mod description;
 mod error;
 mod exec;

@@ -47,7 +47,8 @@ pub(crate) struct Running {
     pub(crate) agent: AgentLine,
     process: Pid,
     kill: Notify,
-    reset: Notify,
+    /// Counts the resets.
+    resets: watch::Sender<u32>,
 }
 
 impl Machine {
@@ -225,7 +226,7 @@ impl Machine {
             agent,
             process,
             kill: Notify::new(),
-            reset: Notify::new(),
+            resets: watch::Sender::new(0),
         };
         Ok((child, Arc::new(running), events, awake))
     }
@@ -265,9 +266,12 @@ impl Machine {
         mut awake: mpsc::UnboundedReceiver<()>,
     ) {
         let mut state = self.state();
+        let mut resets = running.resets.subscribe();
         loop {
+            resets.mark_unchanged();
             let identified = tokio::select! {
                 identified = self.wake_and_identify(&running, &mut awake) => identified,
+                _ = resets.changed() => continue,
                 _ = state.wait_for(|state| *state == HostState::Off) => return,
             };
             self.log("machine", &identified.to_string());
@@ -280,7 +284,7 @@ impl Machine {
                 alive
             });
             tokio::select! {
-                () = running.reset.notified() => {}
+                _ = resets.changed() => {}
                 _ = state.wait_for(|state| *state == HostState::Off) => return,
             }
             self.state.send_replace(HostState::Starting);
@@ -342,7 +346,7 @@ impl Machine {
                         ),
                     );
                     running.agent.forget_all();
-                    running.reset.notify_one();
+                    running.resets.send_modify(|count| *count += 1);
                 }
                 "WATCHDOG" => self.log("watchdog", &format!("bites: {}", event.data["action"])),
                 "SHUTDOWN" => {

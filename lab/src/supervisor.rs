@@ -194,13 +194,14 @@ impl Supervisor {
     /// The BMC has switched the host on; returns when the host is off, or the BMC is to believe so.
     pub(crate) async fn hold(&self, number: u8) -> Result<(), LabError> {
         let host = self.host(number)?;
-        let mut lies = host.bmc.lies();
+        host.bmc.deceive(false);
+        let mut deceived = host.bmc.deceived();
         host.bmc.log("power on");
         host.machine.start().await?;
         let mut state = host.machine.state();
         tokio::select! {
             _ = state.wait_for(|state| *state == HostState::Off) => {}
-            _ = lies.changed() => {}
+            _ = deceived.wait_for(|deceived| *deceived) => {}
         }
         Ok(())
     }

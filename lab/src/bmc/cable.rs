@@ -28,8 +28,11 @@ pub(super) async fn serve(bmc: Arc<Bmc>) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Ends when either end does; QEMU then connects again.
+/// Ends when either end does; QEMU then connects again. A BMC that takes the machine for off must not see its cable.
 async fn relay(bmc: &Bmc, machine: UnixStream) {
+    let mut deceived = bmc.deceived();
+    // The sender lives as long as the BMC.
+    let _ = deceived.wait_for(|deceived| !deceived).await;
     let Ok(simulator) = TcpStream::connect(("127.0.0.1", bmc.cable_port())).await else {
         return;
     };
@@ -49,6 +52,7 @@ async fn relay(bmc: &Bmc, machine: UnixStream) {
     tokio::select! {
         () = downward => {}
         _ = copy(&mut from_machine, &mut to_simulator) => {}
+        _ = deceived.wait_for(|deceived| *deceived) => {}
     }
 }
 
@@ -70,7 +74,7 @@ fn passes(bmc: &Bmc, message: &[u8]) -> bool {
                 "acknowledges {name}, does nothing and says otherwise"
             ));
             if *command == POWER_OFF {
-                bmc.tell_a_lie();
+                bmc.deceive(true);
             }
         }
         BmcMood::Honest | BmcMood::Unreachable => {

@@ -36,8 +36,8 @@ pub(crate) struct Bmc {
     timeline: Timeline,
     source: String,
     mood: Mutex<BmcMood>,
-    /// Counts the lies: each ends the hold on a machine that runs on.
-    lies: watch::Sender<u32>,
+    /// Whether it takes a machine that runs on for one that has ended.
+    deceived: watch::Sender<bool>,
     simulator: tokio::sync::Mutex<Option<Child>>,
 }
 
@@ -57,7 +57,7 @@ impl Bmc {
             timeline,
             source: format!("{host} bmc"),
             mood: Mutex::default(),
-            lies: watch::Sender::new(0),
+            deceived: watch::Sender::new(false),
             simulator: tokio::sync::Mutex::new(None),
         });
         cable::serve(Arc::clone(&bmc)).await?;
@@ -76,9 +76,14 @@ impl Bmc {
         *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
     }
 
-    /// Each change is a lie: the simulator is to believe that the machine has ended.
-    pub(crate) fn lies(&self) -> watch::Receiver<u32> {
-        self.lies.subscribe()
+    /// Whether the simulator is to believe that the machine has ended, though it has not.
+    pub(crate) fn deceived(&self) -> watch::Receiver<bool> {
+        self.deceived.subscribe()
+    }
+
+    /// It is made to believe so, or sees the machine again.
+    pub(crate) fn deceive(&self, deceived: bool) {
+        self.deceived.send_replace(deceived);
     }
 
     /// Whether it has power.
@@ -199,9 +204,5 @@ impl Bmc {
     /// Where it answers.
     fn address(&self) -> String {
         bmc_address(self.number)
-    }
-
-    fn tell_a_lie(&self) {
-        self.lies.send_modify(|count| *count += 1);
     }
 }

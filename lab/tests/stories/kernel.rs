@@ -7,7 +7,7 @@ use crate::stories::{AFTER_A_BOOT, SOON, does_not_reach, reaches};
 
 pub(crate) fn a_killed_process_is_gone(room: &Room) {
     let host = room.host(1);
-    host.run("cp /bin/busybox /run/victim && (/run/victim sleep 1000 >/dev/null 2>&1 &)")
+    host.run("cp /bin/sleep /run/victim && (/run/victim 1000 >/dev/null 2>&1 &)")
         .expect("started");
     host.run("pgrep -x victim").expect("it runs");
 

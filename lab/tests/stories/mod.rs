@@ -3,6 +3,7 @@
 mod cables;
 mod commands;
 mod disks;
+mod guests;
 mod kernel;
 mod leftovers;
 mod pdus;
@@ -75,6 +76,9 @@ stories! {
     TwoHosts true pdus::fence_apc_snmp_takes_the_power_when_both_outlets_are_off;
     TwoHosts true pdus::fence_apc_snmp_fails_as_with_a_real_pdu;
     TwoHosts true pdus::welded_relays_let_the_agent_succeed_while_the_host_runs_on;
+    TwoHosts false guests::a_counter_migrates_over_dual_primary_drbd_without_missing_a_count;
+    Alone true guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
+    Alone true guests::two_counters_on_one_disk_are_found_out;
     Alone true leftovers::a_room_that_ends_leaves_nothing_behind;
     Alone true leftovers::rooms_that_are_killed_leave_nothing_that_clean_does_not_remove;
 }

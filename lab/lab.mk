@@ -1,0 +1,12 @@
+# The machine room (docs/lab.md). Needs root and QEMU; says so where they are missing.
+.PHONY: lab lab-test lab-clean
+
+lab: ## start a room of three hosts and keep it until Ctrl-C
+	cargo build --locked -p quorate-lab --bins
+	$$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/quorate-lab up
+
+lab-test: ## put the room on trial; QUICK=1 the quick set, REPEAT=10 ten rounds that resume
+	QUORATE_LAB=1 QUICK=$(QUICK) REPEAT=$(or $(REPEAT),1) cargo test --locked -p quorate-lab --test room
+
+lab-clean: ## remove the lab's cache, and what killed rooms have left behind
+	cargo run --locked -q -p quorate-lab --bin quorate-lab -- clean --cache

@@ -1,0 +1,266 @@
+//! The guest that counts, on this machine and in the hosts, and what it proves of DRBD and of a live migration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use quorate_lab::cache::Cache;
+use quorate_lab::counter::{self, PROCESSOR, Said};
+use quorate_lab::{Progress, Room};
+
+use crate::stories::SOON;
+
+/// A guest in the hands of this test, without a room.
+struct Guest {
+    machine: Child,
+    serial: PathBuf,
+}
+
+impl Guest {
+    fn start(directory: &Path, name: &str) -> Guest {
+        let rom = counter::rom(&Cache::from_environment(), &Progress::silent()).expect("assembled");
+        let serial = directory.join(name);
+        let disk = format!(
+            "file={},if=ide,format=raw,file.locking=off",
+            directory.join("disk").display()
+        );
+        let machine = Command::new("qemu-system-x86_64")
+            .args([
+                "-accel",
+                "tcg",
+                "-cpu",
+                PROCESSOR,
+                "-M",
+                "pc",
+                "-m",
+                "16",
+                "-nodefaults",
+                "-display",
+                "none",
+            ])
+            .arg("-bios")
+            .arg(rom)
+            .args([
+                "-drive",
+                &disk,
+                "-serial",
+                &format!("file:{}", serial.display()),
+            ])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("QEMU starts");
+        Guest { machine, serial }
+    }
+
+    fn said(&self) -> Vec<Said> {
+        counter::hear(&fs::read(&self.serial).unwrap_or_default())
+    }
+
+    fn until(&self, what: &str, seen: impl Fn(&[Said]) -> bool) -> Vec<Said> {
+        let begun = std::time::Instant::now();
+        loop {
+            let said = self.said();
+            if seen(&said) {
+                return said;
+            }
+            assert!(begun.elapsed() < SOON, "{what} was never said: {said:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.machine.kill();
+        let _ = self.machine.wait();
+    }
+}
+
+fn blank_disk() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = fs::File::create(directory.path().join("disk")).expect("a disk");
+    disk.set_len(1 << 20).expect("1 MiB");
+    directory
+}
+
+pub(crate) fn a_counter_goes_on_from_its_disk_when_it_is_started_again() {
+    let directory = blank_disk();
+    let guest = Guest::start(directory.path(), "first");
+    let said = guest.until("the third count", |said| {
+        counter::acknowledged(said) >= Some(3)
+    });
+    assert_eq!(counter::unbroken(&said), Ok(()));
+    drop(guest);
+    let acknowledged = counter::acknowledged(&counter::hear(
+        &fs::read(directory.path().join("first")).expect("kept"),
+    ));
+    let disk = counter::on_disk(&fs::read(directory.path().join("disk")).expect("a disk"))
+        .expect("a record");
+    assert!(
+        Some(disk.count) >= acknowledged,
+        "{disk:?} is behind {acknowledged:?}"
+    );
+
+    let again = Guest::start(directory.path(), "second");
+    let said = again.until("a start", |said| !said.is_empty());
+    let Said::Start(start) = said[0] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(start.count, disk.count);
+    assert_ne!(start.run, disk.run);
+}
+
+pub(crate) fn two_counters_on_one_disk_are_found_out() {
+    let directory = blank_disk();
+    let first = Guest::start(directory.path(), "first");
+    first.until("a count", |said| counter::acknowledged(said).is_some());
+
+    let second = Guest::start(directory.path(), "second");
+
+    first.until("a stranger", |said| {
+        said.iter().any(|said| matches!(said, Said::Foreign(_)))
+    });
+    drop(second);
+}
+
+const RESOURCE: &str = "resource r0 {
+  net { allow-two-primaries yes; protocol C; }
+  device /dev/drbd0; disk /dev/vdc; meta-disk internal;
+  on node1 { address 10.10.0.1:7788; }
+  on node2 { address 10.10.0.2:7788; }
+}
+";
+
+fn drbd_up(room: &Room) {
+    for number in [1, 2] {
+        let host = room.host(number);
+        host.write_file(RESOURCE.as_bytes(), "/etc/drbd.d/r0.res", 0o644)
+            .expect("written");
+        host.run("modprobe drbd usermode_helper=disabled; drbdadm create-md --force --max-peers=1 r0 && drbdadm up r0").expect("up");
+    }
+    let all = |wanted: &'static str| {
+        move |room: &Room| {
+            let status = room
+                .host(1)
+                .run("cat /proc/drbd")
+                .map_err(|error| error.to_string())?;
+            if status.contains(wanted) {
+                Ok(())
+            } else {
+                Err(status)
+            }
+        }
+    };
+    room.eventually("DRBD is connected", SOON, all("cs:Connected"))
+        .expect("connected");
+    room.host(1)
+        .run("drbdadm -- --clear-bitmap new-current-uuid r0")
+        .expect("nothing to copy");
+    room.eventually(
+        "both sides are up to date",
+        SOON,
+        all("ds:UpToDate/UpToDate"),
+    )
+    .expect("up to date");
+    for number in [1, 2] {
+        room.host(number)
+            .run("drbdadm primary r0")
+            .expect("primary");
+    }
+    room.eventually("both sides are primary", SOON, all("ro:Primary/Primary"))
+        .expect("primary");
+}
+
+fn drbd_down(room: &Room) {
+    for number in [1, 2] {
+        room.host(number)
+            .run("drbdadm down r0; rm /etc/drbd.d/r0.res; wipefs -qa /dev/vdc; rmmod drbd")
+            .expect("down");
+    }
+}
+
+/// QEMU in a host, with the counter on the replicated disk.
+fn guest_command(serial: &str, more: &str) -> String {
+    format!(
+        "qemu-system-x86_64 -daemonize -accel tcg -cpu {PROCESSOR} -M pc -m 16 -nodefaults -display none \
+         -bios /root/counter.rom -drive file=/dev/drbd0,if=ide,format=raw,cache=none,file.locking=off \
+         -serial file:{serial} -qmp unix:/run/guest.sock,server=on,wait=off -pidfile /run/guest.pid {more}"
+    )
+}
+
+fn monitor(room: &Room, host: u8, command: &str) -> String {
+    let script = format!(
+        "(echo '{{\"execute\":\"qmp_capabilities\"}}'; echo '{command}'; sleep 1) | nc -U -q1 /run/guest.sock"
+    );
+    room.host(host).run(&script).expect("the monitor answers")
+}
+
+pub(crate) fn a_counter_migrates_over_dual_primary_drbd_without_missing_a_count(room: &Room) {
+    let rom = counter::rom(&Cache::from_environment(), &Progress::silent()).expect("assembled");
+    for number in [1, 2] {
+        room.host(number)
+            .copy_in(&rom, "/root/counter.rom")
+            .expect("copied");
+    }
+    drbd_up(room);
+    let said = |room: &Room, host: u8| {
+        room.host(host)
+            .read_file("/run/guest.serial")
+            .map(|bytes| counter::hear(&bytes))
+            .map_err(|error| error.to_string())
+    };
+    let counts = |host: u8| {
+        move |room: &Room| {
+            let said = said(room, host)?;
+            if counter::acknowledged(&said).is_some() {
+                Ok(said)
+            } else {
+                Err("no count yet".to_owned())
+            }
+        }
+    };
+
+    room.host(1)
+        .run(&guest_command("/run/guest.serial", ""))
+        .expect("the guest starts");
+    room.eventually("it counts on node1", SOON, counts(1))
+        .expect("it counts");
+    room.host(2)
+        .run(&guest_command(
+            "/run/guest.serial",
+            "-incoming tcp:10.20.0.2:4444",
+        ))
+        .expect("the target waits");
+    monitor(
+        room,
+        1,
+        "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"tcp:10.20.0.2:4444\"}}",
+    );
+    let there = room
+        .eventually("it counts on node2", SOON, counts(2))
+        .expect("it counts there");
+
+    // One run on both sides of the move, no count missing, none said twice.
+    let mut all = said(room, 1).expect("kept");
+    all.extend(there);
+    assert_eq!(counter::unbroken(&all), Ok(()));
+    for number in [2, 1] {
+        room.host(number)
+            .run("kill $(cat /run/guest.pid)")
+            .expect("ended");
+    }
+    let sector = room
+        .host(1)
+        .run("dd if=/dev/drbd0 iflag=direct bs=512 count=1 status=none | base64 -w0")
+        .expect("a sector");
+    let sector =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, sector).expect("base64");
+    let disk = counter::on_disk(&sector).expect("a record");
+    assert!(
+        Some(disk.count) >= counter::acknowledged(&all),
+        "node1's disk has {disk:?}, which is behind what was said"
+    );
+    drbd_down(room);
+}
