@@ -138,7 +138,8 @@ fn drbd_up(room: &Room) {
         let host = room.host(number);
         host.write_file(RESOURCE.as_bytes(), "/etc/drbd.d/r0.res", 0o644)
             .expect("written");
-        host.run("modprobe drbd usermode_helper=disabled; drbdadm create-md --force --max-peers=1 r0 && drbdadm up r0").expect("up");
+        host.run("drbdadm create-md --force r0 && drbdadm up r0")
+            .expect("up");
     }
     let all = |wanted: &'static str| {
         move |room: &Room| {
@@ -176,7 +177,7 @@ fn drbd_up(room: &Room) {
 fn drbd_down(room: &Room) {
     for number in [1, 2] {
         room.host(number)
-            .run("drbdadm down r0; rm /etc/drbd.d/r0.res; wipefs -qa /dev/vdc; rmmod drbd")
+            .run("drbdadm down r0; rm /etc/drbd.d/r0.res; wipefs -qa /dev/vdc")
             .expect("down");
     }
 }
