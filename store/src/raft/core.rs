@@ -54,16 +54,22 @@ impl Core {
                 Way::Wait("this member was leader before it was started anew".to_owned())
             }
             Some(_) => {
-                // None is a leader that was elected just now, or one that is alone.
-                let heard = metrics
-                    .last_quorum_acked
-                    .is_none_or(|at| at.elapsed() < self.silence());
+                // Nobody acknowledges a lone voter while it is idle, and nobody has to.
+                let alone = metrics.membership_config.voter_ids().count() == 1;
+                // None is a leader that was elected just now.
+                let heard = alone
+                    || metrics
+                        .last_quorum_acked
+                        .is_none_or(|at| at.elapsed() < self.silence());
                 if !heard {
                     return Way::Wait("this member leads, but no majority answers it".to_owned());
                 }
-                match self.storage_problem() {
-                    Some(problem) => Way::Full(problem),
-                    None => Way::Here,
+                match self.log.health() {
+                    Health::Good => Way::Here,
+                    Health::Full(problem) => Way::Full(problem),
+                    Health::Failed(problem) => {
+                        Way::Wait(format!("this member leads, but its disk failed: {problem}"))
+                    }
                 }
             }
         }
