@@ -61,7 +61,10 @@ impl Engine {
             if live.is_none() && part == Part::Status {
                 return Err(ApiError::NotFound(subject(kind, &name)));
             }
-            let merged = merged(kind, part, live, &own, options, now)?;
+            let mut merged = merged(kind, part, live, &own, options, now)?;
+            if let Some(live) = live {
+                keep_unowned_metadata(&live.object, &mut merged);
+            }
             let mut next = match (live, part) {
                 (None, _) => {
                     let mut next = merged;
@@ -100,6 +103,29 @@ fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Val
         }
     }
     config
+}
+
+/// Puts back what nobody owns. The merge takes a structure away together with the last field in it that
+/// anybody owned; in `metadata` the server keeps fields of its own.
+fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
+    let deleting = object::is_deleting(live);
+    let Some(fields) = live.get("metadata").and_then(Value::as_object) else {
+        return;
+    };
+    let Some(kept) = object::meta_mut(merged) else {
+        return;
+    };
+    for (field, value) in fields {
+        let ownable = match field.as_str() {
+            "labels" | "annotations" | "ownerReferences" | "managedFields" => true,
+            // Those that hold a deletion are the server's.
+            "finalizers" => !deleting,
+            _ => false,
+        };
+        if !ownable && !kept.contains_key(field) {
+            kept.insert(field.clone(), value.clone());
+        }
+    }
 }
 
 fn merged(

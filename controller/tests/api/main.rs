@@ -2,7 +2,14 @@
 //!
 //! One test per meaning that Kubernetes gives to a call; each says which behaviour it mirrors.
 
+mod admission;
+mod applies;
+mod collection;
+mod deletes;
 mod joining;
+mod lists;
+mod members;
 mod rights;
 mod support;
-mod writes;
+mod updates;
+mod watches;

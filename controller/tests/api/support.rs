@@ -37,6 +37,7 @@ pub(crate) struct TestCluster {
     pub(crate) sites: Vec<Site>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) keyring: Keyring,
+    tuning: Tuning,
 }
 
 pub(crate) fn tuning() -> Tuning {
@@ -84,6 +85,11 @@ fn site(name: &str, authority: &Authority, keyring: &Keyring, note: &Bootstrap) 
 impl TestCluster {
     /// A new cluster of one member that leads.
     pub(crate) async fn of_one() -> Self {
+        Self::of_one_with(tuning()).await
+    }
+
+    /// The same, with a member that is set up otherwise.
+    pub(crate) async fn of_one_with(tuning: Tuning) -> Self {
         let authority = Authority::create("test", Arc::new(SystemClock)).expect("an authority");
         let keyring = Keyring::generate().expect("a keyring");
         let note = Bootstrap::Found {
@@ -97,6 +103,7 @@ impl TestCluster {
             sites: vec![site],
             authority: Arc::new(authority),
             keyring,
+            tuning,
         };
         cluster.start(0).await;
         cluster.member(0).store().barrier().await.expect("a leader");
@@ -137,7 +144,7 @@ impl TestCluster {
 
     pub(crate) async fn start(&mut self, at: usize) {
         let site = &mut self.sites[at];
-        let member = RunningMember::start(&site.config, tuning())
+        let member = RunningMember::start(&site.config, self.tuning.clone())
             .await
             .expect("the member starts");
         site.member = Some(member);
@@ -382,4 +389,14 @@ pub(crate) fn version(object: &Value) -> String {
         .as_str()
         .expect("it has a version")
         .to_owned()
+}
+
+/// A network without anything on it: a kind with a status that refers to nothing.
+pub(crate) fn network(name: &str) -> Value {
+    json!({
+        "apiVersion": "quorate.dev/v1alpha1",
+        "kind": "Network",
+        "metadata": {"name": name},
+        "spec": {"addressing": "None"},
+    })
 }
