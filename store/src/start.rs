@@ -337,7 +337,13 @@ async fn start(
     }
     let stop = watch::Sender::new(false);
     if config.inline_io() {
-        rt::spawn(turn(found.log.clone(), config.disk_work, stop.subscribe()));
+        let (log, work, mut stop) = (found.log.clone(), config.disk_work, stop.subscribe());
+        rt::spawn(async move {
+            tokio::select! {
+                () = stopped(&mut stop) => {}
+                () = turn(&log, work) => {}
+            }
+        });
     }
     let snapshots = Arc::new(found.snapshots);
     let link = Arc::new(Link::new(
@@ -386,17 +392,15 @@ async fn start(
     })
 }
 
-/// Stands in for the log's thread: writes what waits, after the time that a sync takes.
-async fn turn(log: Log, work: DiskWork, mut stop: watch::Receiver<bool>) {
+/// Stands in for the log's thread: writes what waits, after the time that a sync takes. It never ends.
+pub(crate) async fn turn(log: &Log, work: DiskWork) {
     let every = match work {
         DiskWork::Delayed(every) => every,
         // Only what waits for a full disk needs a turn.
         DiskWork::InPlace | DiskWork::Threads => Duration::from_millis(250),
     };
     loop {
-        tokio::select! {
-            () = stopped(&mut stop) => break,
-            () = rt::sleep(every) => log.turn(),
-        }
+        rt::sleep(every).await;
+        log.turn();
     }
 }

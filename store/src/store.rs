@@ -188,9 +188,13 @@ impl Store {
     pub async fn shutdown(&self) {
         self.core.stop.send_replace(true);
         self.core.shared.close();
-        // An error says that it had stopped already.
-        let _ = self.core.raft.shutdown().await;
         let log = self.core.log.clone();
+        tokio::select! {
+            // An error says that it had stopped already.
+            _ = self.core.raft.shutdown() => {}
+            // It may be waiting for a vote to reach the disk, and the log may have no thread.
+            () = start::turn(&log, self.core.config.disk_work) => {}
+        }
         let closed = rt::blocking(self.core.config.inline_io(), move || {
             log.close();
             Ok(())

@@ -163,13 +163,20 @@ impl Network {
     }
 
     /// Entries one behind the other, without waiting for answers.
+    ///
+    /// The connection is made only when there is something to send: the library waits between attempts
+    /// where it makes the requests, not where it opens the stream.
     async fn pipeline<S>(
         &self,
-        requests: S,
+        mut requests: S,
     ) -> Result<BoxStream<'static, Result<AppendResult, Failure>>, Failure>
     where
         S: Stream<Item = AppendRequest> + Send + Unpin + 'static,
     {
+        let Some(first) = requests.next().await else {
+            return Ok(stream::empty().boxed());
+        };
+        let requests = stream::once(async { first }).chain(requests);
         let owed = Arc::new(Owed::default());
         let frames = {
             let (link, owed) = (self.link.clone(), owed.clone());

@@ -86,9 +86,4 @@ impl History {
         self.changes.clear();
         self.bytes = 0;
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.changes.len()
-    }
 }

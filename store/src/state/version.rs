@@ -83,10 +83,4 @@ impl Chain {
         }
         self.newest.value.is_none() && self.newest.modified <= revision
     }
-
-    /// How many versions are retained.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.older.len() + 1
-    }
 }
