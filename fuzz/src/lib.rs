@@ -1,0 +1,110 @@
+//! Every parser of foreign input, as a function over bytes.
+//!
+//! Foreign is what a person, another machine or a disk hands us: manifests, patches, selectors, tokens,
+//! certificates, frames from other members, log segments, backups. A target must not panic, and where
+//! something can be said about the result it is asserted: what parses once parses again to the same.
+//!
+//! `tests/random_input.rs` runs them all in `make test`; `libfuzzer/` wraps them for coverage-guided runs.
+
+mod keys;
+mod kinds;
+mod store;
+
+/// A parser under test.
+pub struct Target {
+    /// Its name, also that of the libFuzzer binary.
+    pub name: &'static str,
+    /// Feeds it.
+    pub run: fn(&[u8]),
+    /// Well-formed inputs to start from.
+    pub seeds: &'static [&'static [u8]],
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "manifest",
+        run: kinds::manifest,
+        seeds: kinds::MANIFESTS,
+    },
+    Target {
+        name: "object",
+        run: kinds::object,
+        seeds: kinds::MANIFESTS,
+    },
+    Target {
+        name: "schema",
+        run: kinds::schema,
+        seeds: &[include_bytes!(
+            "../../crds/generated/schemas/failoverdomains.json"
+        )],
+    },
+    Target {
+        name: "merge",
+        run: kinds::merge,
+        seeds: kinds::MANIFESTS,
+    },
+    Target {
+        name: "field_set",
+        run: kinds::field_set,
+        seeds: &[br#"{"f:spec":{"f:disks":{"k:{\"name\":\"root\"}":{".":{},"f:size":{}}},"f:set":{"v:\"a\"":{}}}}"#],
+    },
+    Target {
+        name: "selectors",
+        run: kinds::selectors,
+        seeds: &[b"app=web,tier!=db,env in (a,b),!legacy", b"metadata.name=web,spec.node!=an01"],
+    },
+    Target {
+        name: "scalars",
+        run: kinds::scalars,
+        seeds: &[b"2Gi", b"1m30s", b"0.5e3", b"-12.5Ki"],
+    },
+    Target {
+        name: "join_token",
+        run: keys::join_token,
+        seeds: &[b"quorate1.abc.def.ghi"],
+    },
+    Target {
+        name: "certificate",
+        run: keys::certificate,
+        seeds: &[],
+    },
+    Target {
+        name: "keyring",
+        run: keys::keyring,
+        seeds: &[b"q1:k1:AAAA"],
+    },
+    Target {
+        name: "continue_token",
+        run: kinds::continue_token,
+        seeds: &[],
+    },
+    Target {
+        name: "member_frame",
+        run: store::member_frame,
+        seeds: &[&[1, 10, 4, 8, 1, 16, 1], &[6, 10, 2, 10, 0]],
+    },
+    Target {
+        name: "log_segment",
+        run: store::log_segment,
+        seeds: &[],
+    },
+    Target {
+        name: "backup",
+        run: store::backup,
+        seeds: &[],
+    },
+];
+
+/// A well-formed input with some bytes changed: every three bytes of `changes` are a place and a value.
+/// Checksummed formats refuse random bytes at once; this gets deeper.
+fn changed(well_formed: &[u8], changes: &[u8]) -> Vec<u8> {
+    let mut bytes = well_formed.to_vec();
+    for change in changes.chunks_exact(3) {
+        let place = usize::from(u16::from_le_bytes([change[0], change[1]])) % bytes.len().max(1);
+        if let Some(byte) = bytes.get_mut(place) {
+            *byte = change[2];
+        }
+    }
+    bytes
+}
