@@ -20,7 +20,7 @@ use tonic::{Code, Request, Response, Status, transport::Channel};
 pub(crate) use self::{
     connect::{Unreachable, with_port},
     follow::{Follow, Followed, Scope},
-    objects::{Change, FIELD_MANAGER, Listed, stream_refusal},
+    objects::{Change, Changed, FIELD_MANAGER, Listed, stream_refusal},
     refusal::Refusal,
 };
 use crate::error::CliError;

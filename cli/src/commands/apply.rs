@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::{
     client::{Change, Client, FIELD_MANAGER, Scope},
     console::{Console, Tone, paint},
+    dry_run::Declared,
     error::CliError,
     kinds,
     manifests::{Files, Manifest},
@@ -70,12 +71,15 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         force: args.force_conflicts,
     };
     let suffix = if args.dry_run { " (dry run)" } else { "" };
+    let declared = Declared::by(&manifests);
     let mut tally = Tally::default();
     for manifest in &manifests {
-        let applied = client
-            .apply(&manifest.object, &change)
-            .await
-            .map_err(|error| with_guesses(error, &manifest.object));
+        let applied = if args.dry_run {
+            declared.try_out(&client, &manifest.object, &change).await
+        } else {
+            client.apply(&manifest.object, &change).await
+        };
+        let applied = applied.map_err(|error| with_guesses(error, &manifest.object));
         let Some(changed) = tally.take(&session.console, &manifest.label(), applied)? else {
             continue;
         };

@@ -3,6 +3,7 @@
 use crate::{
     client::{Change, FIELD_MANAGER},
     commands::apply::with_guesses,
+    dry_run::Declared,
     error::CliError,
     manifests::Files,
     object,
@@ -33,16 +34,17 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
     let client = session.client().await?;
     let change = Change {
         manager: args.field_manager,
-        dry_run: true,
         force: args.force_conflicts,
+        ..Change::default()
     };
+    let declared = Declared::by(&manifests);
     let mut tally = Tally::default();
     let mut differs = false;
     for manifest in &manifests {
         let kind = object::kind(&manifest.object);
         let both = async {
             let live = client.find(kind, object::name(&manifest.object)).await?;
-            let proposed = client.apply(&manifest.object, &change).await?;
+            let proposed = declared.try_out(&client, &manifest.object, &change).await?;
             Ok((live, proposed.object))
         };
         let both = both

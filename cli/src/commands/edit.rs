@@ -8,13 +8,14 @@ use std::{
 };
 
 use quorate_crds::manifest::{Limits, parse, to_yaml};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     client::{Change, Refusal},
     commands::apply::with_guesses,
     error::CliError,
     kinds::{self, Target},
+    merge_patch::{difference, merge},
     object,
     session::Session,
 };
@@ -155,49 +156,6 @@ fn without_comments(text: &str) -> String {
         .collect()
 }
 
-/// The merge patch that turns one value into another.
-fn difference(from: &Value, to: &Value) -> Value {
-    let (Value::Object(from), Value::Object(to)) = (from, to) else {
-        return to.clone();
-    };
-    let mut patch = Map::new();
-    for key in from.keys().filter(|key| !to.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
-    }
-    for (key, value) in to {
-        match from.get(key) {
-            Some(before) if before == value => {}
-            Some(before @ Value::Object(_)) if value.is_object() => {
-                patch.insert(key.clone(), difference(before, value));
-            }
-            _ => {
-                patch.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    Value::Object(patch)
-}
-
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Value::Object(target) = target else {
-        return;
-    };
-    for (key, value) in patch {
-        if value.is_null() {
-            target.remove(key);
-        } else {
-            merge(target.entry(key.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
 /// The file in the editor, readable by its owner only: it may hold a Secret.
 struct Draft {
     path: PathBuf,
@@ -285,20 +243,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn the_change_of_one_person_is_laid_over_the_change_of_another() {
-        let base = json!({"metadata": {"labels": {"a": "1", "b": "2"}, "resourceVersion": "7"}, "spec": {"memory": "2Gi", "cpus": 2}});
-        let edited = json!({"metadata": {"labels": {"a": "1"}, "resourceVersion": "7"}, "spec": {"memory": "4Gi", "cpus": 2}});
-        let mut live = json!({"metadata": {"labels": {"a": "1", "b": "2"}, "resourceVersion": "9"}, "spec": {"memory": "2Gi", "cpus": 8}});
-
-        merge(&mut live, &difference(&base, &edited));
-
-        assert_eq!(
-            live,
-            json!({"metadata": {"labels": {"a": "1"}, "resourceVersion": "9"}, "spec": {"memory": "4Gi", "cpus": 8}})
-        );
-    }
 
     #[test]
     fn comments_at_the_head_go_and_those_inside_the_object_stay() {

@@ -203,6 +203,11 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
                 .map(|object| (plural, singular, object::name(object).to_owned())),
         );
     }
+    if wanted.is_empty() {
+        session
+            .console
+            .note("nothing matches, so there is nothing to wait for");
+    }
     let mut running: FuturesUnordered<_> = wanted
         .iter()
         .map(|(plural, singular, name)| {

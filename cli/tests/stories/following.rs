@@ -88,7 +88,7 @@ async fn waiting_ends_when_the_state_is_reached_or_the_time_is_up() {
     assert_eq!(ready.line().await, "virtualmachine/web condition met");
     assert_eq!(placed.line().await, "virtualmachine/web condition met");
 
-    let mut gone = machine.start(&["wait", "vm", "--all", "--for=delete"]);
+    let mut gone = machine.start(&["wait", "vm/web", "--for=delete"]);
     machine.run(&["delete", "vm", "web"]).await.done();
     assert_eq!(gone.line().await, "virtualmachine/web deleted");
     assert_eq!(gone.code().await, 0);
