@@ -45,6 +45,7 @@ pub(crate) fn tuning() -> Tuning {
         store: StoreConfig {
             heartbeat: Duration::from_millis(50),
             election_timeout: Duration::from_millis(250),
+            propose_timeout: Duration::from_secs(4),
             ..StoreConfig::default()
         },
         ..Tuning::default()
