@@ -1,5 +1,5 @@
 # The machine room (docs/lab.md). Needs root and QEMU; says so where they are missing.
-.PHONY: lab lab-test lab-clean
+.PHONY: lab lab-smoke lab-test lab-clean
 
 lab: ## start a room of three hosts and keep it until Ctrl-C
 	cargo build --locked -p quorate-lab --bins
@@ -7,6 +7,9 @@ lab: ## start a room of three hosts and keep it until Ctrl-C
 
 lab-test: ## put the room on trial; QUICK=1 the quick set, REPEAT=10 ten rounds that resume
 	QUORATE_LAB=1 QUICK=$(QUICK) REPEAT=$(or $(REPEAT),1) cargo test --locked -p quorate-lab --test room
+
+lab-smoke: ## three stories of the lab where root and QEMU are there; elsewhere it says that they were skipped
+	QUORATE_LAB=1 SMOKE=1 cargo test --locked -p quorate-lab --test room
 
 lab-clean: ## remove the lab's cache, and what killed rooms have left behind
 	cargo run --locked -q -p quorate-lab --bin quorate-lab -- clean --cache

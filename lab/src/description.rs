@@ -22,6 +22,19 @@ pub struct Description {
     pub data_disks_mib: Vec<u32>,
     /// What the hardware watchdog of each host does.
     pub watchdog: Watchdog,
+    /// Process 1 of each host.
+    pub init: Init,
+}
+
+/// Process 1 of a host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// A script, restored from the template in a fraction of a second.
+    #[default]
+    Script,
+    /// systemd, booted each time: for tests of units and packages.
+    Systemd,
 }
 
 impl Default for Description {
@@ -32,6 +45,7 @@ impl Default for Description {
             memory_mib: 768,
             data_disks_mib: vec![512, 512],
             watchdog: Watchdog::Reset,
+            init: Init::Script,
         }
     }
 }

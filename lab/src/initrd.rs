@@ -25,6 +25,11 @@ impl GuestFiles {
             tools: vec![
                 ("boot", include_bytes!("../guest/boot").to_vec()),
                 ("identify", include_bytes!("../guest/identify").to_vec()),
+                ("prepare", include_bytes!("../guest/prepare").to_vec()),
+                (
+                    "quorate-lab-agent.service",
+                    include_bytes!("../guest/quorate-lab-agent.service").to_vec(),
+                ),
                 (
                     "power-button",
                     include_bytes!("../guest/power-button").to_vec(),

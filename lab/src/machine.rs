@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::agent::{AgentLine, Link};
-use crate::description::{Description, host_name};
+use crate::description::{Description, Init, host_name};
 use crate::error::{LabError, OnFile, explain};
 use crate::faults::Faults;
 use crate::frame::{Frame, Kind};
@@ -165,6 +165,14 @@ impl Machine {
         for socket in ["qmp.sock", "console.sock", "agent.sock"] {
             let _ = std::fs::remove_file(self.directory.join(socket));
         }
+        let template_memory = self.template.memory();
+        let (memory, kernel_arguments) = match self.description.init {
+            Init::Script => (Memory::Restored(&template_memory), ""),
+            Init::Systemd => (
+                Memory::Fresh,
+                "lab.init=systemd systemd.unit=multi-user.target",
+            ),
+        };
         let mut command = Command::new("qemu-system-x86_64");
         self.template.hardware.command(
             &mut command,
@@ -173,10 +181,10 @@ impl Machine {
                 kernel: &self.template.image.kernel(),
                 initrd: &self.template.initrd(),
                 directory: &self.directory,
-                memory: Memory::Restored(&self.template.memory()),
+                memory,
                 tap_prefix: &format!("h{}-", self.number),
                 watchdog: self.description.watchdog,
-                kernel_arguments: "",
+                kernel_arguments,
                 bmc: Some(&self.directory.join("bmc.sock")),
             },
         );
@@ -197,7 +205,7 @@ impl Machine {
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let prepared = tokio::select! {
-            prepared = self.restore() => prepared,
+            prepared = self.restore_if_due() => prepared,
             status = child.wait() => {
                 let status = status.on("wait for QEMU in", &self.directory)?;
                 let complaint = std::fs::read_to_string(&log).unwrap_or_default();
@@ -231,8 +239,11 @@ impl Machine {
         Ok((child, Arc::new(running), events, awake))
     }
 
-    async fn restore(&self) -> Result<(Qmp, mpsc::UnboundedReceiver<QemuEvent>), LabError> {
+    async fn restore_if_due(&self) -> Result<(Qmp, mpsc::UnboundedReceiver<QemuEvent>), LabError> {
         let (qmp, events) = Qmp::connect(&self.directory.join("qmp.sock")).await?;
+        if self.description.init == Init::Systemd {
+            return Ok((qmp, events));
+        }
         ignore_memory(&qmp).await?;
         let uri = format!("exec:cat {}", self.template.state().display());
         qmp.execute("migrate-incoming", json!({ "uri": uri }))

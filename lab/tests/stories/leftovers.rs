@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use quorate_lab::description::Description;
+use quorate_lab::request::HostState;
 use quorate_lab::{Progress, Room, Rooms};
 
 use crate::stories::SOON;
@@ -85,6 +86,35 @@ pub(crate) fn a_room_that_ends_leaves_nothing_behind() {
     eventually_no_processes(&place);
     assert!(!place.exists());
     assert_eq!(links_and_mounts(), before);
+}
+
+pub(crate) fn two_rooms_do_not_disturb_each_other() {
+    let start = |which: &str| {
+        let name = format!("{which}-{}", std::process::id());
+        thread::spawn(move || Room::start(&small(&name), &Progress::silent()).expect("a room"))
+    };
+    let [left, right] =
+        [start("left"), start("right")].map(|room| room.join().expect("both rooms start"));
+    left.host(1).run("touch /root/left").expect("written");
+    right
+        .host(1)
+        .run("test ! -e /root/left")
+        .expect("another disk");
+
+    left.host(1).lose_mains().expect("dark");
+    left.switch('a', false).expect("off");
+
+    assert_eq!(left.host(1).state().expect("known"), HostState::Off);
+    assert_eq!(right.status().expect("known").switches, [true; 2]);
+    right
+        .host(1)
+        .run("ping -q -c1 -W5 pdu1")
+        .expect("the same address, another PDU");
+    drop(left);
+    right
+        .host(1)
+        .run("true")
+        .expect("it runs on when the other room ends");
 }
 
 pub(crate) fn rooms_that_are_killed_leave_nothing_that_clean_does_not_remove() {

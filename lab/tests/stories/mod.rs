@@ -9,6 +9,7 @@ mod leftovers;
 mod pdus;
 mod power;
 mod servers;
+mod systemd;
 
 use std::time::Duration;
 
@@ -23,22 +24,32 @@ pub(crate) enum Stage {
     Alone,
 }
 
+/// The smallest set that a story belongs to; the larger ones have it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Set {
+    /// Three stories at most, for every test run on a machine that can.
+    Smoke,
+    /// Ten minutes at most.
+    Quick,
+    /// Everything.
+    All,
+}
+
 /// One story.
 pub(crate) struct Story {
     pub(crate) name: &'static str,
     pub(crate) stage: Stage,
-    /// Whether it is one of the quick set.
-    pub(crate) quick: bool,
+    pub(crate) set: Set,
     pub(crate) tell: fn(Option<&Room>),
 }
 
 macro_rules! stories {
-    ($($stage:ident $quick:literal $module:ident :: $name:ident;)*) => {
+    ($($stage:ident $set:ident $module:ident :: $name:ident;)*) => {
         /// All of them.
         pub(crate) const STORIES: &[Story] = &[$(Story {
             name: stringify!($name),
             stage: Stage::$stage,
-            quick: $quick,
+            set: Set::$set,
             tell: |room| stories!(@ $stage $module::$name room),
         }),*];
     };
@@ -52,35 +63,37 @@ macro_rules! stories {
 }
 
 stories! {
-    TwoHosts true commands::a_command_has_its_streams_and_its_exit_code;
-    TwoHosts true commands::a_large_file_arrives_whole;
-    TwoHosts true commands::two_hosts_from_one_template_are_two_hosts;
-    TwoHosts true cables::a_cut_cable_loses_its_carrier_and_the_bond_fails_over;
-    TwoHosts true cables::a_black_hole_keeps_its_carrier_and_swallows_everything;
-    TwoHosts true cables::a_dead_switch_takes_all_its_cables_and_comes_back_bouncing;
-    TwoHosts false cables::a_disturbed_cable_is_late;
-    TwoHosts true disks::a_failing_disk_returns_errors_until_it_is_healed;
-    TwoHosts false disks::a_slow_disk_is_slow_until_it_is_healed;
-    TwoHosts false disks::a_full_file_system_refuses_to_write_until_there_is_room;
-    TwoHosts true kernel::a_killed_process_is_gone;
-    TwoHosts true kernel::a_stepped_clock_is_set_right_again_by_the_hardware;
-    TwoHosts true kernel::a_frozen_host_answers_nobody_until_it_thaws;
-    TwoHosts false kernel::a_crashed_kernel_says_so_and_boots_again;
-    TwoHosts false kernel::an_unfed_watchdog_resets_the_host;
-    TwoHosts true power::a_host_lives_on_one_feed_and_dies_without_both;
-    TwoHosts false power::the_power_button_shuts_down_and_starts_and_cuts_when_held;
-    TwoHosts true servers::fence_ipmilan_switches_a_host_from_its_peer;
-    TwoHosts true servers::fence_ipmilan_fails_as_with_a_real_bmc;
-    TwoHosts true servers::a_lying_bmc_lets_the_agent_succeed_while_the_host_runs_on;
-    TwoHosts true servers::fence_redfish_switches_a_host_and_fails_as_with_a_real_bmc;
-    TwoHosts true pdus::fence_apc_snmp_takes_the_power_when_both_outlets_are_off;
-    TwoHosts true pdus::fence_apc_snmp_fails_as_with_a_real_pdu;
-    TwoHosts true pdus::welded_relays_let_the_agent_succeed_while_the_host_runs_on;
-    TwoHosts false guests::a_counter_migrates_over_dual_primary_drbd_without_missing_a_count;
-    Alone true guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
-    Alone true guests::two_counters_on_one_disk_are_found_out;
-    Alone true leftovers::a_room_that_ends_leaves_nothing_behind;
-    Alone true leftovers::rooms_that_are_killed_leave_nothing_that_clean_does_not_remove;
+    TwoHosts Quick commands::a_command_has_its_streams_and_its_exit_code;
+    TwoHosts Quick commands::a_large_file_arrives_whole;
+    TwoHosts Smoke commands::two_hosts_from_one_template_are_two_hosts;
+    TwoHosts Smoke cables::a_cut_cable_loses_its_carrier_and_the_bond_fails_over;
+    TwoHosts Quick cables::a_black_hole_keeps_its_carrier_and_swallows_everything;
+    TwoHosts Quick cables::a_dead_switch_takes_all_its_cables_and_comes_back_bouncing;
+    TwoHosts All cables::a_disturbed_cable_is_late;
+    TwoHosts Quick disks::a_failing_disk_returns_errors_until_it_is_healed;
+    TwoHosts All disks::a_slow_disk_is_slow_until_it_is_healed;
+    TwoHosts All disks::a_full_file_system_refuses_to_write_until_there_is_room;
+    TwoHosts Quick kernel::a_killed_process_is_gone;
+    TwoHosts Quick kernel::a_stepped_clock_is_set_right_again_by_the_hardware;
+    TwoHosts Quick kernel::a_frozen_host_answers_nobody_until_it_thaws;
+    TwoHosts All kernel::a_crashed_kernel_says_so_and_boots_again;
+    TwoHosts All kernel::an_unfed_watchdog_resets_the_host;
+    TwoHosts Quick power::a_host_lives_on_one_feed_and_dies_without_both;
+    TwoHosts All power::the_power_button_shuts_down_and_starts_and_cuts_when_held;
+    TwoHosts Smoke servers::fence_ipmilan_switches_a_host_from_its_peer;
+    TwoHosts Quick servers::fence_ipmilan_fails_as_with_a_real_bmc;
+    TwoHosts Quick servers::a_lying_bmc_lets_the_agent_succeed_while_the_host_runs_on;
+    TwoHosts Quick servers::fence_redfish_switches_a_host_and_fails_as_with_a_real_bmc;
+    TwoHosts Quick pdus::fence_apc_snmp_takes_the_power_when_both_outlets_are_off;
+    TwoHosts Quick pdus::fence_apc_snmp_fails_as_with_a_real_pdu;
+    TwoHosts Quick pdus::welded_relays_let_the_agent_succeed_while_the_host_runs_on;
+    TwoHosts All guests::a_counter_migrates_over_dual_primary_drbd_without_missing_a_count;
+    Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
+    Alone Quick guests::two_counters_on_one_disk_are_found_out;
+    Alone All systemd::a_host_under_systemd_runs_units_and_shuts_down_at_its_button;
+    Alone Quick leftovers::a_room_that_ends_leaves_nothing_behind;
+    Alone All leftovers::two_rooms_do_not_disturb_each_other;
+    Alone Quick leftovers::rooms_that_are_killed_leave_nothing_that_clean_does_not_remove;
 }
 
 /// Long enough for anything that does not boot, on a machine that is busy.
