@@ -102,7 +102,8 @@ fn take(view: &View, me: &str, claim: &str, want: &Wanted, findings: &mut Findin
     record.holders.remove(me);
     let holders: Vec<&str> = record.holders.keys().map(String::as_str).collect();
     let others_share = record.holders.values().all(|shared| *shared);
-    if !holders.is_empty() && !(want.shared && others_share) {
+    let free = holders.is_empty() || (want.shared && others_share);
+    if !free {
         findings.causes.push(Cause::new(
             want.path.clone(),
             ViolationReason::Duplicate,

@@ -117,7 +117,7 @@ pub struct RunningMember {
     pki: PkiDir,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
-    _loops: JoinSet<()>,
+    loops: JoinSet<()>,
 }
 
 impl RunningMember {
@@ -205,7 +205,7 @@ impl RunningMember {
             pki,
             stop,
             server,
-            _loops: loops,
+            loops,
         })
     }
 
@@ -237,7 +237,7 @@ impl RunningMember {
     }
 
     /// Hands leadership over if it can, finishes the calls under way and stops.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         let store = self.engine.store().clone();
         let alone = store.status().members.len() < 2;
         if store.leadership().borrow().is_self
@@ -251,6 +251,7 @@ impl RunningMember {
         if let Err(error) = self.server.await {
             tracing::warn!(%error, "the server did not end well");
         }
+        self.loops.shutdown().await;
         store.shutdown().await;
     }
 }

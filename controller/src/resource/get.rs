@@ -2,7 +2,7 @@ use bytes::Bytes;
 use quorate_crds::KindInfo;
 use quorate_store::{Stored, View};
 
-use super::{Engine, live::is_sealed, object, subject};
+use super::{Engine, live::is_sealed, object, subject, version};
 use crate::error::ApiError;
 
 impl Engine {
@@ -29,14 +29,14 @@ impl Engine {
         }
     }
 
-    /// A stored value as it is sent. Only what is sealed is parsed.
+    /// A stored value as it is sent. Only what is sealed, or of an older version, is parsed.
     pub(super) fn sent(
         &self,
         kind: &KindInfo,
         name: &str,
         stored: &Stored,
     ) -> Result<Bytes, ApiError> {
-        if is_sealed(kind) {
+        if is_sealed(kind) || !version::is_hub(&stored.value) {
             let object = self.read(kind, name, stored)?;
             return Ok(object::to_bytes(&object, Some(stored.modified)));
         }

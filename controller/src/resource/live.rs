@@ -3,7 +3,7 @@ use quorate_crds::KindInfo;
 use quorate_store::{Bucket, Key, Revision, Stored, View};
 use serde_json::Value;
 
-use super::Engine;
+use super::{Engine, version};
 use crate::{error::ApiError, secrets};
 
 /// An object as it is now: readable, and with the revision that a write on top of it relies on.
@@ -59,10 +59,14 @@ pub(super) fn is_sealed(kind: &KindInfo) -> bool {
 
 /// A stored value as JSON.
 pub(crate) fn parse(kind: &KindInfo, name: &str, value: &Bytes) -> Result<Value, ApiError> {
-    serde_json::from_slice(value).map_err(|error| {
+    let object = serde_json::from_slice(value).map_err(|error| {
         ApiError::Internal(format!(
             "the stored {} {name:?} is not readable: {error}",
             kind.plural
         ))
-    })
+    })?;
+    if version::is_hub(value) {
+        return Ok(object);
+    }
+    version::read(object)
 }

@@ -4,7 +4,7 @@ use quorate_crds::{
 };
 use serde_json::Value;
 
-use super::{find_kind, live::is_sealed, object};
+use super::{find_kind, live::is_sealed, object, version};
 use crate::{error::ApiError, secrets};
 
 /// One object that a caller sent, read but not yet judged.
@@ -36,8 +36,9 @@ impl Manifest {
     }
 
     /// An object that a part of the server made.
-    pub(crate) fn from_value(mut object: Value) -> Result<Self, ApiError> {
+    pub(crate) fn from_value(object: Value) -> Result<Self, ApiError> {
         let kind = kind_of(&object)?;
+        let mut object = version::accept(object)?;
         in_one_form(kind, &mut object)?;
         Ok(Self { kind, object })
     }
@@ -50,23 +51,17 @@ fn kind_of(object: &Value) -> Result<&'static KindInfo, ApiError> {
             "the object has no kind; write `kind:` and one of those that `quorate api-resources` lists".into(),
         ));
     };
-    let Some(api_version) = text("apiVersion") else {
+    if text("apiVersion").is_none() {
         return Err(ApiError::BadRequest(format!(
             "the object has no apiVersion; write `apiVersion: {}`",
             quorate_crds::API_VERSION
         )));
-    };
+    }
     let info = find_kind(kind)?;
     if info.kind != kind {
         return Err(ApiError::BadRequest(format!(
             "found kind {kind:?}, allowed: {:?}; short forms are for the command line",
             info.kind
-        )));
-    }
-    if api_version != quorate_crds::API_VERSION {
-        return Err(ApiError::BadRequest(format!(
-            "found apiVersion {api_version:?}, allowed: {:?}",
-            quorate_crds::API_VERSION
         )));
     }
     Ok(info)

@@ -20,6 +20,7 @@ pub(crate) mod object;
 mod patch;
 mod unknown;
 mod update;
+mod version;
 mod watch;
 mod write;
 

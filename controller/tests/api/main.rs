@@ -6,6 +6,7 @@ mod admission;
 mod applies;
 mod collection;
 mod deletes;
+mod hostile;
 mod joining;
 mod lists;
 mod members;

@@ -1,11 +1,11 @@
 //! Members in this process, on loopback, with real TLS, and clients to talk to them.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::TcpListener, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use quorate_controller::{
     error::STATUS_TRAILER,
-    member::{RunningMember, Tuning},
+    member::{RunningMember, StartError, Tuning},
 };
 use quorate_identity::{
     Authority, Bootstrap, Credentials, Dates, Keyring, LiveCredentials, MEMBER_NAME, MemberConfig,
@@ -145,9 +145,21 @@ impl TestCluster {
 
     pub(crate) async fn start(&mut self, at: usize) {
         let site = &mut self.sites[at];
-        let member = RunningMember::start(&site.config, self.tuning.clone())
-            .await
-            .expect("the member starts");
+        let member = loop {
+            match RunningMember::start(&site.config, self.tuning.clone()).await {
+                Ok(member) => break member,
+                // Its predecessor in this process has connections that are not closed yet.
+                Err(StartError::Io { source, .. })
+                    if matches!(
+                        source.kind(),
+                        ErrorKind::ResourceBusy | ErrorKind::AddrInUse
+                    ) =>
+                {
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => panic!("the member does not start: {error}"),
+            }
+        };
         site.member = Some(member);
     }
 
