@@ -1,6 +1,6 @@
 //! `quorated`: one member of a Quorate cluster.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use quorate_controller::{dev, restore, run};
@@ -81,6 +81,7 @@ fn set_up_log(json: bool) {
     let filter = EnvFilter::try_from_env("QUORATE_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,openraft=warn"));
     let log = tracing_subscriber::fmt()
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     if json {

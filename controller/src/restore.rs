@@ -94,14 +94,23 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
     };
     let history = genesis.history_id.clone();
     let transport = Arc::new(GrpcTransport::new(Arc::new(Nobody)));
-    let store = Store::restore(
+    let restored = Store::restore(
         StoreConfig::default(),
         Arc::new(disk),
         transport,
         genesis,
         chunks(backup).boxed(),
     )
-    .await?;
+    .await;
+    let store = match restored {
+        Ok(store) => store,
+        Err(error) => {
+            // It was not there before; half a store would be in the way of the next attempt.
+            std::fs::remove_dir_all(&path)
+                .map_err(io_error(format!("cannot clear {}", path.display())))?;
+            return Err(error.into());
+        }
+    };
     let revision = store.barrier().await?;
     let status = store.status();
     store.shutdown().await;

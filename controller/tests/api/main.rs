@@ -10,6 +10,7 @@ mod hostile;
 mod joining;
 mod lists;
 mod members;
+mod restoring;
 mod rights;
 mod support;
 mod updates;

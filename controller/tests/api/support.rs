@@ -236,7 +236,6 @@ pub(crate) struct Client {
 pub(crate) struct Done {
     pub(crate) object: Value,
     pub(crate) outcome: pb::Outcome,
-    pub(crate) stale: bool,
 }
 
 impl Client {
@@ -371,7 +370,6 @@ fn done(reply: tonic::Response<pb::ObjectReply>) -> Done {
     Done {
         outcome: reply.outcome(),
         object: serde_json::from_slice(&reply.object).expect("JSON"),
-        stale: reply.stale,
     }
 }
 
