@@ -80,7 +80,7 @@ pub enum StoreError {
     },
     /// The disk failed.
     #[error("storage of the store failed")]
-    Io(#[source] std::io::Error),
+    Io(#[from] std::io::Error),
     /// The store is shutting down.
     #[error("the store is shutting down")]
     Stopped,

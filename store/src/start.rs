@@ -188,12 +188,6 @@ fn plant(disk: Arc<dyn Disk>, options: LogOptions, state: State, vote: Vote) -> 
     Ok(())
 }
 
-impl From<io::Error> for StoreError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
 /// Makes sure that the directory is nobody's. What a founding that crashed left behind is removed.
 fn prepare(disk: &dyn Disk) -> Result<(), StoreError> {
     if let Some(identity) = Identity::load(disk)? {

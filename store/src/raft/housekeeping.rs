@@ -109,6 +109,8 @@ pub(crate) async fn storage(core: Arc<Core>) {
             () = rt::sleep(EVERY) => {}
         }
         let disk_bytes = core.log.stats().disk_bytes;
+        // What was dropped since then no longer counts.
+        kept_bytes = kept_bytes.min(disk_bytes);
         let applied = core
             .shared
             .look(|state| state.applied.map_or(0, |id| id.index));

@@ -34,10 +34,12 @@ pub(crate) enum Method {
     Barrier,
     /// A membership change for the leader.
     Change,
+    /// What the asked member knows of the members.
+    Members,
 }
 
 impl Method {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Append,
         Self::Vote,
         Self::PreVote,
@@ -46,6 +48,7 @@ impl Method {
         Self::Propose,
         Self::Barrier,
         Self::Change,
+        Self::Members,
     ];
 
     fn number(self) -> u32 {
@@ -58,6 +61,7 @@ impl Method {
             Self::Propose => 6,
             Self::Barrier => 7,
             Self::Change => 8,
+            Self::Members => 9,
         }
     }
 }

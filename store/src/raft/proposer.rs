@@ -356,6 +356,18 @@ fn give_back(batch: Vec<Pending>, returning: &mpsc::UnboundedSender<Pending>) {
     }
 }
 
+/// Resolves some time after somebody else leads: a leader that was cut off may keep its callers waiting
+/// long after the cluster has gone on.
+async fn deposed(core: &Core, leader: MemberId) {
+    let mut leadership = core.leadership.subscribe();
+    let other = leadership.wait_for(|now| now.leader.is_some_and(|id| id != leader));
+    // An error means that the store stops; the call then ends by itself.
+    if other.await.map(drop).is_err() {
+        std::future::pending::<()>().await;
+    }
+    rt::sleep(core.config.election_timeout).await;
+}
+
 async fn forward(
     core: &Core,
     leader: MemberId,
@@ -376,10 +388,16 @@ async fn forward(
     let body = Bytes::from(message.encode_to_vec());
     // Longer than the leader itself waits, so that usually it is the leader who says what happened.
     let timeout = core.config.propose_timeout * 2;
-    let answer = core
+    let asked = core
         .link
-        .ask(peer(leader, &member), Method::Propose, body, timeout)
-        .await;
+        .ask(peer(leader, &member), Method::Propose, body, timeout);
+    let answer = tokio::select! {
+        answer = asked => answer,
+        () = deposed(core, leader) => Err(TransportError::Lost {
+            member: leader,
+            reason: "another member leads now".to_owned(),
+        }),
+    };
     let outcomes = match answer {
         Ok(body) => match PbProposed::decode(body) {
             Ok(proposed) if proposed.outcomes.len() == own.len() => proposed.outcomes,

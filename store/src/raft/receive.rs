@@ -13,7 +13,7 @@ use prost::Message;
 use super::{barrier, change, core::Core, link::Method};
 use crate::{
     log::Health,
-    rt,
+    rt, status,
     transport::{Frame, Incoming, Receive, RefusedFrame},
     wire::{
         PbAppend, PbBarrier, PbLogId, PbSnapshotHead, PbTransactions, PbTransfer, PbTransferred,
@@ -120,6 +120,10 @@ async fn answer(core: Arc<Core>, method: Method, body: Bytes) -> Result<Frame, R
         Method::Change => {
             let answer = change::answer(&core, &body).await.map_err(refused)?;
             Ok(core.link.frame(method, answer))
+        }
+        Method::Members => {
+            let members = serde_json::to_vec(&status::of(&core).members).map_err(refused)?;
+            Ok(core.link.frame(method, members.into()))
         }
         Method::Snapshot => Err(refused("a snapshot comes as a stream")),
     }

@@ -260,8 +260,7 @@ async fn record(seed: u64) -> BTreeMap<u64, Vec<Operation>> {
         client.await.expect("clients do not fail");
     }
     cluster.shutdown().await;
-    let histories = histories.lock().unwrap().clone();
-    histories
+    std::mem::take(&mut *histories.lock().unwrap())
 }
 
 #[tokio::test(start_paused = true)]
