@@ -161,7 +161,8 @@ impl Refusal {
         }
         Some(match self.reason.as_str() {
             "Conflict" if self.is_field_conflict() => FIELD_CONFLICT.to_owned(),
-            "Conflict" => "the object was changed meanwhile: look at it with `quorate get`, then run the command again".to_owned(),
+            // Every other conflict says itself what is in the way.
+            "Conflict" => return None,
             "Unauthorized" => "sign in with `quorate join` and a token from an administrator, or choose another context with \
                                --context; an expired certificate is renewed by `quorate auth renew`"
                 .to_owned(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     console::{Tone, paint},
     error::CliError,
+    jsonpath::scalar_text,
     kinds,
     session::Session,
 };
@@ -122,21 +123,16 @@ fn type_name(node: &Node) -> String {
 /// What is allowed, one thing a line.
 fn constraints(node: &Node) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(default) = &node.default {
+    let says_nothing =
+        |default: &&Value| default.as_object().is_some_and(serde_json::Map::is_empty);
+    if let Some(default) = node
+        .default
+        .as_ref()
+        .filter(|default| !says_nothing(default))
+    {
         lines.push(format!("Default: {default}"));
     }
-    let allowed = &through_lists(node).allowed;
-    if !allowed.is_empty() {
-        let words: Vec<_> = allowed
-            .iter()
-            .map(|value| {
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned)
-            })
-            .collect();
-        lines.push(format!("Allowed: {}", words.join(", ")));
-    }
+    lines.extend(allowed_values(node));
     if let Some(range) = range(node) {
         lines.push(range);
     }
@@ -160,6 +156,12 @@ fn constraints(node: &Node) -> Vec<String> {
         lines.push(format!("Rule: {}", rule.message().unwrap_or(rule.text())));
     }
     lines
+}
+
+fn allowed_values(node: &Node) -> Option<String> {
+    let allowed = &through_lists(node).allowed;
+    let words = allowed.iter().map(scalar_text).collect::<Vec<_>>();
+    (!words.is_empty()).then(|| format!("Allowed: {}", words.join(", ")))
 }
 
 fn range(node: &Node) -> Option<String> {
@@ -215,6 +217,7 @@ fn list(out: &mut String, node: &Node, color: bool) {
             .next()
             .unwrap_or_default();
         out.push_str(&indented(first, 6));
+        out.push_str(&indented(&allowed_values(field).unwrap_or_default(), 6));
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<(), CliEr
         Command::Join(args) => join::run(session, args).await,
         Command::Config(args) => config::run(session, args),
         Command::Version(args) => version::run(session, args).await,
-        Command::Completion(args) => completion::run(session, &args),
+        Command::Completion(args) => completion::run(session, args).await,
         Command::Help(args) => help::run(session, &args),
     }
 }

@@ -93,8 +93,14 @@ fn generation(object: &Value) -> String {
             format!("{generation}, of which {observed} has been acted on")
         }
         Some(_) => format!("{generation}, acted on"),
+        None if !has_status(object) => generation.to_string(),
         None => format!("{generation}, nobody has acted on it yet"),
     }
+}
+
+// Nobody acts on a Secret or a Role.
+fn has_status(object: &Value) -> bool {
+    quorate_crds::find(object::kind(object)).is_none_or(|kind| kind.status)
 }
 
 fn owners(object: &Value) -> String {

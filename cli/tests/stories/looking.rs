@@ -238,3 +238,37 @@ async fn fields_are_explained_without_a_cluster() {
             .starts_with("0  done")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bash_completes_kinds_and_the_names_of_objects() {
+    let machine = Machine::with_cluster().await;
+    let roles = format!(
+        "{}---\n{}",
+        role("looker", "nodes", "get"),
+        role("keeper", "nodes", "get")
+    );
+    machine
+        .run_with_input(&roles, &["apply", "-f", "-"])
+        .await
+        .done();
+    let script = machine.run(&["completion", "bash"]).await.done();
+    machine.file("completion.bash", &script);
+
+    let completed = async |words: &str| {
+        let script = format!(
+            "source completion.bash
+             COMP_WORDS=({words})
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+             _quorate_objects quorate ${{COMP_WORDS[COMP_CWORD]}}
+             echo ${{COMPREPLY[@]}}"
+        );
+        machine.bash(&script).await
+    };
+    assert_eq!(
+        completed("quorate get virtualmachines").await,
+        "virtualmachines\n"
+    );
+    assert_eq!(completed("quorate get role ''").await, "keeper looker\n");
+    assert_eq!(completed("quorate describe role loo").await, "looker\n");
+    assert_eq!(completed("quorate clu").await, "cluster\n");
+}

@@ -1,13 +1,14 @@
 //! A machine with the program and a member on it.
 
 use std::{
+    io::ErrorKind,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
 };
 
-use quorate_controller::member::{RunningMember, Tuning};
+use quorate_controller::member::{RunningMember, StartError, Tuning};
 use quorate_identity::MemberConfig;
 use tempfile::TempDir;
 use tokio::{
@@ -93,10 +94,23 @@ impl Machine {
     pub(crate) async fn start_member(&mut self) {
         let text = std::fs::read_to_string(self.path("quorated.yaml")).expect("the configuration");
         let config: MemberConfig = serde_saphyr::from_str(&text).expect("a configuration");
+        // A member that was stopped a moment ago may not have let go of its directory yet.
+        let started = async {
+            loop {
+                match RunningMember::start(&config, Tuning::default()).await {
+                    Err(StartError::Io { source, .. })
+                        if source.kind() == ErrorKind::ResourceBusy =>
+                    {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    started => break started.expect("it starts"),
+                }
+            }
+        };
         self.member = Some(
-            RunningMember::start(&config, Tuning::default())
+            tokio::time::timeout(PATIENCE, started)
                 .await
-                .expect("it starts"),
+                .expect("in time"),
         );
     }
 
@@ -170,6 +184,21 @@ impl Machine {
             .await
             .expect("in time");
         said(output.expect("it ends"))
+    }
+
+    /// What a bash script prints that finds the program on its path.
+    pub(crate) async fn bash(&self, script: &str) -> String {
+        let programs = Path::new(env!("CARGO_BIN_EXE_quorate"))
+            .parent()
+            .expect("a directory");
+        let path = std::env::var("PATH").expect("a path");
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", script])
+            .current_dir(self.dir.path())
+            .env("PATH", format!("{}:{path}", programs.display()))
+            .env("QUORATE_CONFIG", self.path("config.yaml"));
+        finish(command).await.done()
     }
 
     /// Start the program and read its lines as they come.
