@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use openraft::{Instant, ServerState, async_runtime::WatchReceiver};
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +7,7 @@ use crate::{
     raft::{
         change,
         core::{Core, Way},
+        link::{Method, peer},
     },
 };
 
@@ -81,6 +83,26 @@ pub struct Leadership {
     pub term: u64,
     /// It is this member, and it was confirmed by a majority.
     pub is_self: bool,
+}
+
+/// What a member knows, and of the members what the leader knows: only the leader hears all of them.
+///
+/// When there is no leader, or it does not answer at once, whether members are reachable stays unsaid.
+pub(crate) async fn asked(core: &Core) -> StoreStatus {
+    let mut status = of(core);
+    if let Some(leader) = status.leader.filter(|id| *id != status.member_id)
+        && let Some(member) = core.member(leader)
+    {
+        let patience = core.config.election_timeout;
+        let to = peer(leader, &member);
+        let answer = core.link.ask(to, Method::Members, Bytes::new(), patience);
+        if let Ok(answer) = answer.await
+            && let Ok(members) = serde_json::from_slice(&answer)
+        {
+            status.members = members;
+        }
+    }
+    status
 }
 
 /// What a member knows without asking anybody.

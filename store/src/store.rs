@@ -121,6 +121,12 @@ impl Store {
         status::of(&self.core)
     }
 
+    /// The same, and of the members what the leader knows: only the leader hears all of them. Without a
+    /// leader that answers, whether members are reachable stays unsaid.
+    pub async fn status_of_all(&self) -> StoreStatus {
+        status::asked(&self.core).await
+    }
+
     /// Who leads, and every change of that.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.core.leadership.subscribe()
