@@ -67,7 +67,7 @@ impl cluster_server::Cluster for Cluster {
         let call = self.front.begin(&request, Weight::Call)?;
         self.front
             .authorise(&call.caller, &Action::cluster(ClusterCall::Status))?;
-        Ok(Response::new(self.status_reply()))
+        Ok(Response::new(self.status_reply().await))
     }
 
     async fn promote(
@@ -217,14 +217,14 @@ impl cluster_server::Cluster for Cluster {
             },
         )
         .await?;
-        Ok(Response::new(self.status_reply()))
+        Ok(Response::new(self.status_reply().await))
     }
 }
 
 impl Cluster {
-    fn status_reply(&self) -> pb::StatusReply {
+    async fn status_reply(&self) -> pb::StatusReply {
         let store = self.front.engine.store();
-        let status = store.status();
+        let status = store.status_of_all().await;
         let view = store.view();
         let voters = status
             .members
@@ -232,9 +232,9 @@ impl Cluster {
             .filter(|member| member.role == Role::Voter);
         let votes = voters.clone().count();
         let votes_needed = votes / 2 + 1;
-        // Only the leader knows who is reachable; elsewhere everybody counts.
+        // Who is not known to answer is not counted on.
         let reachable = voters
-            .filter(|member| member.id == status.member_id || member.reachable != Some(false))
+            .filter(|member| member.id == status.member_id || member.reachable == Some(true))
             .count();
         let object_count = quorate_crds::kinds()
             .iter()

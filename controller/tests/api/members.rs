@@ -1,6 +1,8 @@
 //! Several members: any of them answers, and what happens when some are gone.
 
-use quorate_proto::api::v1::{Consistency, GetRequest, ListRequest};
+use std::time::Duration;
+
+use quorate_proto::api::v1::{Consistency, GetRequest, ListRequest, StatusRequest};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -119,4 +121,32 @@ async fn a_cluster_of_one_takes_writes_after_a_long_silence() {
     // Several election timeouts: the silence itself is what is tested.
     tokio::time::sleep(tuning().store.election_timeout * 4).await;
     admin.create(network("b")).await.expect("created");
+}
+
+/// Only the leader hears everybody; a person may ask any member.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_member_tells_who_is_gone_and_that_no_more_may_be_lost() {
+    let mut cluster = TestCluster::of_three().await;
+    let gone = cluster.sites[2].member.take().expect("it runs");
+    gone.stop().await;
+    for at in [0, 1] {
+        let client = cluster.admin(at).await;
+        let within = tokio::time::timeout(Duration::from_secs(30), async {
+            loop {
+                let asked = client.cluster.clone().status(StatusRequest {}).await;
+                let status = asked.expect("answered").into_inner();
+                let gone: Vec<_> = status
+                    .members
+                    .iter()
+                    .filter(|member| member.reachable != Some(true))
+                    .map(|member| member.id)
+                    .collect();
+                if gone == [3] && status.has_quorum {
+                    return status.can_lose;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(within.await.expect("it is noticed"), 0);
+    }
 }
