@@ -79,7 +79,7 @@ async fn carry_out(command: Command) -> Result<(), Box<dyn std::error::Error>> {
 /// The log goes to standard error, where systemd takes it up; `QUORATE_LOG` says how much of it.
 fn set_up_log(json: bool) {
     let filter = EnvFilter::try_from_env("QUORATE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,openraft=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
     let log = tracing_subscriber::fmt()
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)

@@ -11,7 +11,7 @@ use crate::{
     access::Action,
     error::ApiError,
     resource::{
-        ListQuery, Manifest, Outcome, PatchType, Preconditions, Propagation, WatchEvent,
+        ListQuery, Manifest, Outcome, PatchType, Preconditions, Propagation, Target, WatchEvent,
         WatchQuery, WriteOptions, Written, find_kind,
     },
 };
@@ -116,8 +116,10 @@ impl objects_server::Objects for Objects {
             .write(call, action, options.dry_run, async move {
                 engine
                     .patch(
-                        kind,
-                        &object.name,
+                        Target {
+                            kind,
+                            name: &object.name,
+                        },
                         &object.subresource,
                         patch_type,
                         &message.patch,
@@ -150,8 +152,10 @@ impl objects_server::Objects for Objects {
             .write(call, action, options.dry_run, async move {
                 engine
                     .delete(
-                        kind,
-                        &object.name,
+                        Target {
+                            kind,
+                            name: &object.name,
+                        },
                         &preconditions,
                         propagation,
                         &options,

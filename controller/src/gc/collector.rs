@@ -9,8 +9,8 @@ use super::graph::{Graph, Node, Work};
 use crate::{
     error::ApiError,
     resource::{
-        Engine, PatchType, Preconditions, Propagation, Unrestricted, WriteOptions, find_kind,
-        object, parse,
+        Engine, PatchType, Preconditions, Propagation, Target, Unrestricted, WriteOptions,
+        find_kind, object, parse,
     },
 };
 
@@ -159,8 +159,7 @@ async fn carry_out(engine: &Engine, work: &Work) -> Result<(), ApiError> {
             };
             engine
                 .delete(
-                    kind,
-                    name,
+                    Target { kind, name },
                     &preconditions,
                     propagation,
                     &options,
@@ -221,8 +220,7 @@ async fn change(
         json!(object::meta_str(&object, "resourceVersion").unwrap_or_default());
     engine
         .patch(
-            kind,
-            name,
+            Target { kind, name },
             "",
             PatchType::Merge,
             patch.to_string().as_bytes(),

@@ -3,8 +3,8 @@ use quorate_schema::ViolationReason;
 use serde_json::Value;
 
 use super::{
-    Engine, Gate, Live, Manifest, Part, WriteOptions, metadata, object, parse_version, subject,
-    unknown, write::Next, write::Written,
+    Engine, Gate, Live, Manifest, Part, Target, WriteOptions, metadata, object, parse_version,
+    subject, unknown, write::Next, write::Written,
 };
 use crate::error::{ApiError, Cause};
 
@@ -48,7 +48,7 @@ impl Engine {
         let wanted = parse_version(wanted)?;
         let own = own_part(kind, part, config);
 
-        self.write(kind, &name, options, gate, |live, now| {
+        self.write(Target { kind, name: &name }, options, gate, |live, now| {
             if wanted.is_some_and(|wanted| live.is_none_or(|live| live.revision != wanted)) {
                 return Err(metadata::modified(kind, &name));
             }

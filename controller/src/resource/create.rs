@@ -1,7 +1,7 @@
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{
-    Engine, Gate, Manifest, WriteOptions, metadata, object, subject, unknown, write::Next,
+    Engine, Gate, Manifest, Target, WriteOptions, metadata, object, subject, unknown, write::Next,
     write::Written,
 };
 use crate::error::ApiError;
@@ -32,7 +32,7 @@ impl Engine {
         }
         unknown::refuse(kind, &name, &sent, None)?;
 
-        self.write(kind, &name, options, gate, |live, now| {
+        self.write(Target { kind, name: &name }, options, gate, |live, now| {
             if live.is_some() {
                 return Err(ApiError::AlreadyExists(subject(kind, &name)));
             }

@@ -4,10 +4,8 @@
 //! foreground or orphans puts one on the object, and the garbage collector takes it off when the
 //! dependants are dealt with. So nothing is forgotten when the server that took the call dies.
 
-use quorate_crds::KindInfo;
-
 use super::{
-    Engine, Gate, Live, WriteOptions, metadata, object, parse_version, subject, write::Next,
+    Engine, Gate, Live, Target, WriteOptions, metadata, object, parse_version, write::Next,
     write::Written,
 };
 use crate::error::ApiError;
@@ -36,25 +34,23 @@ pub struct Preconditions {
 
 impl Engine {
     /// Deletes an object, or marks it for deletion while finalizers or dependants hold it.
-    #[allow(clippy::too_many_arguments)]
     pub async fn delete(
         &self,
-        kind: &'static KindInfo,
-        name: &str,
+        target: Target<'_>,
         preconditions: &Preconditions,
         propagation: Propagation,
         options: &WriteOptions,
         gate: &dyn Gate,
     ) -> Result<Written, ApiError> {
         let wanted = parse_version(&preconditions.resource_version)?;
-        self.write(kind, name, options, gate, |live, now| {
+        self.write(target, options, gate, |live, now| {
             let Some(live) = live else {
-                return Err(ApiError::NotFound(subject(kind, name)));
+                return Err(ApiError::NotFound(target.subject()));
             };
             let uid = object::meta_str(&live.object, "uid").unwrap_or_default();
             if !preconditions.uid.is_empty() && preconditions.uid != uid {
                 return Err(ApiError::conflict(
-                    subject(kind, name),
+                    target.subject(),
                     format!(
                         "the uid in the precondition is {}, the object's is {uid}; it was deleted and created anew",
                         preconditions.uid
@@ -62,7 +58,7 @@ impl Engine {
                 ));
             }
             if wanted.is_some_and(|wanted| wanted != live.revision) {
-                return Err(metadata::modified(kind, name));
+                return Err(metadata::modified(target.kind, target.name));
             }
             Ok(marked(live, propagation, now))
         })

@@ -63,6 +63,21 @@ pub struct WriteOptions {
     pub force: bool,
 }
 
+/// Which object a call is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Its kind.
+    pub kind: &'static KindInfo,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl Target<'_> {
+    fn subject(self) -> Subject {
+        Subject::new(self.kind.plural, self.name)
+    }
+}
+
 /// Which part of an object a call is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

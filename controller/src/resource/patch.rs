@@ -2,7 +2,7 @@ use quorate_crds::KindInfo;
 use serde_json::Value;
 
 use super::{
-    Engine, Gate, Live, Part, WriteOptions,
+    Engine, Gate, Live, Part, Target, WriteOptions,
     manifest::in_one_form,
     metadata, object, parse_version, subject, unknown,
     write::{Written, refuse_large},
@@ -31,21 +31,20 @@ const MAX_COPIES: usize = 100;
 
 impl Engine {
     /// Changes part of an object.
-    #[allow(clippy::too_many_arguments)]
     pub async fn patch(
         &self,
-        kind: &'static KindInfo,
-        name: &str,
+        target: Target<'_>,
         subresource: &str,
         patch_type: PatchType,
         patch: &[u8],
         options: &WriteOptions,
         gate: &dyn Gate,
     ) -> Result<Written, ApiError> {
+        let Target { kind, name } = target;
         let part = Part::parse(kind, subresource)?;
         let patch = Patch::parse(patch_type, patch)?;
 
-        self.write(kind, name, options, gate, |live, now| {
+        self.write(target, options, gate, |live, now| {
             let Some(live) = live else {
                 return Err(ApiError::NotFound(subject(kind, name)));
             };

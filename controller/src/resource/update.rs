@@ -1,8 +1,8 @@
 use serde_json::Value;
 
 use super::{
-    Engine, Gate, Manifest, Part, WriteOptions, metadata, object, parse_version, subject, unknown,
-    write::Next, write::Written,
+    Engine, Gate, Manifest, Part, Target, WriteOptions, metadata, object, parse_version, subject,
+    unknown, write::Next, write::Written,
 };
 use crate::error::ApiError;
 
@@ -25,7 +25,7 @@ impl Engine {
         let wanted = object::meta_str(&sent, "resourceVersion").unwrap_or_default();
         let wanted = parse_version(wanted)?;
 
-        self.write(kind, &name, options, gate, |live, now| {
+        self.write(Target { kind, name: &name }, options, gate, |live, now| {
             let Some(live) = live else {
                 return Err(ApiError::NotFound(subject(kind, &name)));
             };

@@ -4,11 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use quorate_crds::KindInfo;
 use quorate_store::{Condition, Key, Outcome as Commit, Revision, Transaction, View, Write};
 use serde_json::Value;
 
-use super::{Engine, Gate, Live, WriteOptions, live::is_sealed, metadata, object, subject};
+use super::{Engine, Gate, Live, Target, WriteOptions, live::is_sealed, metadata, object};
 use crate::{
     admission,
     error::{ApiError, Cause},
@@ -38,10 +37,6 @@ pub enum Outcome {
 /// The result of a write.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// Of which kind.
-    pub kind: &'static KindInfo,
-    /// Under which name.
-    pub name: String,
     /// What was done, or would be done by a dry run.
     pub outcome: Outcome,
     /// The object as it is now, or as it was when it went.
@@ -77,8 +72,7 @@ impl Engine {
     /// Computes a change and commits it, again and again while others get in between.
     pub(super) async fn write<F>(
         &self,
-        kind: &'static KindInfo,
-        name: &str,
+        target: Target<'_>,
         options: &WriteOptions,
         gate: &dyn Gate,
         change: F,
@@ -92,8 +86,8 @@ impl Engine {
         for _ in 0..ATTEMPTS {
             let view = self.view(!fresh).await?;
             let plan = self
-                .load(&view, kind, name)
-                .and_then(|live| self.plan(&view, kind, name, live.as_ref(), gate, &change, &now));
+                .load(&view, target.kind, target.name)
+                .and_then(|live| self.plan(&view, target, live.as_ref(), gate, &change, &now));
             drop(view);
             let mut plan = match plan {
                 Ok(plan) => plan,
@@ -108,30 +102,28 @@ impl Engine {
                 continue;
             }
             if options.dry_run || plan.transaction.writes.is_empty() {
-                return Ok(plan.done(kind, name, None));
+                return Ok(plan.done(None));
             }
             let transaction = std::mem::take(&mut plan.transaction);
             match self.store.propose(transaction).await? {
                 Commit::Committed { revision, .. } => {
-                    return Ok(plan.done(kind, name, Some(revision)));
+                    return Ok(plan.done(Some(revision)));
                 }
                 Commit::Refused(_) => fresh = true,
             }
         }
         Err(ApiError::conflict(
-            subject(kind, name),
+            target.subject(),
             format!(
                 "others changed it, or what it relies on, {ATTEMPTS} times meanwhile; try again"
             ),
         ))
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn plan<F>(
         &self,
         view: &View,
-        kind: &'static KindInfo,
-        name: &str,
+        target: Target<'_>,
         live: Option<&Live>,
         gate: &dyn Gate,
         change: &F,
@@ -141,49 +133,40 @@ impl Engine {
         F: Fn(Option<&Live>, &str) -> Result<Next, ApiError>,
     {
         match (change(live, now)?, live) {
-            (Next::Remove, Some(live)) => self.plan_removal(view, kind, name, live),
-            (Next::Remove, None) => Err(ApiError::NotFound(subject(kind, name))),
+            (Next::Remove, Some(live)) => self.plan_removal(view, target, live),
+            (Next::Remove, None) => Err(ApiError::NotFound(target.subject())),
             (Next::Object(mut next), Some(live)) => {
                 metadata::count_generation(&live.object, &mut next);
                 if object::is_deleting(&next) && object::finalizers(&next).next().is_none() {
-                    return self.plan_removal(view, kind, name, live);
+                    return self.plan_removal(view, target, live);
                 }
-                self.plan_put(
-                    view,
-                    kind,
-                    name,
-                    Some(live),
-                    next,
-                    gate,
-                    Outcome::Configured,
-                )
+                self.plan_put(view, target, Some(live), next, gate, Outcome::Configured)
             }
             (Next::Deleting(next), Some(live)) => {
-                let unused = self.unused(view, kind, name, live)?;
+                let unused = self.unused(view, target, live)?;
                 let mut plan =
-                    self.plan_put(view, kind, name, Some(live), next, gate, Outcome::Deleting)?;
+                    self.plan_put(view, target, Some(live), next, gate, Outcome::Deleting)?;
                 if !plan.transaction.writes.is_empty() {
                     plan.transaction.conditions.extend(unused);
                 }
                 Ok(plan)
             }
             (Next::Object(next) | Next::Deleting(next), None) => {
-                self.plan_put(view, kind, name, None, next, gate, Outcome::Created)
+                self.plan_put(view, target, None, next, gate, Outcome::Created)
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn plan_put(
         &self,
         view: &View,
-        kind: &'static KindInfo,
-        name: &str,
+        target: Target<'_>,
         live: Option<&Live>,
         next: Value,
         gate: &dyn Gate,
         outcome: Outcome,
     ) -> Result<Plan, ApiError> {
+        let Target { kind, name } = target;
         let old = live.map(|live| &live.object);
         if old == Some(&next) {
             return Ok(Plan {
@@ -206,7 +189,7 @@ impl Engine {
             .collect();
         if !causes.is_empty() {
             return Err(ApiError::Invalid {
-                subject: subject(kind, name),
+                subject: target.subject(),
                 causes,
             });
         }
@@ -246,13 +229,8 @@ impl Engine {
         })
     }
 
-    fn plan_removal(
-        &self,
-        view: &View,
-        kind: &'static KindInfo,
-        name: &str,
-        live: &Live,
-    ) -> Result<Plan, ApiError> {
+    fn plan_removal(&self, view: &View, target: Target<'_>, live: &Live) -> Result<Plan, ApiError> {
+        let Target { kind, name } = target;
         let released = admission::release(view, kind, name, &live.object);
         let mut transaction = Transaction {
             conditions: released.conditions,
@@ -260,7 +238,7 @@ impl Engine {
         };
         transaction
             .conditions
-            .extend(self.unused(view, kind, name, live)?);
+            .extend(self.unused(view, target, live)?);
         let key = Self::key(kind, name);
         transaction
             .conditions
@@ -293,10 +271,10 @@ impl Engine {
     fn unused(
         &self,
         view: &View,
-        kind: &'static KindInfo,
-        name: &str,
+        target: Target<'_>,
         live: &Live,
     ) -> Result<Vec<Condition>, ApiError> {
+        let Target { kind, name } = target;
         if object::is_deleting(&live.object) {
             return Ok(Vec::new());
         }
@@ -305,12 +283,10 @@ impl Engine {
 }
 
 impl Plan {
-    fn done(self, kind: &'static KindInfo, name: &str, committed: Option<Revision>) -> Written {
+    fn done(self, committed: Option<Revision>) -> Written {
         let revision = committed.or(self.revision);
         let stored = self.encoded.unwrap_or_else(|| object::encode(&self.object));
         Written {
-            kind,
-            name: name.to_owned(),
             outcome: self.outcome,
             body: match revision {
                 Some(revision) => object::with_version(&stored, revision),
