@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::bmc::Bmc;
+use crate::cache::remove_tree;
 use crate::description::{Description, Feed};
 use crate::error::{LabError, OnFile, explain};
 use crate::faults::apply_disk;
@@ -99,7 +100,8 @@ pub async fn supervise(directory: &Path) -> Result<(), LabError> {
         host.bmc.power_down().await;
         host.machine.cut_power().await;
     }
-    Ok(())
+    // Whoever started us may not be there any more to do it.
+    remove_tree(directory)
 }
 
 impl Supervisor {

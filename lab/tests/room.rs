@@ -157,6 +157,8 @@ impl Passes {
         self.lines.insert(format!("{round} {}", story.name));
         if self.kept {
             let text: String = self.lines.iter().map(|line| format!("{line}\n")).collect();
+            let directory = self.file.parent().expect("a file lies in a directory");
+            std::fs::create_dir_all(directory).expect("the directory of passes can be made");
             std::fs::write(&self.file, text).expect("the file of passes can be written");
         }
     }
