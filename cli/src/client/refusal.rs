@@ -77,6 +77,15 @@ impl Refusal {
         refusal
     }
 
+    /// What a watch has shown not to exist.
+    pub(crate) fn not_found(message: String) -> Self {
+        Self {
+            reason: "NotFound".to_owned(),
+            message,
+            ..Self::default()
+        }
+    }
+
     /// The connection broke before the answer came.
     pub(crate) fn is_broken_connection(&self) -> bool {
         self.broken

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    client::{Client, Follow, Followed, Scope},
+    client::{Client, Follow, Followed, Refusal, Scope},
     error::CliError,
     jsonpath::{Path, scalar_text},
     kinds, object,
@@ -265,10 +265,11 @@ pub(crate) async fn until(
         }
         let known_to_be_absent = waiting.looked && waiting.last.is_none();
         if known_to_be_absent && !matches!(goal, Goal::Created) {
-            return Err(CliError::usage(format!(
+            return Err(Refusal::not_found(format!(
                 "there is no {name} to wait for; wait for its creation with --for=create, or list what there is with \
                  `quorate get {kind}`"
-            )));
+            ))
+            .into());
         }
         if waiting.looked && Instant::now() >= deadline {
             return Err(CliError::TimedOut(format!(

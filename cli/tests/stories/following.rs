@@ -94,11 +94,9 @@ async fn waiting_ends_when_the_state_is_reached_or_the_time_is_up() {
     assert_eq!(gone.code().await, 0);
     let absent = machine
         .run(&["wait", "vm/web", "--for=condition=Ready"])
-        .await;
-    assert!(
-        absent.code != 0 && absent.err.contains("--for=create"),
-        "{absent:?}"
-    );
+        .await
+        .failed(4);
+    assert!(absent.contains("--for=create"), "{absent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
