@@ -277,7 +277,7 @@ async fn verify(seed: u64, cluster: &Cluster, seen: &Seen) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_acknowledged_write_is_lost_and_no_watch_has_a_gap_over_thousands_of_kills() {
+async fn no_acknowledged_write_is_lost_and_no_watch_has_a_gap_however_often_members_die() {
     let wanted: u64 = std::env::var("QUORATE_CRASHES")
         .ok()
         .and_then(|n| n.parse().ok())
