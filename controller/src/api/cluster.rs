@@ -66,7 +66,8 @@ impl cluster_server::Cluster for Cluster {
     ) -> Result<Response<pb::StatusReply>, Status> {
         let call = self.front.begin(&request, Weight::Call)?;
         self.front
-            .authorise(&call.caller, &Action::cluster(ClusterCall::Status))?;
+            .authorise(&call.caller, &Action::cluster(ClusterCall::Status))
+            .await?;
         Ok(Response::new(self.status_reply().await))
     }
 
@@ -130,7 +131,8 @@ impl cluster_server::Cluster for Cluster {
     ) -> Result<Response<Self::BackupStream>, Status> {
         let call = self.front.begin(&request, Weight::Watch)?;
         self.front
-            .authorise(&call.caller, &Action::cluster(ClusterCall::Backup))?;
+            .authorise(&call.caller, &Action::cluster(ClusterCall::Backup))
+            .await?;
         let chunks = self
             .front
             .engine
@@ -172,7 +174,8 @@ impl cluster_server::Cluster for Cluster {
     ) -> Result<Response<pb::ListJoinTokensReply>, Status> {
         let call = self.front.begin(&request, Weight::Call)?;
         self.front
-            .authorise(&call.caller, &Action::cluster(ClusterCall::ListTokens))?;
+            .authorise(&call.caller, &Action::cluster(ClusterCall::ListTokens))
+            .await?;
         let tokens = self.tokens.list().await?;
         Ok(Response::new(pb::ListJoinTokensReply { tokens }))
     }

@@ -61,9 +61,22 @@ impl Front {
     }
 
     /// Refuses the call unless the caller's roles allow it.
-    pub(crate) fn authorise(&self, caller: &Caller, action: &Action) -> Result<(), ApiError> {
-        self.access
-            .check(&self.engine.store().view(), caller, action)
+    pub(crate) async fn authorise(
+        &self,
+        caller: &Caller,
+        action: &Action,
+    ) -> Result<(), ApiError> {
+        let store = self.engine.store();
+        let refused = match self.access.check(&store.view(), caller, action) {
+            Ok(()) => return Ok(()),
+            Err(refused) => refused,
+        };
+        // This member may lag behind the one that has just granted the right. Without a quorum there is
+        // nothing newer to be had, and the refusal stands.
+        match store.barrier().await {
+            Ok(_) => self.access.check(&store.view(), caller, action),
+            Err(_) => Err(refused),
+        }
     }
 
     /// The caller's rights about the result of a change.
@@ -90,7 +103,7 @@ impl Front {
                 .audit
                 .begin(&call.connection, What::from(&action), dry_run)
                 .await?;
-            let result = match front.authorise(&call.caller, &action) {
+            let result = match front.authorise(&call.caller, &action).await {
                 Ok(()) => patiently(work).await,
                 Err(error) => Err(error),
             };

@@ -175,7 +175,7 @@ impl objects_server::Objects for Objects {
         let local = message.consistency() == pb::Consistency::Local;
         let (kind, object) = target(message.object)?;
         let action = Action::on(Verb::Get, kind, &object.name, "");
-        self.front.authorise(&call.caller, &action)?;
+        self.front.authorise(&call.caller, &action).await?;
         let found = self.front.engine.get(kind, &object.name, local).await?;
         Ok(Response::new(pb::ObjectReply {
             object: found,
@@ -195,7 +195,7 @@ impl objects_server::Objects for Objects {
         let kind = find_kind(&message.kind)?;
         let (labels, fields) = selectors(&message.label_selector, &message.field_selector)?;
         let action = Action::selecting(Verb::List, kind, &fields);
-        self.front.authorise(&call.caller, &action)?;
+        self.front.authorise(&call.caller, &action).await?;
         let query = ListQuery {
             labels,
             fields,
@@ -224,7 +224,7 @@ impl objects_server::Objects for Objects {
         let kind = find_kind(&message.kind)?;
         let (labels, fields) = selectors(&message.label_selector, &message.field_selector)?;
         let action = Action::selecting(Verb::Watch, kind, &fields);
-        self.front.authorise(&call.caller, &action)?;
+        self.front.authorise(&call.caller, &action).await?;
         let query = WatchQuery {
             labels,
             fields,

@@ -26,7 +26,7 @@ use crate::{
     events::Recorder,
     gc,
     resource::Engine,
-    tls,
+    secrets, tls,
 };
 
 use connect::MemberConnector;
@@ -163,6 +163,7 @@ impl RunningMember {
         let store = directory.open_store(tuning.store, transport).await?;
 
         let engine = Engine::new(store.clone(), keyring.clone());
+        let sealing = keyring.clone();
         let recorder = Recorder::start(engine.clone());
         let access = Arc::new(Access::new());
         let front = Front {
@@ -188,6 +189,7 @@ impl RunningMember {
 
         let mut loops = JoinSet::new();
         loops.spawn(gc::run(engine.clone()));
+        loops.spawn(secrets::keep_current(store.clone(), sealing));
         loops.spawn(chronicle::run(store.clone(), recorder));
         loops.spawn(tls::renew_always(
             own.clone(),

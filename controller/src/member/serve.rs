@@ -24,6 +24,8 @@ use crate::{
 
 /// The largest request; an object is at most half of it.
 const MAX_REQUEST: usize = 4 << 20;
+/// The largest request to the one service that strangers may call; a certificate request is a few KiB.
+const MAX_STRANGERS_REQUEST: usize = 128 << 10;
 /// A connection on which nothing comes back for this long is dead.
 const SILENCE: Duration = Duration::from_secs(20);
 /// Calls that one connection may have open; what a caller may have is counted elsewhere.
@@ -90,7 +92,7 @@ pub(super) fn serve(
         .add_service(
             ClusterServer::new(Cluster::new(front, tokens)).max_decoding_message_size(MAX_REQUEST),
         )
-        .add_service(IdentityServer::new(identity).max_decoding_message_size(MAX_REQUEST))
+        .add_service(IdentityServer::new(identity).max_decoding_message_size(MAX_STRANGERS_REQUEST))
         .add_service(RaftService::server(store.receiver(), calling_member))
         .add_service(health)
         .add_service(InterceptedService::new(reflection, known_callers));
