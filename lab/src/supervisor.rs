@@ -107,6 +107,8 @@ pub async fn supervise(directory: &Path) -> Result<(), LabError> {
 impl Supervisor {
     async fn build(directory: &Path, orders: Orders) -> Result<Supervisor, LabError> {
         let timeline = Timeline::create(&directory.join(TIMELINE))?;
+        // The hosts' own logs have the time of day.
+        timeline.add("room", format!("begins at {}", jiff::Timestamp::now()));
         let description = Arc::new(orders.description);
         let template = Arc::new(orders.template);
         let mut hosts = Vec::new();
