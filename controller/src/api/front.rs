@@ -61,11 +61,7 @@ impl Front {
     }
 
     /// Refuses the call unless the caller's roles allow it.
-    pub(crate) async fn authorise(
-        &self,
-        caller: &Caller,
-        action: &Action,
-    ) -> Result<(), ApiError> {
+    pub(crate) async fn authorise(&self, caller: &Caller, action: &Action) -> Result<(), ApiError> {
         let store = self.engine.store();
         let refused = match self.access.check(&store.view(), caller, action) {
             Ok(()) => return Ok(()),
