@@ -75,7 +75,7 @@ impl Engine {
             let last_chunk = chunk.len() < wanted;
             let ends_with_chunk = chunk.len();
             for (at, (key, stored)) in chunk.into_iter().enumerate() {
-                seen += 1;
+
                 let name = key.name.to_string();
                 let selected = everything || {
                     let object = self.read(kind, &name, &stored)?;
@@ -83,12 +83,17 @@ impl Engine {
                 };
                 if selected {
                     let object = self.sent(kind, &name, &stored)?;
+                    if !objects.is_empty() && bytes + object.len() > MAX_PAGE_BYTES {
+                        break 'page;
+                    }
                     bytes += object.len();
                     objects.push(object);
                 }
+                // A caller may have written the token, and this number, by himself.
+                seen = seen.saturating_add(1);
                 let at_end = last_chunk && at + 1 == ends_with_chunk;
                 after = Some(name);
-                if !at_end && (objects.len() == limit || bytes >= MAX_PAGE_BYTES) {
+                if !at_end && objects.len() == limit {
                     break 'page;
                 }
             }

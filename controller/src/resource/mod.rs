@@ -17,6 +17,7 @@ mod live;
 mod manifest;
 mod metadata;
 pub(crate) mod object;
+mod outbox;
 mod patch;
 mod unknown;
 mod update;
@@ -40,6 +41,7 @@ pub use live::Live;
 pub(crate) use live::parse;
 pub use manifest::Manifest;
 pub(crate) use metadata::new_uid;
+use outbox::Outbox;
 pub use patch::PatchType;
 pub use watch::{WatchEvent, WatchQuery, WatchStream};
 pub(crate) use write::now;
@@ -50,6 +52,7 @@ pub use write::{Outcome, Written};
 pub struct Engine {
     store: Store,
     keyring: Arc<Keyring>,
+    outbox: Arc<Outbox>,
 }
 
 /// How a write is to be done.
@@ -144,7 +147,11 @@ impl Gate for Unrestricted {
 impl Engine {
     /// An engine over `store`; `keyring` seals what is secret.
     pub fn new(store: Store, keyring: Arc<Keyring>) -> Self {
-        Self { store, keyring }
+        Self {
+            store,
+            keyring,
+            outbox: Arc::default(),
+        }
     }
 
     /// The store below.

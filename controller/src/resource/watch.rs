@@ -16,7 +16,7 @@ use quorate_schema::selector::{FieldSelector, LabelSelector};
 use quorate_store::{Bucket, Change, Revision, Stored, Watch, WatchError, WatchScope};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Engine, parse_version};
+use super::{Engine, outbox::ChangeId, parse_version};
 use crate::error::ApiError;
 
 /// How often a watch without events says how far it is.
@@ -210,12 +210,16 @@ impl Follower {
             Some(stored) if self.selected(name, stored)? => Some(stored),
             _ => None,
         };
-        let send = |stored: &Stored| self.engine.sent(self.kind, name, stored);
         let revision = change.revision;
+        let send = |stored: &Stored, before| {
+            let change = ChangeId::new(self.kind, name, revision, before);
+            let encode = || self.engine.sent(self.kind, name, stored);
+            self.engine.outbox.send(change, encode)
+        };
         Ok(match (was, is) {
-            (None, Some(is)) => Some(WatchEvent::Added(send(is)?, revision)),
-            (Some(_), Some(is)) => Some(WatchEvent::Modified(send(is)?, revision)),
-            (Some(was), None) => Some(WatchEvent::Deleted(send(was)?, revision)),
+            (None, Some(is)) => Some(WatchEvent::Added(send(is, false)?, revision)),
+            (Some(_), Some(is)) => Some(WatchEvent::Modified(send(is, false)?, revision)),
+            (Some(was), None) => Some(WatchEvent::Deleted(send(was, true)?, revision)),
             (None, None) => None,
         })
     }
