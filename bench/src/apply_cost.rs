@@ -84,7 +84,7 @@ fn timed<T>(mut work: impl FnMut() -> T) -> f64 {
     percentiles(&mut all).0 * 1e3
 }
 
-fn guest(number: usize, cpus: usize) -> Value {
+pub(crate) fn guest(number: usize, cpus: usize) -> Value {
     json!({
         "apiVersion": quorate_crds::API_VERSION,
         "kind": "VirtualMachine",

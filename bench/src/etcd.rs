@@ -21,7 +21,7 @@ use tonic_prost::ProstCodec;
 
 use crate::{
     certificates::Certificates,
-    peer::{Peer, Result},
+    peer::{Peer, Result, Sort},
 };
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -195,6 +195,18 @@ impl Etcd {
         Ok(etcd)
     }
 
+    /// Keep what Quorate sends for its guests, byte for byte.
+    pub(crate) async fn keep_guests(&self, guests: &[Bytes]) -> Result<()> {
+        for (number, guest) in guests.iter().enumerate() {
+            let key = format!("guest-{number:06}").into();
+            let value = guest.clone();
+            let channel = self.channel(number);
+            let _: PutResponse =
+                unary(channel, "/etcdserverpb.KV/Put", PutRequest { key, value }).await?;
+        }
+        Ok(())
+    }
+
     fn channel(&self, connection: usize) -> Channel {
         self.channels[connection % self.channels.len()].clone()
     }
@@ -285,11 +297,12 @@ impl Peer for Etcd {
         }
     }
 
-    async fn list(&self, connection: usize) -> Result<usize> {
-        let request = RangeRequest {
-            key: "key-".into(),
-            range_end: "key.".into(),
+    async fn list(&self, connection: usize, what: Sort) -> Result<usize> {
+        let (key, range_end) = match what {
+            Sort::Keys => ("key-".into(), "key.".into()),
+            Sort::Guests => ("guest-".into(), "guest.".into()),
         };
+        let request = RangeRequest { key, range_end };
         let answer: RangeResponse =
             unary(self.channel(connection), "/etcdserverpb.KV/Range", request).await?;
         Ok(answer.kvs.len())

@@ -26,7 +26,7 @@ use crate::{
     certificates::Certificates,
     etcd::Etcd,
     load::{Work, percentiles},
-    peer::{Peer, Result},
+    peer::{Peer, Result, Sort},
     quorate::Quorate,
     table::Table,
 };
@@ -116,20 +116,24 @@ async fn main() -> Result<()> {
 
     peers.0.prepare(arguments.objects, &small).await?;
     peers.1.prepare(arguments.objects, &small).await?;
-    let ours = listing(&*peers.0, arguments.objects).await?;
-    let theirs = listing(&*peers.1, arguments.objects).await?;
-    table.less(
-        format!("list {} objects, p50", arguments.objects),
-        "ms",
-        ours,
-        theirs,
-    );
+    let guests = peers.0.make_guests(arguments.objects).await?;
+    peers.1.keep_guests(&guests).await?;
+    for (what, sort) in [("Secrets", Sort::Keys), ("guests", Sort::Guests)] {
+        let ours = listing(&*peers.0, arguments.objects, sort).await?;
+        let theirs = listing(&*peers.1, arguments.objects, sort).await?;
+        table.less(
+            format!("list {} {what}, p50", arguments.objects),
+            "ms",
+            ours,
+            theirs,
+        );
+    }
     let (ours, theirs) = (
         fsync::resident_mib(&*peers.0)?,
         fsync::resident_mib(&*peers.1)?,
     );
     table.less(
-        format!("memory with {} objects, 3 members", arguments.objects),
+        format!("memory with {} objects, 3 members", 2 * arguments.objects),
         "MiB",
         ours,
         theirs,
@@ -197,11 +201,11 @@ async fn delivery<P: Peer>(peer: &P) -> Result<(f64, f64)> {
     Ok(percentiles(&mut latencies))
 }
 
-async fn listing<P: Peer>(peer: &P, expected: usize) -> Result<f64> {
+async fn listing<P: Peer>(peer: &P, expected: usize, what: Sort) -> Result<f64> {
     let mut latencies = Vec::new();
     for _ in 0..10 {
         let begin = Instant::now();
-        let found = peer.list(0).await?;
+        let found = peer.list(0, what).await?;
         latencies.push(begin.elapsed());
         if found != expected {
             return Err(format!("{} listed {found} of {expected} objects", peer.name()).into());

@@ -7,6 +7,15 @@ use bytes::Bytes;
 /// Anything that goes wrong ends the benchmark: a figure from a half-failed run is worth nothing.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// What is listed.
+#[derive(Clone, Copy)]
+pub(crate) enum Sort {
+    /// The keys that are put; in Quorate Secrets, which are encrypted at rest.
+    Keys,
+    /// Guests.
+    Guests,
+}
+
 /// A running cluster of three members, and connections to it.
 pub(crate) trait Peer: Send + Sync + 'static {
     /// The name in the table.
@@ -32,8 +41,8 @@ pub(crate) trait Peer: Send + Sync + 'static {
     /// Read a key, linearizably.
     fn get(&self, connection: usize, key: usize) -> impl Future<Output = Result<()>> + Send;
 
-    /// Read all keys, linearizably, and say how many there were.
-    fn list(&self, connection: usize) -> impl Future<Output = Result<usize>> + Send;
+    /// Read everything of one sort, linearizably, and say how many there were.
+    fn list(&self, connection: usize, what: Sort) -> impl Future<Output = Result<usize>> + Send;
 
     /// Start `watchers` watches of all keys; each sends the arrival time of every change.
     fn watch(

@@ -19,7 +19,7 @@ use quorate_proto::api::v1::{
 use serde_json::{Value, json};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use crate::peer::{Peer, Result};
+use crate::peer::{Peer, Result, Sort};
 
 /// A running development cluster; dropped, it is stopped.
 pub(crate) struct Quorate {
@@ -71,6 +71,36 @@ impl Quorate {
     fn objects(&self, connection: usize) -> ObjectsClient<Channel> {
         ObjectsClient::new(self.channels[connection % self.channels.len()].clone())
             .max_decoding_message_size(256 << 20)
+    }
+
+    /// Create guests, and return them as they are sent to whoever lists them.
+    pub(crate) async fn make_guests(&self, count: usize) -> Result<Vec<Bytes>> {
+        for number in 0..count {
+            let object = crate::apply_cost::guest(number, 1).to_string().into();
+            let request = CreateRequest {
+                object,
+                ..Default::default()
+            };
+            self.objects(number).create(request).await?;
+        }
+        self.all(0, "VirtualMachine").await
+    }
+
+    async fn all(&self, connection: usize, kind: &str) -> Result<Vec<Bytes>> {
+        let mut request = ListRequest {
+            kind: kind.into(),
+            ..Default::default()
+        };
+        let mut found = Vec::new();
+        loop {
+            let reply = self.objects(connection).list(request.clone()).await?;
+            let page = reply.into_inner();
+            found.extend(page.objects);
+            if page.continue_token.is_empty() {
+                return Ok(found);
+            }
+            request.continue_token = page.continue_token;
+        }
     }
 
     /// One server-side apply of a manifest, as `quorate apply` sends it.
@@ -209,25 +239,12 @@ impl Peer for Quorate {
         Ok(())
     }
 
-    async fn list(&self, connection: usize) -> Result<usize> {
-        let mut request = ListRequest {
-            kind: "Secret".into(),
-            limit: 0,
-            ..Default::default()
+    async fn list(&self, connection: usize, what: Sort) -> Result<usize> {
+        let kind = match what {
+            Sort::Keys => "Secret",
+            Sort::Guests => "VirtualMachine",
         };
-        let mut found = 0;
-        loop {
-            let page = self
-                .objects(connection)
-                .list(request.clone())
-                .await?
-                .into_inner();
-            found += page.objects.len();
-            if page.continue_token.is_empty() {
-                return Ok(found);
-            }
-            request.continue_token = page.continue_token;
-        }
+        Ok(self.all(connection, kind).await?.len())
     }
 
     async fn watch(
