@@ -325,6 +325,8 @@ impl From<ApiError> for Status {
         let (code, http) = error.codes();
         let message = shortened(&error.to_string());
         let (kind, name) = error.subject();
+        // A caller may ask for an object by a name of any length.
+        let (kind, name) = (shortened(kind), shortened(name));
         let causes = fitting(error.causes());
         let retry_after_seconds = match error {
             ApiError::TooManyRequests {
@@ -339,8 +341,8 @@ impl From<ApiError> for Status {
             reason: error.reason(),
             message: &message,
             details: Details {
-                kind,
-                name,
+                kind: &kind,
+                name: &name,
                 causes: &causes,
                 retry_after_seconds,
             },
@@ -424,6 +426,15 @@ mod tests {
         let trailer = status.metadata().get_bin(STATUS_TRAILER).expect("there");
         assert!(trailer.as_encoded_bytes().len() < 10_000);
         assert_eq!(body(&status)["reason"], "Invalid");
+    }
+
+    #[test]
+    fn a_refusal_about_an_endless_name_still_fits_into_a_trailer() {
+        let status: Status =
+            ApiError::NotFound(Subject::new("virtualmachines", "x".repeat(100_000))).into();
+        let trailer = status.metadata().get_bin(STATUS_TRAILER).expect("there");
+        assert!(trailer.as_encoded_bytes().len() < 10_000);
+        assert_eq!(body(&status)["reason"], "NotFound");
     }
 
     #[test]
