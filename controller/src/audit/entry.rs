@@ -89,7 +89,11 @@ impl Entry {
                     .as_ref()
                     .map_or_else(String::new, |peer| peer.serial.clone()),
                 from: who.remote.to_string(),
-                what,
+                what: What {
+                    name: shortened(&what.name),
+                    subresource: shortened(&what.subresource),
+                    ..what
+                },
                 dry_run,
                 result: "Cancelled",
                 message: "the call was cut off; it may or may not have changed something"
@@ -108,7 +112,7 @@ impl Entry {
     /// request's body, a joiner whose name was in its token.
     pub fn rename(&mut self, kind: &str, name: &str) {
         self.line.what.kind = kind.to_owned();
-        self.line.what.name = name.to_owned();
+        self.line.what.name = shortened(name);
     }
 
     /// Writes the line of a call that ended with `result`; the revision is that of the change, if there was one.
@@ -142,7 +146,8 @@ impl Drop for Entry {
     }
 }
 
-/// Messages repeat what the caller sent; a line must not grow with it.
+/// Names and messages repeat what the caller sent. A line must not grow with it: a few long ones would rotate everything
+/// else out of the log.
 fn shortened(message: &str) -> String {
     const MOST: usize = 512;
     match message.char_indices().nth(MOST) {

@@ -30,6 +30,28 @@ fn lines(dir: &Path, name: &str) -> Vec<Value> {
         .collect()
 }
 
+#[tokio::test]
+async fn an_endless_name_does_not_push_everything_else_out_of_the_log() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let audit = Audit::open(dir.path(), Rotation::default()).expect("opened");
+    let mut entry = audit
+        .begin(&somebody(), what(&"x".repeat(1 << 20)), false)
+        .await
+        .expect("room");
+    entry.rename("members", &"y".repeat(1 << 20));
+    entry.finish(Ok(None));
+    drop(
+        audit
+            .begin(&somebody(), what(&"x".repeat(1 << 20)), false)
+            .await
+            .expect("room"),
+    );
+
+    until(|| lines(dir.path(), "audit.log").len() == 2).await;
+    let log = fs::metadata(dir.path().join("audit.log")).expect("there");
+    assert!(log.len() < 4096, "{} bytes", log.len());
+}
+
 /// Waits for what the writer's thread does.
 async fn until(mut done: impl FnMut() -> bool) {
     while !done() {
