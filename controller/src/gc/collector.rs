@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quorate_crds::KindInfo;
-use quorate_store::{Bucket, Change, Key, Watch, WatchError, WatchScope};
+use quorate_store::{Bucket, Change, Key, Revision, Watch, WatchError, WatchScope};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -97,7 +97,7 @@ async fn survey(engine: &Engine) -> Result<(Graph, Watch), ApiError> {
             after = Some(last.name.to_string());
             for (key, stored) in &chunk {
                 let object = parse(kind, &key.name, &stored.value)?;
-                graph.set(key.clone(), Some(Node::of(&object)));
+                graph.set(key.clone(), Some(Node::of(&object, stored.modified)));
             }
         }
     }
@@ -124,7 +124,7 @@ fn note(graph: &mut Graph, change: &Arc<Change>) {
         .value
         .as_ref()
         .and_then(|value| parse(kind, &change.key.name, value).ok())
-        .map(|object| Node::of(&object));
+        .map(|object| Node::of(&object, change.revision));
     graph.set(change.key.clone(), node);
 }
 
@@ -146,11 +146,13 @@ async fn carry_out(engine: &Engine, work: &Work) -> Result<(), ApiError> {
     let name = &*work.key().name;
     let done = match work {
         Work::Delete {
-            uid, foreground, ..
+            revision,
+            foreground,
+            ..
         } => {
             let preconditions = Preconditions {
-                uid: uid.clone(),
-                resource_version: String::new(),
+                uid: String::new(),
+                resource_version: revision.to_string(),
             };
             let propagation = if *foreground {
                 Propagation::Foreground
@@ -167,14 +169,16 @@ async fn carry_out(engine: &Engine, work: &Work) -> Result<(), ApiError> {
                 )
                 .await
         }
-        Work::Forget { uid, owners, .. } => {
+        Work::Forget {
+            revision, owners, ..
+        } => {
             let keep = |reference: &Value| {
                 !reference
                     .get("uid")
                     .and_then(Value::as_str)
                     .is_some_and(|uid| owners.iter().any(|owner| owner == uid))
             };
-            change(engine, kind, name, uid, &options, |object| {
+            change(engine, kind, name, *revision, &options, |object| {
                 let left: Vec<Value> = object
                     .pointer("/metadata/ownerReferences")
                     .and_then(Value::as_array)
@@ -187,8 +191,12 @@ async fn carry_out(engine: &Engine, work: &Work) -> Result<(), ApiError> {
             })
             .await
         }
-        Work::Release { uid, finalizer, .. } => {
-            change(engine, kind, name, uid, &options, |object| {
+        Work::Release {
+            revision,
+            finalizer,
+            ..
+        } => {
+            change(engine, kind, name, *revision, &options, |object| {
                 let left: Vec<&str> = object::finalizers(object)
                     .filter(|present| present != finalizer)
                     .collect();
@@ -203,21 +211,19 @@ async fn carry_out(engine: &Engine, work: &Work) -> Result<(), ApiError> {
     }
 }
 
-/// Patches the object as it is now, provided that it is still the one of this uid.
+/// Patches the object, provided that nobody has changed it since `revision`.
 async fn change(
     engine: &Engine,
     kind: &'static KindInfo,
     name: &str,
-    uid: &str,
+    revision: Revision,
     options: &WriteOptions,
     patch: impl Fn(&Value) -> Value,
 ) -> Result<crate::resource::Written, ApiError> {
     let bytes = engine.get(kind, name, false).await?;
     let object = parse(kind, name, &bytes)?;
     let mut patch = patch(&object);
-    patch["metadata"]["uid"] = json!(uid);
-    patch["metadata"]["resourceVersion"] =
-        json!(object::meta_str(&object, "resourceVersion").unwrap_or_default());
+    patch["metadata"]["resourceVersion"] = json!(revision.to_string());
     engine
         .patch(
             Target { kind, name },

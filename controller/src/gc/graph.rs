@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use quorate_store::Key;
+use quorate_store::{Key, Revision};
 use serde_json::Value;
 
 use crate::resource::object;
@@ -18,31 +18,34 @@ pub(super) struct Owner {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) uid: String,
+    /// When the object was last changed.
+    pub(super) revision: Revision,
     pub(super) owners: Vec<Owner>,
     pub(super) deleting: bool,
     pub(super) foreground: bool,
     pub(super) orphan: bool,
 }
 
-/// What should be done next. Each is decided again when it is carried out.
+/// What should be done next. It is right for the object as of `revision` only: somebody may give it another owner
+/// before its turn comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Work {
     /// No owner is left.
     Delete {
         key: Key,
-        uid: String,
+        revision: Revision,
         foreground: bool,
     },
     /// Some owners are gone, others are not: forget these.
     Forget {
         key: Key,
-        uid: String,
+        revision: Revision,
         owners: Vec<String>,
     },
     /// Nothing holds the owner any more: take the finalizer off.
     Release {
         key: Key,
-        uid: String,
+        revision: Revision,
         finalizer: &'static str,
     },
 }
@@ -58,7 +61,7 @@ pub(super) struct Graph {
 
 impl Node {
     /// What an object says about its owners and its own end.
-    pub(super) fn of(object: &Value) -> Self {
+    pub(super) fn of(object: &Value, revision: Revision) -> Self {
         let owners = object
             .pointer("/metadata/ownerReferences")
             .and_then(Value::as_array)
@@ -75,6 +78,7 @@ impl Node {
             uid: object::meta_str(object, "uid")
                 .unwrap_or_default()
                 .to_owned(),
+            revision,
             owners,
             deleting: object::is_deleting(object),
             foreground: object::finalizers(object).any(|f| f == object::FOREGROUND),
@@ -118,8 +122,11 @@ impl Graph {
         self.dirty.insert(key);
     }
 
-    /// Look at this object again.
+    /// Look at this object again, and at its owners: what was to be done to it may have been for their sake.
     pub(super) fn touch(&mut self, key: Key) {
+        let owners = self.nodes.get(&key).into_iter().flat_map(|node| &node.owners);
+        let keys = owners.filter_map(|owner| self.by_uid.get(&owner.uid));
+        self.dirty.extend(keys.cloned());
         self.dirty.insert(key);
     }
 
@@ -180,19 +187,19 @@ impl Graph {
         if absent.is_empty() && waiting.is_empty() {
             return Vec::new();
         }
-        let uid = node.uid.clone();
+        let revision = node.revision;
         if solid > 0 {
             absent.append(&mut waiting);
             return vec![Work::Forget {
                 key: key.clone(),
-                uid,
+                revision,
                 owners: absent,
             }];
         }
         vec![Work::Delete {
             key: key.clone(),
-            foreground: !waiting.is_empty() && self.dependants_of(&uid).next().is_some(),
-            uid,
+            revision,
+            foreground: !waiting.is_empty() && self.dependants_of(&node.uid).next().is_some(),
         }]
     }
 
@@ -202,7 +209,7 @@ impl Graph {
                 .dependants_of(&node.uid)
                 .map(|(key, child)| Work::Forget {
                     key: key.clone(),
-                    uid: child.uid.clone(),
+                    revision: child.revision,
                     owners: vec![node.uid.clone()],
                 })
                 .collect();
@@ -211,7 +218,7 @@ impl Graph {
             }
             return vec![Work::Release {
                 key: key.clone(),
-                uid: node.uid.clone(),
+                revision: node.revision,
                 finalizer: object::ORPHAN,
             }];
         }
@@ -229,7 +236,7 @@ impl Graph {
         }
         vec![Work::Release {
             key: key.clone(),
-            uid: node.uid.clone(),
+            revision: node.revision,
             finalizer: object::FOREGROUND,
         }]
     }
@@ -281,7 +288,7 @@ mod tests {
             graph.work(),
             [Work::Forget {
                 key: key("child"),
-                uid: "C".into(),
+                revision: 0,
                 owners: vec!["A".into()]
             }]
         );
@@ -291,7 +298,7 @@ mod tests {
             graph.work(),
             [Work::Delete {
                 key: key("child"),
-                uid: "C".into(),
+                revision: 0,
                 foreground: false
             }]
         );
@@ -301,7 +308,9 @@ mod tests {
     fn an_owner_of_the_same_name_and_another_uid_is_no_owner() {
         let mut graph = settled(&[("a", node("A", &[])), ("child", node("C", &[("A", false)]))]);
         graph.set(key("a"), Some(node("A2", &[])));
-        assert!(matches!(graph.work().as_slice(), [Work::Delete { uid, .. }] if uid == "C"));
+        assert!(
+            matches!(graph.work().as_slice(), [Work::Delete { key: gone, .. }] if *gone == key("child"))
+        );
     }
 
     #[test]
@@ -326,10 +335,46 @@ mod tests {
             graph.work(),
             [Work::Release {
                 key: key("a"),
-                uid: "A".into(),
+                revision: 0,
                 finalizer: object::FOREGROUND
             }]
         );
+    }
+
+    #[test]
+    fn what_was_decided_holds_only_for_the_object_as_it_was_then() {
+        let mut graph = settled(&[("a", node("A", &[]))]);
+        let child = Node {
+            revision: 7,
+            ..node("C", &[("gone", false)])
+        };
+        graph.set(key("child"), Some(child));
+        assert!(matches!(
+            graph.work().as_slice(),
+            [Work::Delete { revision: 7, .. }]
+        ));
+        let adopted = Node {
+            revision: 8,
+            ..node("C", &[("A", false)])
+        };
+        graph.set(key("child"), Some(adopted));
+        assert_eq!(graph.work(), [], "a living owner has adopted it");
+    }
+
+    #[test]
+    fn a_dependant_that_could_not_be_let_go_is_tried_again() {
+        let mut graph = settled(&[("a", node("A", &[])), ("child", node("C", &[("A", false)]))]);
+        let dying = Node {
+            deleting: true,
+            orphan: true,
+            ..node("A", &[])
+        };
+        graph.set(key("a"), Some(dying));
+        let work = graph.work();
+        assert!(matches!(work.as_slice(), [Work::Forget { .. }]));
+
+        graph.touch(key("child"));
+        assert_eq!(graph.work(), work);
     }
 
     #[test]
