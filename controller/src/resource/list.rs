@@ -9,7 +9,7 @@ use crate::error::ApiError;
 
 /// At most this many objects are on a page.
 const MAX_PAGE: usize = 10_000;
-/// A page stays below what gRPC clients take by default (4 MiB).
+/// A page stays below what gRPC clients take by default (4 MiB); every object fits onto a page of its own.
 const MAX_PAGE_BYTES: usize = 3 << 20;
 /// How many objects are read from the store in one go.
 const CHUNK: usize = 1_000;
@@ -75,7 +75,6 @@ impl Engine {
             let last_chunk = chunk.len() < wanted;
             let ends_with_chunk = chunk.len();
             for (at, (key, stored)) in chunk.into_iter().enumerate() {
-
                 let name = key.name.to_string();
                 let selected = everything || {
                     let object = self.read(kind, &name, &stored)?;

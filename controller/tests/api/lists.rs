@@ -132,6 +132,32 @@ async fn all_pages_show_the_revision_of_the_first() {
     assert_eq!(names(&now), ["a", "b", "c", "cc", "e"]);
 }
 
+/// The default limit of gRPC clients is 4 MiB, and an object may have 1.5 MiB.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_large_objects_is_small_enough_for_any_client() {
+    let cluster = TestCluster::of_one().await;
+    let admin = cluster.admin(0).await;
+    let large = "A".repeat(1_400_000);
+    for name in ["a", "b", "c", "d"] {
+        let object = secret(name, json!({ "large": large }));
+        admin.create(object).await.expect("created");
+    }
+
+    let mut request = all("secret");
+    let mut seen = Vec::new();
+    loop {
+        let page = admin.list(request.clone()).await.expect("a page");
+        let bytes: usize = page.objects.iter().map(|object| object.len()).sum();
+        assert!(bytes < 4 << 20, "{bytes} bytes on a page");
+        seen.extend(names(&page));
+        if page.continue_token.is_empty() {
+            break;
+        }
+        request.continue_token = page.continue_token;
+    }
+    assert_eq!(seen, ["a", "b", "c", "d"]);
+}
+
 /// Pages work with selectors too; a full last page has no successor.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_a_selection_hold_selected_objects_only() {
