@@ -75,6 +75,14 @@ impl Front {
         }
     }
 
+    /// Refuses to answer a caller who has lost the right meanwhile, or whose certificate has expired. To be asked
+    /// when the answer is known: what a read waited for, or a long watch, may have brought that news.
+    pub(crate) fn confirm(&self, call: &Call, action: &Action) -> Result<(), ApiError> {
+        Caller::authenticate(&call.connection, Timestamp::now())?;
+        self.access
+            .check(&self.engine.store().view(), &call.caller, action)
+    }
+
     /// The caller's rights about the result of a change.
     pub(crate) fn gate(&self, caller: &Caller) -> WriteGate {
         WriteGate {

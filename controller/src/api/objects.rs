@@ -1,4 +1,7 @@
-use std::pin::Pin;
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use futures_util::{Stream, StreamExt};
 use quorate_crds::{KindInfo, Verb};
@@ -15,6 +18,9 @@ use crate::{
         WatchQuery, WriteOptions, Written, find_kind,
     },
 };
+
+/// A watch tells nothing new to somebody who lost the right to it longer ago than this.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 
 /// The `Objects` service: everything that is done to objects.
 #[derive(Clone)]
@@ -177,6 +183,7 @@ impl objects_server::Objects for Objects {
         let action = Action::on(Verb::Get, kind, &object.name, "");
         self.front.authorise(&call.caller, &action).await?;
         let found = self.front.engine.get(kind, &object.name, local).await?;
+        self.front.confirm(&call, &action)?;
         Ok(Response::new(pb::ObjectReply {
             object: found,
             outcome: pb::Outcome::Unspecified.into(),
@@ -204,6 +211,7 @@ impl objects_server::Objects for Objects {
             local,
         };
         let page = self.front.engine.list(kind, &query).await?;
+        self.front.confirm(&call, &action)?;
         Ok(Response::new(pb::ListReply {
             objects: page.objects,
             continue_token: page.continue_token,
@@ -233,11 +241,16 @@ impl objects_server::Objects for Objects {
             bookmarks: message.bookmarks,
         };
         let events = self.front.engine.watch(kind, query).await?;
-        // The watch counts for as long as its stream lives.
-        let permit = call.permit;
+        // The watch counts for as long as its stream lives: the call is kept with it.
+        let front = self.front.clone();
+        let mut confirmed = Instant::now();
         let replies = events.map(move |event| {
-            let _counted = &permit;
-            event.map(watch_reply).map_err(Status::from)
+            let event = event?;
+            if confirmed.elapsed() >= CONFIRM_EVERY {
+                front.confirm(&call, &action)?;
+                confirmed = Instant::now();
+            }
+            Ok(watch_reply(event))
         });
         Ok(Response::new(Box::pin(replies)))
     }

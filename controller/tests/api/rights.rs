@@ -409,6 +409,38 @@ async fn a_right_that_is_taken_away_is_gone_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_when_the_right_to_it_is_taken_away() {
+    let cluster = TestCluster::of_one().await;
+    let admin = cluster.admin(0).await;
+    admin
+        .create(binding("bob", "viewer", "bob"))
+        .await
+        .expect("bound");
+    let bob = cluster.client(0, &person("bob", &[])).await;
+    let request = pb::WatchRequest {
+        kind: "node".into(),
+        ..pb::WatchRequest::default()
+    };
+    let mut watch = bob.watch(request).await.expect("a viewer watches");
+
+    admin.delete("rolebinding", "bob").await.expect("gone");
+    let telling = tokio::spawn(async move {
+        for number in 0.. {
+            let node = object("Node", &format!("n{number}"), json!({}));
+            admin.create(node).await.expect("a node");
+        }
+    });
+
+    let refusal = loop {
+        if let Err(refusal) = watch.message().await {
+            break refusal;
+        }
+    };
+    telling.abort();
+    assert_eq!(refusal.code(), Code::PermissionDenied, "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everybody_is_told_who_they_are_and_what_they_may() {
     let cluster = TestCluster::of_one().await;
     let admin = cluster.admin(0).await;
