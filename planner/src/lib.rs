@@ -1,0 +1,35 @@
+//! Decides what every host must make so: a pure function of the cluster's state and the time.
+//!
+//! Nothing here reads a clock, opens a file or waits. The same state and the same moment give the
+//! same decisions, to the byte; that is why `quorate plan` can say beforehand what a leader would
+//! do, and why a new leader simply goes on where the former one stopped.
+//!
+//! Three facts carry everything else:
+//!
+//! * A *right* is an active record in a host's plan. It ends only when the host says that it has
+//!   released the object, under that record's generation or a newer one, or when the host's
+//!   incarnation is dead ([`rights`]). Nobody else gets it before.
+//! * An *epoch* is one permission to start. A host starts an object once per epoch and never by
+//!   itself again, so that a restart is always the planner's decision and is counted.
+//! * A host answers on the record itself, naming the generation that it answers about. What it says
+//!   about an older one is no answer; that makes every long procedure safe to continue anywhere.
+
+mod amounts;
+mod decisions;
+mod fencing;
+mod guests;
+mod order;
+mod outcome;
+mod placement;
+mod reasons;
+mod records;
+mod rights;
+mod round;
+mod state;
+mod volumes;
+
+pub use decisions::{Decisions, Objects, StatusPatch, Why};
+pub use reasons::Reason;
+pub use records::{Ending, record_name};
+pub use round::{Leader, plan};
+pub use state::{ClusterState, StateError, Subject, SubjectKind};

@@ -1,0 +1,181 @@
+//! Records of plans: what they are called, how they are answered, and which of them change.
+//!
+//! A record is written only when what it says is different; everything that changes in one round
+//! shares one new generation of its host's plan.
+
+use crate::outcome::Outcome;
+use crate::rights::{Hosts, held};
+use crate::state::{ClusterState, Subject};
+use quorate_crds::{Assignment, Name, NodePlan, NodePlanSpec};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How something that was active came to an end by itself: the reason of the condition `Stalled`
+/// that a host puts on the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// `GuestCrashed`: the guest crashed, or hung.
+    GuestCrashed,
+    /// `GuestPoweredOff`: it was switched off from inside.
+    GuestPoweredOff,
+    /// Anything else: it could not be made so.
+    NotStarted,
+}
+
+impl Ending {
+    pub(crate) fn of(reason: &str) -> Self {
+        match reason {
+            "GuestCrashed" => Self::GuestCrashed,
+            "GuestPoweredOff" => Self::GuestPoweredOff,
+            _ => Self::NotStarted,
+        }
+    }
+
+    /// The word, in a failure's record.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GuestCrashed => "GuestCrashed",
+            Self::GuestPoweredOff => "GuestPoweredOff",
+            Self::NotStarted => "NotStarted",
+        }
+    }
+}
+
+/// What the record of that object on that host is called. Names that hold dots, or are long, get a
+/// checksum, so that no two records share one.
+#[must_use]
+pub fn record_name(host: &str, subject: &Subject) -> String {
+    let kind = subject.kind.as_str().to_ascii_lowercase();
+    let plain = format!("{host}.{kind}.{}", subject.name);
+    let dotted = host.contains('.') || subject.name.contains('.');
+    if !dotted && plain.len() <= 253 {
+        return plain;
+    }
+    let sum = format!("{host}\0{kind}\0{}", subject.name)
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let head: String = plain.chars().take(230).collect();
+    format!("{}.{sum:016x}", head.trim_end_matches(['.', '-']))
+}
+
+#[derive(Default)]
+struct Changes {
+    written: Vec<(Subject, Assignment)>,
+    obsolete: Vec<Subject>,
+    withdrawn: bool,
+}
+
+/// Compares what is wanted with what is written, and puts the difference into `outcome`.
+pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome: &mut Outcome) {
+    let mut changes: BTreeMap<String, Changes> = BTreeMap::new();
+    let wanted = std::mem::take(&mut outcome.assignments);
+    for (subject, table) in &state.records {
+        for (host, record) in table {
+            let kept = wanted
+                .get(subject)
+                .is_some_and(|hosts| hosts.contains_key(host));
+            if kept {
+                continue;
+            }
+            let change = changes.entry(host.clone()).or_default();
+            let active = record
+                .spec
+                .assignment
+                .as_ref()
+                .filter(|assigned| assigned.active);
+            change.withdrawn |= active.is_some();
+            // Its object is gone, but a record goes only when its right has ended.
+            match active {
+                Some(active) if held(hosts, record) => {
+                    let mut withdrawn = active.clone();
+                    withdrawn.active = false;
+                    change.written.push((subject.clone(), withdrawn));
+                }
+                None if held(hosts, record) => {}
+                _ => change.obsolete.push(subject.clone()),
+            }
+        }
+    }
+    for (subject, table) in wanted {
+        for (host, assignment) in table {
+            let old = state.record(&subject, &host);
+            let assigned = old.and_then(|old| old.spec.assignment.as_ref());
+            // A host that is not there keeps what it was told until it is confirmed off.
+            let current = old.is_some_and(|old| {
+                hosts
+                    .get(host.as_str())
+                    .is_some_and(|host| old.spec.incarnation == host.incarnation || !host.online())
+            });
+            if current && assigned == Some(&assignment) {
+                continue;
+            }
+            let change = changes.entry(host).or_default();
+            change.withdrawn |=
+                assigned.is_some_and(|assigned| assigned.active) && !assignment.active;
+            change.written.push((subject.clone(), assignment));
+        }
+    }
+    let heads: BTreeSet<&str> = hosts
+        .values()
+        .filter(|host| host.online())
+        .map(|host| host.name)
+        .chain(changes.keys().map(String::as_str))
+        .collect();
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    for host in state.records.values().flat_map(BTreeMap::keys) {
+        *counts.entry(host).or_default() += 1;
+    }
+    for host in heads {
+        let none = Changes::default();
+        let change = changes.get(host).unwrap_or(&none);
+        let head = state.heads.get(host);
+        let incarnation = hosts.get(host).map_or(0, |host| host.incarnation);
+        let changed = !change.written.is_empty() || !change.obsolete.is_empty();
+        let stale =
+            head.is_none_or(|head| head.spec.incarnation != incarnation || head.spec.term != term);
+        if !changed && !stale {
+            continue;
+        }
+        let generation = head.map_or(0, |head| head.spec.plan_generation) + u64::from(changed);
+        let lowest = head
+            .and_then(|head| head.spec.lowest_valid_generation)
+            .unwrap_or(0);
+        let fresh = change
+            .written
+            .iter()
+            .filter(|(subject, _)| state.record(subject, host).is_none())
+            .count();
+        let records = counts.get(host).copied().unwrap_or(0)
+            + u32::try_from(fresh).unwrap_or(u32::MAX)
+            - u32::try_from(change.obsolete.len()).unwrap_or(0);
+        let spec = |assignment| NodePlanSpec {
+            node: Name::from(host),
+            incarnation,
+            term,
+            plan_generation: generation,
+            lowest_valid_generation: None,
+            records: None,
+            assignment,
+        };
+        for (subject, assignment) in &change.written {
+            let name = record_name(host, subject);
+            outcome
+                .decisions
+                .records
+                .push(NodePlan::new(&name, spec(Some(assignment.clone()))));
+        }
+        for subject in &change.obsolete {
+            outcome.decisions.obsolete.push(record_name(host, subject));
+        }
+        outcome.decisions.records.push(NodePlan::new(
+            host,
+            NodePlanSpec {
+                lowest_valid_generation: Some(if change.withdrawn { generation } else { lowest }),
+                records: Some(records),
+                ..spec(None)
+            },
+        ));
+    }
+}

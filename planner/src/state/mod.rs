@@ -1,0 +1,313 @@
+//! Everything that decisions rest on, parsed once and kept up to date object by object.
+
+mod subject;
+
+pub use subject::{Subject, SubjectKind};
+
+use quorate_crds::{
+    Cluster, FailoverDomain, FenceOperation, Network, Node, NodePlan, StoragePool, VirtualMachine,
+    VirtualMachineMigration, Volume,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An object that cannot be taken into account.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// It is not what its kind says. Trying again does not help: it must be written anew.
+    #[error("{kind} {name:?} cannot be read: apply it again, or delete it")]
+    Unreadable {
+        /// The kind.
+        kind: String,
+        /// The name.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It has no kind or no name.
+    #[error("found an object without {field}; every object has kind and metadata.name")]
+    Nameless {
+        /// What is missing.
+        field: &'static str,
+    },
+}
+
+type Table<T> = BTreeMap<String, Arc<T>>;
+
+/// A snapshot of all objects. Cloning it is cheap enough for a trial: objects are shared.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterState {
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) nodes: Table<Node>,
+    pub(crate) domains: Table<FailoverDomain>,
+    pub(crate) networks: Table<Network>,
+    pub(crate) pools: Table<StoragePool>,
+    pub(crate) volumes: Table<Volume>,
+    pub(crate) guests: Table<VirtualMachine>,
+    pub(crate) migrations: Table<VirtualMachineMigration>,
+    pub(crate) operations: Table<FenceOperation>,
+    pub(crate) heads: Table<NodePlan>,
+    pub(crate) records: BTreeMap<Subject, Table<NodePlan>>,
+    plans: BTreeMap<String, Arc<NodePlan>>,
+    version: u64,
+}
+
+impl ClusterState {
+    /// A state of these objects. Kinds that no decision rests on are passed over.
+    ///
+    /// # Errors
+    /// When one of them is not what its kind says.
+    pub fn of<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Result<Self, StateError> {
+        let mut state = Self::default();
+        for object in objects {
+            state.put(object)?;
+        }
+        Ok(state)
+    }
+
+    /// Takes an object in place of the one of the same name, and says whether anything that
+    /// decisions rest on is different now. Figures that always move are not looked at.
+    ///
+    /// # Errors
+    /// When it is not what its kind says; the former one stays.
+    pub fn put(&mut self, object: &Value) -> Result<bool, StateError> {
+        let kind = object["kind"]
+            .as_str()
+            .ok_or(StateError::Nameless { field: "kind" })?;
+        let name = object["metadata"]["name"]
+            .as_str()
+            .ok_or(StateError::Nameless {
+                field: "metadata.name",
+            })?;
+        let changed = match kind {
+            "Cluster" => {
+                let new = Arc::new(read(kind, name, object)?);
+                let changed = self.cluster.as_ref() != Some(&new);
+                self.cluster = Some(new);
+                changed
+            }
+            "Node" => replace(
+                &mut self.nodes,
+                name,
+                steady_node(read(kind, name, object)?),
+            ),
+            "FailoverDomain" => replace(&mut self.domains, name, read(kind, name, object)?),
+            "Network" => replace(&mut self.networks, name, read(kind, name, object)?),
+            "StoragePool" => replace(&mut self.pools, name, read(kind, name, object)?),
+            "Volume" => replace(
+                &mut self.volumes,
+                name,
+                steady_volume(read(kind, name, object)?),
+            ),
+            "VirtualMachine" => replace(&mut self.guests, name, read(kind, name, object)?),
+            "VirtualMachineMigration" => {
+                replace(&mut self.migrations, name, read(kind, name, object)?)
+            }
+            "FenceOperation" => replace(&mut self.operations, name, read(kind, name, object)?),
+            "NodePlan" => self.put_plan(name, read(kind, name, object)?),
+            _ => false,
+        };
+        self.version += u64::from(changed);
+        Ok(changed)
+    }
+
+    /// Forgets an object, and says whether it was known.
+    pub fn remove(&mut self, kind: &str, name: &str) -> bool {
+        let known = match kind {
+            "Cluster" => self.cluster.take().is_some(),
+            "Node" => self.nodes.remove(name).is_some(),
+            "FailoverDomain" => self.domains.remove(name).is_some(),
+            "Network" => self.networks.remove(name).is_some(),
+            "StoragePool" => self.pools.remove(name).is_some(),
+            "Volume" => self.volumes.remove(name).is_some(),
+            "VirtualMachine" => self.guests.remove(name).is_some(),
+            "VirtualMachineMigration" => self.migrations.remove(name).is_some(),
+            "FenceOperation" => self.operations.remove(name).is_some(),
+            "NodePlan" => self.remove_plan(name),
+            _ => false,
+        };
+        self.version += u64::from(known);
+        known
+    }
+
+    /// Rises whenever something changed that decisions rest on: as long as it stands still, and the
+    /// last decisions' `wake_at` has not come, planning again gives nothing new.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// All records of plans, heads included.
+    pub fn plans(&self) -> impl Iterator<Item = &NodePlan> {
+        self.plans.values().map(AsRef::as_ref)
+    }
+
+    /// The guests.
+    pub fn guests(&self) -> impl Iterator<Item = &VirtualMachine> {
+        self.guests.values().map(AsRef::as_ref)
+    }
+
+    /// The volumes.
+    pub fn volumes(&self) -> impl Iterator<Item = &Volume> {
+        self.volumes.values().map(AsRef::as_ref)
+    }
+
+    /// The hosts.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values().map(AsRef::as_ref)
+    }
+
+    /// The migrations.
+    pub fn migrations(&self) -> impl Iterator<Item = &VirtualMachineMigration> {
+        self.migrations.values().map(AsRef::as_ref)
+    }
+
+    /// The fence operations.
+    pub fn operations(&self) -> impl Iterator<Item = &FenceOperation> {
+        self.operations.values().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn records_of(&self, subject: &Subject) -> Option<&Table<NodePlan>> {
+        self.records.get(subject)
+    }
+
+    pub(crate) fn record(&self, subject: &Subject, host: &str) -> Option<&NodePlan> {
+        self.records.get(subject)?.get(host).map(AsRef::as_ref)
+    }
+
+    fn put_plan(&mut self, name: &str, plan: NodePlan) -> bool {
+        let plan = Arc::new(plan);
+        if self.plans.get(name) == Some(&plan) {
+            return false;
+        }
+        self.remove_plan(name);
+        let host = plan.spec.node.as_str().to_owned();
+        match plan
+            .spec
+            .assignment
+            .as_ref()
+            .map(|held| Subject::of(&held.object))
+        {
+            Some(Some(subject)) => {
+                self.records
+                    .entry(subject)
+                    .or_default()
+                    .insert(host, plan.clone());
+            }
+            Some(None) => {}
+            None => {
+                self.heads.insert(host, plan.clone());
+            }
+        }
+        self.plans.insert(name.to_owned(), plan);
+        true
+    }
+
+    fn remove_plan(&mut self, name: &str) -> bool {
+        let Some(plan) = self.plans.remove(name) else {
+            return false;
+        };
+        let host = plan.spec.node.as_str();
+        match plan
+            .spec
+            .assignment
+            .as_ref()
+            .map(|held| Subject::of(&held.object))
+        {
+            Some(None) => {}
+            Some(Some(subject)) => {
+                if let Some(hosts) = self.records.get_mut(&subject) {
+                    hosts.remove(host);
+                    if hosts.is_empty() {
+                        self.records.remove(&subject);
+                    }
+                }
+            }
+            None => {
+                self.heads.remove(host);
+            }
+        }
+        true
+    }
+}
+
+fn read<T: DeserializeOwned>(kind: &str, name: &str, object: &Value) -> Result<T, StateError> {
+    T::deserialize(object).map_err(|source| StateError::Unreadable {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        source,
+    })
+}
+
+fn replace<T: PartialEq>(table: &mut Table<T>, name: &str, new: T) -> bool {
+    if table.get(name).is_some_and(|old| **old == new) {
+        return false;
+    }
+    table.insert(name.to_owned(), Arc::new(new));
+    true
+}
+
+fn steady_node(mut node: Node) -> Node {
+    node.metadata.resource_version = None;
+    node.metadata.managed_fields = None;
+    if let Some(status) = &mut node.status {
+        status.clock = None;
+        status.nics.clear();
+        for ring in &mut status.rings {
+            ring.round_trip = None;
+        }
+    }
+    node
+}
+
+fn steady_volume(mut volume: Volume) -> Volume {
+    volume.metadata.resource_version = None;
+    volume.metadata.managed_fields = None;
+    if let Some(status) = &mut volume.status {
+        status.sync_summary = None;
+        for replica in &mut status.replicas {
+            replica.sync = None;
+            replica.out_of_sync = None;
+        }
+    }
+    volume
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn volume(percent: u32) -> Value {
+        json!({
+            "apiVersion": "quorate.dev/v1alpha1", "kind": "Volume", "metadata": {"name": "web"},
+            "spec": {"size": "1Gi", "pool": "fast"},
+            "status": {"replicas": [{"node": "an1", "sync": {"percent": percent}}]},
+        })
+    }
+
+    #[test]
+    fn figures_that_always_move_are_no_change() {
+        let mut state = ClusterState::of([&volume(3)]).expect("a volume");
+        let before = state.version();
+        assert!(
+            !state
+                .put(&volume(4))
+                .expect("the same volume, a little further")
+        );
+        assert_eq!(state.version(), before);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_named() {
+        let broken = json!({"kind": "Volume", "metadata": {"name": "web"}, "spec": {"size": 3}});
+        let error = ClusterState::of([&broken]).expect_err("a size is text");
+        assert_eq!(
+            error.to_string(),
+            "Volume \"web\" cannot be read: apply it again, or delete it"
+        );
+    }
+}
