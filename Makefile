@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .PHONY: help demo test verify fix bench packages tools
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 tools: ## install what building needs and is missing (apt and cargo only; says what)
 	@tools/ensure-tools
@@ -14,6 +14,7 @@ demo: tools ## build, start a three-member cluster here, apply the examples, los
 
 test: tools ## everything that runs without special hardware
 	cargo test --workspace --locked
+	$(MAKE) lab-smoke
 	@tools/report-skipped
 
 verify: tools ## the read-only gate: format, lints, docs, generated files, licences
@@ -30,6 +31,8 @@ fix: tools ## rewrite: format, simple lints, generated files
 
 bench: tools ## the benchmarks, with the distribution's etcd beside us in the same run
 	@tools/bench
+
+include lab/lab.mk
 
 packages: tools ## Debian packages into target/debian (installs cargo-deb when missing)
 	@tools/packages
