@@ -18,6 +18,9 @@ pub(crate) struct World {
     pub(crate) running: BTreeSet<(String, String)>,
     /// Volumes that are really open for writing.
     pub(crate) writing: BTreeSet<(String, String)>,
+    /// Replicas that really hold every write, and those that ever held data.
+    current: BTreeSet<(String, String)>,
+    made: BTreeSet<(String, String)>,
     started: BTreeMap<(String, String), u64>,
     broken_fence: BTreeSet<String>,
     silent: BTreeSet<String>,
@@ -36,6 +39,8 @@ impl World {
             start,
             running: BTreeSet::new(),
             writing: BTreeSet::new(),
+            current: BTreeSet::new(),
+            made: BTreeSet::new(),
             started: BTreeMap::new(),
             broken_fence: BTreeSet::new(),
             silent: BTreeSet::new(),
@@ -122,6 +127,7 @@ impl World {
             .expect("time goes on");
         self.fence();
         self.obey();
+        self.write_and_resync();
     }
 
     fn note(&mut self, decisions: &Decisions) {
@@ -157,23 +163,23 @@ impl World {
             let active = assignment["active"] == true;
             let here = (name.clone(), host.clone());
             if let Some(replica) = assignment.get("replica") {
+                if self.made.insert(here.clone()) {
+                    self.current.insert(here.clone());
+                }
                 match replica["role"] == "Primary" && active {
-                    true => self.writing.insert(here),
-                    false => self.writing.remove(&here),
-                };
-                self.edit("Volume", &name, |volume| {
-                    let replicas = volume["status"]["replicas"]
-                        .as_array_mut()
-                        .expect("replicas");
-                    for one in replicas
-                        .iter_mut()
-                        .filter(|one| one["node"] == host.as_str())
-                    {
-                        one["disk"] = json!("UpToDate");
-                        one["connection"] = json!("Connected");
-                        one["role"] = replica["role"].clone();
+                    true => {
+                        assert!(
+                            self.current.contains(&here),
+                            "{name} is opened on stale data"
+                        );
+                        self.writing.insert(here);
                     }
-                });
+                    false => {
+                        self.writing.remove(&here);
+                    }
+                }
+                let role = replica["role"].clone();
+                self.replica(&name, &host, |replica| replica["role"] = role);
             } else if !active {
                 self.running.remove(&here);
             } else {
@@ -191,6 +197,61 @@ impl World {
                 });
             });
         }
+    }
+
+    /// Whoever is open for writing writes; replicas that are not there miss it, those that are back
+    /// catch up from one that has everything.
+    fn write_and_resync(&mut self) {
+        let there = |host: &str, world: &Self| {
+            !world.silent.contains(host)
+                && world.objects[&("Node".to_owned(), host.to_owned())]["status"]["state"]
+                    == "Online"
+        };
+        for (volume, host) in self.made.clone() {
+            let written = self
+                .writing
+                .iter()
+                .any(|(v, on)| *v == volume && there(on, self));
+            let here = (volume.clone(), host.clone());
+            if !there(&host, self) {
+                if written {
+                    self.current.remove(&here);
+                }
+                continue;
+            }
+            let peer = self
+                .current
+                .iter()
+                .any(|(v, on)| *v == volume && *on != host && there(on, self));
+            let everybody = self.made.iter().filter(|(v, _)| *v == volume);
+            let alone = everybody
+                .into_iter()
+                .all(|(_, on)| *on == host || !there(on, self));
+            let disk = match (self.current.contains(&here), written || peer) {
+                (true, true) => "UpToDate",
+                (true, false) => "Consistent",
+                (false, _) => "Inconsistent",
+            };
+            if peer {
+                self.current.insert(here);
+            }
+            let connection = if alone { "Connecting" } else { "Connected" };
+            self.replica(&volume, &host, |replica| {
+                replica["disk"] = json!(disk);
+                replica["connection"] = json!(connection);
+            });
+        }
+    }
+
+    fn replica(&mut self, volume: &str, host: &str, change: impl FnOnce(&mut Value)) {
+        self.edit("Volume", volume, |volume| {
+            let replicas = volume["status"]["replicas"]
+                .as_array_mut()
+                .expect("replicas");
+            if let Some(one) = replicas.iter_mut().find(|one| one["node"] == host) {
+                change(one);
+            }
+        });
     }
 
     fn fence(&mut self) {
