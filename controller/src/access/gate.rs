@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use quorate_crds::{KindInfo, RoleBindingSpec, RoleSpec, Verb};
-use quorate_store::View;
+use quorate_store::{Bucket, Condition, View};
 use serde_json::Value;
 
 use super::{Access, Action, Caller, built_in, rule::Rule};
@@ -93,20 +93,28 @@ impl Gate for RightsGate {
         kind: &'static KindInfo,
         live: Option<&Value>,
         next: &Value,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Vec<Condition>, ApiError> {
         self.check_owners(view, live, next)?;
         if live.and_then(|live| live.get("spec")) == next.get("spec") {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let name = next
             .pointer("/metadata/name")
             .and_then(Value::as_str)
             .unwrap_or_default();
         match kind.kind {
-            "Role" => self.check_role(view, name, next),
-            "RoleBinding" => self.check_binding(view, name, next),
-            _ => Ok(()),
+            "Role" => self.check_role(view, name, next)?,
+            "RoleBinding" => self.check_binding(view, name, next)?,
+            _ => return Ok(Vec::new()),
         }
+        // What is given away was weighed by roles that this member may know in an old version.
+        Ok(["roles", "rolebindings"]
+            .map(|plural| {
+                let bucket = Bucket::new(plural);
+                let revision = view.bucket_revision(&bucket);
+                Condition::BucketUnchangedSince(bucket, revision)
+            })
+            .into())
     }
 }
 

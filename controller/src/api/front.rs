@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use quorate_crds::{KindInfo, Verb};
-use quorate_store::{Revision, View};
+use quorate_store::{Condition, Revision, View};
 use serde_json::Value;
 use tonic::Request;
 
@@ -147,7 +147,7 @@ impl Gate for WriteGate {
         kind: &'static KindInfo,
         live: Option<&Value>,
         next: &Value,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Vec<Condition>, ApiError> {
         if live.is_none() {
             let name = crate::resource::object::name(next);
             let create = Action::on(Verb::Create, kind, name, "");

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use quorate_crds::KindInfo;
 use quorate_identity::Keyring;
-use quorate_store::{Revision, Store, View};
+use quorate_store::{Condition, Revision, Store, View};
 use serde_json::Value;
 
 use crate::error::{ApiError, Subject};
@@ -119,14 +119,14 @@ impl Part {
 /// What a caller's rights say about a change once its result is known: granting more than one holds,
 /// blocking the deletion of what one may not change.
 pub trait Gate: Send + Sync {
-    /// Refuses the change from `live` to `next`, or lets it pass.
+    /// Refuses the change from `live` to `next`, or lets it pass while what is returned holds.
     fn check(
         &self,
         view: &View,
         kind: &'static KindInfo,
         live: Option<&Value>,
         next: &Value,
-    ) -> Result<(), ApiError>;
+    ) -> Result<Vec<Condition>, ApiError>;
 }
 
 /// The gate of the cluster's own loops: everything passes.
@@ -139,8 +139,8 @@ impl Gate for Unrestricted {
         _kind: &'static KindInfo,
         _live: Option<&Value>,
         _next: &Value,
-    ) -> Result<(), ApiError> {
-        Ok(())
+    ) -> Result<Vec<Condition>, ApiError> {
+        Ok(Vec::new())
     }
 }
 

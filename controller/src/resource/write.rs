@@ -193,7 +193,7 @@ impl Engine {
                 causes,
             });
         }
-        gate.check(view, kind, old, &next)?;
+        let granted = gate.check(view, kind, old, &next)?;
         let admitted = admission::check(view, kind, name, old, &next)?;
 
         let key = Self::key(kind, name);
@@ -201,6 +201,7 @@ impl Engine {
             conditions: admitted.conditions,
             writes: admitted.writes,
         };
+        transaction.conditions.extend(granted);
         transaction.conditions.push(match live {
             Some(live) => Condition::AtRevision(key.clone(), live.revision),
             None => Condition::Absent(key.clone()),
