@@ -74,19 +74,39 @@ pub fn normalise(object: &mut Value) -> Result<(), SecretsError> {
     };
     let mut causes = Vec::new();
     let plain = spec.remove(STRING_DATA);
-    if let Some(Value::Object(data)) = spec.get_mut(DATA) {
-        for (entry, value) in data.iter_mut() {
-            // Anything but a string is the schema's to refuse.
-            let Value::String(text) = value else { continue };
-            match STANDARD.decode(text.as_bytes()) {
-                Ok(bytes) => *text = STANDARD.encode(bytes),
-                Err(_) => causes.push(Cause::new(
-                    format!("spec.data[{entry}]"),
-                    ViolationReason::Invalid,
-                    "the value is not base64; encode it, or write it as plain text under spec.stringData",
-                )),
+    // The schema would refuse these as well, but it repeats what it found.
+    match spec.get_mut(DATA) {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(data)) => {
+            for (entry, value) in data.iter_mut() {
+                let text = match value {
+                    Value::String(text) => text,
+                    // An entry without a value is the schema's to judge, and shows nothing.
+                    Value::Null => continue,
+                    _ => {
+                        causes.push(Cause::new(
+                            format!("spec.data[{entry}]"),
+                            ViolationReason::TypeMismatch,
+                            "the value is not a string; encode it in base64, or write it in quotes under spec.stringData",
+                        ));
+                        continue;
+                    }
+                };
+                match STANDARD.decode(text.as_bytes()) {
+                    Ok(bytes) => *text = STANDARD.encode(bytes),
+                    Err(_) => causes.push(Cause::new(
+                        format!("spec.data[{entry}]"),
+                        ViolationReason::Invalid,
+                        "the value is not base64; encode it, or write it as plain text under spec.stringData",
+                    )),
+                }
             }
         }
+        Some(_) => causes.push(Cause::new(
+            "spec.data",
+            ViolationReason::TypeMismatch,
+            "found something else, allowed: a map from names to values in base64",
+        )),
     }
     match plain {
         None | Some(Value::Null) => {}
@@ -259,6 +279,15 @@ mod tests {
         assert!(text.contains("spec.data[password]"), "{text}");
         assert!(text.contains("stringData"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_value_that_is_not_even_a_text_is_refused_without_being_shown() {
+        for data in [json!({"pin": 271_828}), json!("271828"), json!(271_828)] {
+            let mut object = secret("door", json!({ "data": data }));
+            let error = ApiError::from(normalise(&mut object).expect_err("no text"));
+            assert!(!error.to_string().contains("271828"), "{error}");
+        }
     }
 
     #[test]
