@@ -124,7 +124,11 @@ impl Graph {
 
     /// Look at this object again, and at its owners: what was to be done to it may have been for their sake.
     pub(super) fn touch(&mut self, key: Key) {
-        let owners = self.nodes.get(&key).into_iter().flat_map(|node| &node.owners);
+        let owners = self
+            .nodes
+            .get(&key)
+            .into_iter()
+            .flat_map(|node| &node.owners);
         let keys = owners.filter_map(|owner| self.by_uid.get(&owner.uid));
         self.dirty.extend(keys.cloned());
         self.dirty.insert(key);
