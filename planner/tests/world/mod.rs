@@ -24,6 +24,7 @@ pub(crate) struct World {
     started: BTreeMap<(String, String), u64>,
     broken_fence: BTreeSet<String>,
     silent: BTreeSet<String>,
+    slow: BTreeSet<String>,
     /// What happened.
     pub(crate) transcript: Vec<String>,
 }
@@ -44,6 +45,7 @@ impl World {
             started: BTreeMap::new(),
             broken_fence: BTreeSet::new(),
             silent: BTreeSet::new(),
+            slow: BTreeSet::new(),
             transcript: Vec::new(),
         }
     }
@@ -70,6 +72,12 @@ impl World {
             ["rejoin", host] => self.rejoin(host),
             ["break-fence", host] => {
                 self.broken_fence.insert((*host).to_owned());
+            }
+            ["slow", host] => {
+                self.slow.insert((*host).to_owned());
+            }
+            ["quick", host] => {
+                self.slow.remove(*host);
             }
             ["repair-fence", host] => {
                 self.broken_fence.remove(*host);
@@ -154,7 +162,11 @@ impl World {
             let node = &self.objects[&("Node".to_owned(), host.clone())];
             let fresh = node["status"]["incarnation"] == spec["incarnation"];
             let seen = plan["status"]["observedPlanGeneration"] == spec["planGeneration"];
-            if self.silent.contains(&host) || node["status"]["state"] != "Online" || !fresh || seen
+            if self.silent.contains(&host)
+                || self.slow.contains(&host)
+                || node["status"]["state"] != "Online"
+                || !fresh
+                || seen
             {
                 continue;
             }
@@ -229,8 +241,9 @@ impl World {
                 .all(|(_, on)| *on == host || !there(on, self));
             let disk = match (self.current.contains(&here), written || peer) {
                 (true, true) => "UpToDate",
-                (true, false) => "Consistent",
-                (false, _) => "Inconsistent",
+                (false, true) => "Inconsistent",
+                // Alone it cannot know what it missed.
+                (_, false) => "Consistent",
             };
             if peer {
                 self.current.insert(here);
