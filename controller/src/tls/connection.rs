@@ -15,6 +15,8 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::per_source::Share;
+
 /// Who is at the other end; in the extensions of every request.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
@@ -29,14 +31,21 @@ pub struct ConnectionInfo {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     info: ConnectionInfo,
-    _counted: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+/// What the connection occupies, until it is closed.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) _connection: OwnedSemaphorePermit,
+    pub(super) _stranger: Option<Share>,
 }
 
 impl Connection {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
         info: ConnectionInfo,
-        counted: OwnedSemaphorePermit,
+        counted: Counted,
     ) -> Self {
         Self {
             stream,

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Connection, ConnectionInfo, per_source::PerSource};
+use super::{Connection, ConnectionInfo, connection::Counted, per_source::PerSource};
 
 /// What clients may hold open.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,11 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Connections in all. Beyond it the newest comer is turned away, so that those at work are not disturbed.
     pub connections: usize,
+    /// Those among them that showed no certificate. They come to join, which is done in a moment; without a bound of their
+    /// own anybody could hold every connection and shut out all others, members too.
+    pub strangers: usize,
+    /// The same for one source address.
+    pub strangers_per_source: usize,
 }
 
 impl Default for Limits {
@@ -33,6 +38,8 @@ impl Default for Limits {
             handshakes_per_source: 64,
             handshake_timeout: Duration::from_secs(5),
             connections: 16_384,
+            strangers: 512,
+            strangers_per_source: 16,
         }
     }
 }
@@ -54,6 +61,7 @@ pub fn listen(
         timeout: limits.handshake_timeout,
         handshakes: Arc::new(Semaphore::new(limits.handshakes)),
         sources: PerSource::new(limits.handshakes_per_source),
+        strangers: PerSource::bounded(limits.strangers_per_source, limits.strangers),
         connections: Arc::new(Semaphore::new(limits.connections)),
         ready,
     });
@@ -68,6 +76,7 @@ struct Door {
     timeout: Duration,
     handshakes: Arc<Semaphore>,
     sources: Arc<PerSource>,
+    strangers: Arc<PerSource>,
     connections: Arc<Semaphore>,
     ready: mpsc::Sender<Result<Connection, Infallible>>,
 }
@@ -141,10 +150,24 @@ impl Door {
             },
             _ => None,
         };
+        let stranger = match &peer {
+            Some(_) => None,
+            None => {
+                let share = self.strangers.take(remote.ip());
+                if share.is_none() {
+                    tracing::warn!(%remote, "turned away: too many connections without a certificate");
+                    return None;
+                }
+                share
+            }
+        };
         Some(Connection::new(
             stream,
             ConnectionInfo { remote, peer },
-            counted,
+            Counted {
+                _connection: counted,
+                _stranger: stranger,
+            },
         ))
     }
 }

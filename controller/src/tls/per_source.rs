@@ -8,7 +8,14 @@ use std::{
 #[derive(Debug)]
 pub(super) struct PerSource {
     limit: usize,
-    counts: Mutex<HashMap<IpAddr, usize>>,
+    all: usize,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    sources: HashMap<IpAddr, usize>,
 }
 
 /// One unit of a source's share, given back when dropped.
@@ -19,9 +26,16 @@ pub(super) struct Share {
 }
 
 impl PerSource {
+    /// Bounded per source only.
     pub(super) fn new(limit: usize) -> Arc<Self> {
+        Self::bounded(limit, usize::MAX)
+    }
+
+    /// Bounded per source, and by `all` for all of them together.
+    pub(super) fn bounded(limit: usize, all: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
+            all,
             counts: Mutex::default(),
         })
     }
@@ -30,11 +44,15 @@ impl PerSource {
     pub(super) fn take(self: &Arc<Self>, source: IpAddr) -> Option<Share> {
         let source = network(source);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(source).or_insert(0);
+        if counts.all >= self.all {
+            return None;
+        }
+        let count = counts.sources.entry(source).or_insert(0);
         if *count >= self.limit {
             return None;
         }
         *count += 1;
+        counts.all += 1;
         drop(counts);
         Some(Share {
             of: self.clone(),
@@ -50,10 +68,11 @@ impl Drop for Share {
             .counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.source) {
+        counts.all -= 1;
+        if let Some(count) = counts.sources.get_mut(&self.source) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.source);
+                counts.sources.remove(&self.source);
             }
         }
     }
@@ -88,5 +107,16 @@ mod tests {
 
         drop(first);
         assert!(shares.take(greedy).is_some());
+    }
+
+    #[test]
+    fn all_sources_together_have_a_bound_too() {
+        let shares = PerSource::bounded(2, 1);
+        let first = shares.take("10.0.0.1".parse().expect("an address"));
+        assert!(first.is_some());
+        let other: IpAddr = "10.0.0.2".parse().expect("an address");
+        assert!(shares.take(other).is_none());
+        drop(first);
+        assert!(shares.take(other).is_some());
     }
 }

@@ -138,6 +138,32 @@ async fn a_stranger_never_becomes_a_connection() {
     drop(stream);
 }
 
+#[tokio::test]
+async fn callers_without_a_certificate_cannot_take_every_connection() {
+    let cluster = Cluster::new();
+    let limits = Limits {
+        strangers_per_source: 1,
+        ..Limits::default()
+    };
+    let (address, mut connections) = cluster.listen(limits).await;
+    let nobody = cluster
+        .trust
+        .client_config(None, Dates::Checked)
+        .expect("settings");
+
+    let held = tokio::spawn(connect(nobody.clone(), address));
+    let first = connections.next().await.expect("a connection");
+    let _held = held.await.expect("connected");
+    let _turned_away = connect(nobody, address).await;
+
+    let friend = tokio::spawn(connect(cluster.client(&Subject::admin()), address));
+    let second = connections.next().await.expect("a connection");
+    let info = |connection| tonic::transport::server::Connected::connect_info(connection);
+    assert!(info(&first).peer.is_none());
+    assert!(info(&second).peer.is_some(), "the one with a certificate");
+    friend.await.expect("connected");
+}
+
 #[test]
 fn a_member_makes_its_certificate_anew_whenever_the_present_one_is_no_good() {
     let dir = tempfile::tempdir().expect("a directory");
