@@ -167,8 +167,7 @@ async fn make_room(engine: &Engine, happening: &Happening, newest: &str) -> Resu
 }
 
 fn name_prefix(happening: &Happening) -> String {
-    let mut name: String = happening.name.clone();
-    name.truncate(MAX_NAME);
+    let name: String = happening.name.chars().take(MAX_NAME).collect();
     format!("{name}.")
 }
 
