@@ -1,9 +1,12 @@
 # The machine room (docs/lab.md). Needs root and QEMU; says so where they are missing.
 .PHONY: lab lab-smoke lab-test lab-clean
 
-lab: ## start a room of three hosts and keep it until Ctrl-C
+lab: ## a cluster of three real hosts in QEMU until Ctrl-C; PACKAGES=DIR takes built packages, PACKAGES= none
 	cargo build --locked -p quorate-lab --bins
-	$$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/quorate-lab up
+	$(if $(filter undefined,$(origin PACKAGES)),tools/packages)
+	target=$$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'); \
+	packages="$(if $(filter undefined,$(origin PACKAGES)),$$target/debian,$(PACKAGES))"; \
+	exec "$$target/debug/quorate-lab" up $${packages:+--packages "$$packages" --apply deploy/examples/anvil}
 
 lab-test: ## put the room on trial; QUICK=1 the quick set, REPEAT=10 ten rounds that resume
 	QUORATE_LAB=1 QUICK=$(QUICK) REPEAT=$(or $(REPEAT),1) cargo test --locked -p quorate-lab --test room

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_lab::LabError;
 use quorate_lab::description::{Feed, host_name};
 use quorate_lab::power::PduMood;
@@ -25,17 +25,7 @@ pub(crate) enum Command {
     /// Make the image and the template of the standard room, or find them in the cache
     Image,
     /// Start a room and keep it until Ctrl-C
-    Up {
-        /// A description in YAML; see docs/lab.md
-        #[arg(short, long)]
-        file: Option<PathBuf>,
-        /// How many hosts, 1 to 8
-        #[arg(long)]
-        hosts: Option<u8>,
-        /// The room's name
-        #[arg(long)]
-        name: Option<String>,
-    },
+    Up(Up),
     /// End a room
     Down,
     /// Show all rooms on one screen
@@ -118,6 +108,25 @@ pub(crate) enum Command {
         /// The host's number
         host: u8,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// A description in YAML; see docs/lab.md
+    #[arg(short, long)]
+    pub(crate) file: Option<PathBuf>,
+    /// How many hosts, 1 to 8
+    #[arg(long)]
+    pub(crate) hosts: Option<u8>,
+    /// The room's name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Install the packages in this directory on all hosts, and make them a cluster
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) packages: Option<PathBuf>,
+    /// Apply the manifests in this directory to the cluster
+    #[arg(long, value_name = "DIRECTORY", requires = "packages")]
+    pub(crate) apply: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

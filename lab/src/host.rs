@@ -11,6 +11,9 @@ use crate::frame::Kind;
 use crate::request::{BmcMood, Cable, DiskMood, Hand, HostState, HostStatus};
 use crate::room::Room;
 
+/// Where a host keeps how its killed processes were started.
+const KILLED: &str = "/run/quorate-lab/killed";
+
 /// A host of a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Host<'a> {
@@ -212,9 +215,27 @@ impl<'a> Host<'a> {
             .map(drop)
     }
 
-    /// Kills all processes of this name; starting them again is the undo, and the test's affair.
+    /// Kills all processes of this name, and remembers how each was started.
     pub fn kill(&self, process: &str) -> Result<(), LabError> {
-        self.run(&format!("pkill -KILL -x '{process}'")).map(drop)
+        self.run(&format!(
+            "rm -rf {KILLED}/'{process}' && mkdir -p {KILLED}/'{process}' && cd {KILLED}/'{process}' || exit
+             for pid in $(pgrep -x '{process}'); do
+                 user=$(stat -c %u /proc/$pid) && cp /proc/$pid/cmdline $pid.$user
+             done
+             pkill -KILL -x '{process}'"
+        ))
+        .map(drop)
+    }
+
+    /// Starts again, as the same user, what was killed under this name.
+    pub fn revive(&self, process: &str) -> Result<(), LabError> {
+        self.run(&format!(
+            "cd {KILLED}/'{process}' || exit
+             for killed in *.*; do
+                 xargs -0 -a $killed setsid -f setpriv --reuid ${{killed#*.}} >/dev/null 2>&1 || exit
+             done"
+        ))
+        .map(drop)
     }
 
     /// The clock jumps by so many seconds.

@@ -4,6 +4,7 @@
 mod agent;
 mod bmc;
 pub mod cache;
+pub mod cluster;
 mod control;
 pub mod counter;
 pub mod description;

@@ -1,6 +1,7 @@
 //! The machine room's command: builds a room, shows it, and reaches into it.
 
 mod arguments;
+mod guide;
 mod terminal;
 
 use std::io::Write;
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use quorate_lab::cache::Cache;
+use quorate_lab::cluster::{self, Packages};
 use quorate_lab::description::{Description, Feed};
 use quorate_lab::request::{Hand, Request, RoomStatus};
 use quorate_lab::{LabError, PASSWORD, Progress, Room, Rooms, USER, explain};
 
-use crate::arguments::{Arguments, Command, PowerAction};
+use crate::arguments::{Arguments, Command, PowerAction, Up};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -31,7 +33,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, LabError> {
     let room = || open(arguments.room.as_deref());
     match arguments.command {
         Command::Image => make_image()?,
-        Command::Up { file, hosts, name } => up(file.as_deref(), hosts, name)?,
+        Command::Up(wish) => up(wish)?,
         Command::Down => down(&room()?)?,
         Command::Status { json } => status(arguments.room.as_deref(), json)?,
         Command::Exec { host, command } => {
@@ -115,49 +117,38 @@ fn make_image() -> Result<(), LabError> {
     Ok(())
 }
 
-fn up(file: Option<&Path>, hosts: Option<u8>, name: Option<String>) -> Result<(), LabError> {
-    let mut description = match file {
+fn up(wish: Up) -> Result<(), LabError> {
+    // What is missing is said before minutes have passed.
+    let packages = wish.packages.as_deref().map(Packages::find).transpose()?;
+    let mut description = match &wish.file {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|source| LabError::File {
                 doing: "read",
-                path: path.into(),
+                path: path.clone(),
                 source,
             })?;
             Description::from_yaml(&text)?
         }
         None => Description::default(),
     };
-    description.hosts = hosts.unwrap_or(description.hosts);
-    description.name = name.unwrap_or(description.name);
+    description.hosts = wish.hosts.unwrap_or(description.hosts);
+    description.name = wish.name.unwrap_or(description.name);
     let progress = Progress::aloud();
     let room = Room::start(&description, &progress)?;
-    print_guide(&room, &progress);
+    if let Some(packages) = packages {
+        let context = cluster::found(&room, &packages, &progress)?;
+        if let Some(manifests) = wish.apply {
+            progress.step(&format!("quorate apply -f {}", manifests.display()));
+            say(&cluster::apply(&room, &manifests)?);
+        }
+        progress.step("the cluster is ready");
+        say(&cluster::quorate(room.host(1), "cluster status")?);
+        guide::print_cluster(&context);
+    }
+    guide::print(&room, &progress);
     wait_for_end(&room)?;
     eprintln!("ending the room");
     Ok(())
-}
-
-fn print_guide(room: &Room, progress: &Progress) {
-    let name = room.name();
-    say(&format!(
-        "The room {name:?} is up after {:.1} s and stays until Ctrl-C. From another terminal:",
-        progress.seconds()
-    ));
-    say("  quorate-lab status                  the room on one screen");
-    say(
-        "  quorate-lab shell node1             a shell in a host; `console node1` follows its serial line",
-    );
-    say(
-        "  quorate-lab power node2 off         over its BMC; `do cord node2 a unplug` pulls a cord",
-    );
-    say(
-        "  quorate-lab do cable node1 bcn-a cut     and `plug` again; `quorate-lab do --help` lists all hands",
-    );
-    say("  quorate-lab desk -- PROGRAM …       a program of this machine in the room's network");
-    say(&format!(
-        "  BMCs: nodeN.ipmi is 10.20.1.N, user {USER}, password {PASSWORD}; PDUs: 10.20.2.1 and 10.20.2.2, community {}",
-        quorate_lab::COMMUNITY
-    ));
 }
 
 /// Until Ctrl-C, `quorate-lab down`, or the end of the room by itself.

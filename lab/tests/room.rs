@@ -20,7 +20,7 @@ use crate::stories::{STORIES, Set, Stage, Story};
 
 fn main() -> ExitCode {
     let wish = Wish::from_environment();
-    let chosen: Vec<&Story> = STORIES.iter().filter(|story| wish.wants(story)).collect();
+    let mut chosen: Vec<&Story> = STORIES.iter().filter(|story| wish.wants(story)).collect();
     if wish.list_only {
         for story in chosen {
             println!("{}: test", story.name);
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         eprintln!("the lab cannot run here: {error}");
         return ExitCode::FAILURE;
     }
+    let skipped = skip_without_packages(&mut chosen);
     let begun = Instant::now();
     let mut passes = Passes::load(wish.repeat);
     let mut failed = Vec::new();
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
             .copied()
             .filter(|story| !passes.has(story, round))
             .collect();
-        for stage in [Stage::TwoHosts, Stage::Alone] {
+        for stage in [Stage::TwoHosts, Stage::Alone, Stage::Packages] {
             let stories: Vec<&Story> = due
                 .iter()
                 .copied()
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "\nlab result: {} stories, {} rounds, {} failed, {seconds:.0} s",
+        "\nlab result: {} stories, {} rounds, {} failed, {skipped} skipped, {seconds:.0} s",
         chosen.len(),
         wish.repeat,
         failed.len()
@@ -76,6 +77,22 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Takes out what needs packages where none are built, and says how many that were.
+fn skip_without_packages(chosen: &mut Vec<&Story>) -> usize {
+    if stories::packages::built().is_some() {
+        return 0;
+    }
+    let all = chosen.len();
+    chosen.retain(|story| story.stage != Stage::Packages);
+    let skipped = all - chosen.len();
+    if skipped > 0 {
+        println!(
+            "skipped {skipped} stories of the lab: they need Quorate's packages; `make packages` builds them, or QUORATE_LAB_PACKAGES names their directory"
+        );
+    }
+    skipped
 }
 
 /// What to run.
@@ -181,7 +198,7 @@ fn play(stories: &[&Story], stage: Stage, round: u32, passes: &mut Passes) -> Ve
         let told = catch_unwind(AssertUnwindSafe(|| {
             // It is dropped while the panic unwinds, and prints its timeline.
             let stage_room = match (stage, room.take()) {
-                (Stage::Alone, _) => None,
+                (Stage::Alone | Stage::Packages, _) => None,
                 (Stage::TwoHosts, Some(room)) => Some(room),
                 (Stage::TwoHosts, None) => Some(two_hosts()),
             };

@@ -5,10 +5,12 @@ use quorate_lab::request::HostState;
 
 use crate::stories::{AFTER_A_BOOT, SOON, does_not_reach, reaches};
 
-pub(crate) fn a_killed_process_is_gone(room: &Room) {
+pub(crate) fn a_killed_process_is_gone_until_it_is_revived(room: &Room) {
     let host = room.host(1);
-    host.run("cp /bin/sleep /run/victim && (/run/victim 1000 >/dev/null 2>&1 &)")
-        .expect("started");
+    host.run(
+        "cp /bin/sleep /run/victim && (setpriv --reuid nobody /run/victim 1000 >/dev/null 2>&1 &)",
+    )
+    .expect("started");
     host.run("pgrep -x victim").expect("it runs");
 
     host.kill("victim").expect("killed");
@@ -20,7 +22,14 @@ pub(crate) fn a_killed_process_is_gone(room: &Room) {
         }
     })
     .expect("gone");
-    host.run("rm /run/victim").expect("tidied up");
+
+    host.revive("victim").expect("revived");
+    let command = host
+        .run("pgrep -x -u nobody -a victim | cut -d ' ' -f 2-")
+        .expect("it runs again as the same user");
+    assert_eq!(command, "/run/victim 1000");
+    host.run("pkill -x victim; rm /run/victim")
+        .expect("tidied up");
 }
 
 pub(crate) fn a_stepped_clock_is_set_right_again_by_the_hardware(room: &Room) {

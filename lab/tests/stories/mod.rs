@@ -6,6 +6,7 @@ mod disks;
 mod guests;
 mod kernel;
 mod leftovers;
+pub(crate) mod packages;
 mod pdus;
 mod power;
 mod servers;
@@ -22,6 +23,8 @@ pub(crate) enum Stage {
     TwoHosts,
     /// It makes its own rooms.
     Alone,
+    /// The same, and it needs Quorate's Debian packages.
+    Packages,
 }
 
 /// The smallest set that a story belongs to; the larger ones have it too.
@@ -56,6 +59,9 @@ macro_rules! stories {
     (@ TwoHosts $module:ident :: $name:ident $room:ident) => {
         $module::$name($room.expect("a story of this stage has a room"))
     };
+    (@ Packages $module:ident :: $name:ident $room:ident) => {
+        stories!(@ Alone $module::$name $room)
+    };
     (@ Alone $module:ident :: $name:ident $room:ident) => {{
         debug_assert!($room.is_none());
         $module::$name()
@@ -73,7 +79,7 @@ stories! {
     TwoHosts Quick disks::a_failing_disk_returns_errors_until_it_is_healed;
     TwoHosts All disks::a_slow_disk_is_slow_until_it_is_healed;
     TwoHosts All disks::a_full_file_system_refuses_to_write_until_there_is_room;
-    TwoHosts Quick kernel::a_killed_process_is_gone;
+    TwoHosts Quick kernel::a_killed_process_is_gone_until_it_is_revived;
     TwoHosts Quick kernel::a_stepped_clock_is_set_right_again_by_the_hardware;
     TwoHosts Quick kernel::a_frozen_host_answers_nobody_until_it_thaws;
     TwoHosts All kernel::a_crashed_kernel_says_so_and_boots_again;
@@ -84,6 +90,7 @@ stories! {
     TwoHosts Quick servers::fence_ipmilan_fails_as_with_a_real_bmc;
     TwoHosts Quick servers::a_lying_bmc_lets_the_agent_succeed_while_the_host_runs_on;
     TwoHosts Quick servers::fence_redfish_switches_a_host_and_fails_as_with_a_real_bmc;
+    TwoHosts Quick servers::fence_redfish_does_not_succeed_on_an_unreachable_bmc;
     TwoHosts Quick pdus::fence_apc_snmp_takes_the_power_when_both_outlets_are_off;
     TwoHosts Quick pdus::fence_apc_snmp_fails_as_with_a_real_pdu;
     TwoHosts Quick pdus::welded_relays_let_the_agent_succeed_while_the_host_runs_on;
@@ -91,7 +98,9 @@ stories! {
     Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
     Alone Quick guests::two_counters_on_one_disk_are_found_out;
     Alone All systemd::a_host_under_systemd_runs_units_and_shuts_down_at_its_button;
-    Alone Quick leftovers::a_room_that_ends_leaves_nothing_behind;
+    Packages All packages::packages_install_run_upgrade_and_go_as_debian_expects;
+    Packages All packages::members_from_packages_come_back_after_a_loss_of_mains;
+    Alone Quick leftovers::rooms_that_end_leave_nothing_behind;
     Alone All leftovers::two_rooms_do_not_disturb_each_other;
     Alone Quick leftovers::rooms_that_are_killed_leave_nothing_that_clean_does_not_remove;
 }

@@ -136,3 +136,36 @@ pub(crate) fn fence_redfish_switches_a_host_and_fails_as_with_a_real_bmc(room: &
     succeeded(Ok(redfish(room, "on", PASSWORD))).expect("the agent succeeds");
     eventually(room, HostState::Up);
 }
+
+pub(crate) fn fence_redfish_does_not_succeed_on_an_unreachable_bmc(room: &Room) {
+    room.host(1)
+        .bmc(BmcMood::Unreachable)
+        .expect("its network is dead");
+
+    // The stock agent itself has no limit for a connection that nobody answers; whoever calls it must set one.
+    let attempt = room.at_desk(
+        "timeout",
+        &[
+            "15",
+            "fence_redfish",
+            "-a",
+            "10.20.1.1",
+            "-l",
+            USER,
+            "-p",
+            PASSWORD,
+            "--ssl-insecure",
+            "-o",
+            "off",
+        ],
+    );
+    assert_ne!(attempt.expect("coreutils are installed").code, 0);
+    room.host(1).run("true").expect("the host runs on");
+
+    room.host(1).bmc(BmcMood::Honest).expect("repaired");
+    assert_eq!(
+        redfish(room, "status", PASSWORD).code,
+        0,
+        "on, and it says so"
+    );
+}

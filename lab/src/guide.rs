@@ -1,0 +1,43 @@
+//! What a person who has just started a room can do with it.
+
+use std::path::Path;
+
+use quorate_lab::{COMMUNITY, PASSWORD, Progress, Room, USER};
+
+use crate::say;
+
+/// The commands that reach into a room.
+pub(crate) fn print(room: &Room, progress: &Progress) {
+    say(&format!(
+        "The room {:?} is up after {:.1} s and stays until Ctrl-C. From another terminal:",
+        room.name(),
+        progress.seconds()
+    ));
+    say("  quorate-lab status                  the room on one screen");
+    say(
+        "  quorate-lab shell node1             a shell in a host; `console node1` follows its serial line",
+    );
+    say(
+        "  quorate-lab power node2 off         over its BMC; `do cord node2 a unplug` pulls a cord",
+    );
+    say(
+        "  quorate-lab do cable node1 bcn-a cut     and `plug` again; `quorate-lab do --help` lists all hands",
+    );
+    say("  quorate-lab desk -- PROGRAM …       a program of this machine in the room's network");
+    say(&format!(
+        "  BMCs: nodeN.ipmi is 10.20.1.N, user {USER}, password {PASSWORD}; PDUs: 10.20.2.1 and 10.20.2.2, community {COMMUNITY}",
+    ));
+}
+
+/// The commands that reach the cluster in it.
+pub(crate) fn print_cluster(context: &Path) {
+    let context = context.display();
+    say("Quorate runs on all hosts, as on real ones; its administrator is root on node1:");
+    say("  quorate-lab exec node1 -- quorate get nodes,volumes,vm");
+    say("  quorate-lab exec node1 -- quorate cluster members");
+    say("  quorate-lab exec node2 -- tail /var/log/quorated.log");
+    say("and from this machine, with a `quorate` of yours:");
+    say(&format!(
+        "  quorate-lab desk -- quorate --config {context} cluster status"
+    ));
+}
