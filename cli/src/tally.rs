@@ -34,6 +34,11 @@ impl Tally {
         }
     }
 
+    /// Whether anything has failed so far.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed > 0
+    }
+
     /// The result of the whole command.
     pub(crate) fn finish(self) -> Result<(), CliError> {
         match self.failed {

@@ -106,7 +106,12 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
             }
         }
     }
-    if args.prune {
+    if args.prune && tally.has_failed() {
+        // What failed may be the successor of what would go: a renamed guest, for one.
+        session
+            .console
+            .warn("nothing was pruned, because not every manifest was applied");
+    } else if args.prune {
         prune(session, &client, &manifests, &args, &change, &mut tally).await?;
     }
     tally.finish()

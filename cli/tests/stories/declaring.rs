@@ -155,6 +155,14 @@ async fn what_is_declared_no_more_is_pruned_and_nothing_else() {
         .run_with_input(&secret("keep", "k", "v"), &["apply", "-f", "-", "--prune"])
         .await;
     assert_eq!(refused.code, 2, "{refused:?}");
+    let half = machine
+        .run_with_input(
+            &secret("hers", "k", "another"),
+            &["apply", "-f", "-", "--prune", "-l", "app=demo"],
+        )
+        .await
+        .failed(5);
+    assert!(half.contains("nothing was pruned"), "{half}");
     let pruned = machine
         .run_with_input(
             &secret("keep", "k", "v"),
