@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
+
 /// `30`, `30s`, `5m`, `1h30m`, `2d`: a time. A bare number is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a time; write it like 30s, 5m or 1h30m");
@@ -32,6 +34,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             .and_then(|part| total.checked_add(part))
             .ok_or_else(wrong)?;
     }
+    // A clock cannot be set to the end of a much longer time.
+    if total > LONGEST {
+        return Err(format!(
+            "{text:?} is too long a time; at most 36500d are allowed"
+        ));
+    }
     Ok(total)
 }
 
@@ -58,6 +66,7 @@ mod tests {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("7d"), Ok(Duration::from_secs(604_800)));
+        duration("18446744073709551615").expect_err("longer than clocks go");
         for wrong in [
             "",
             "soon",
