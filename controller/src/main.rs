@@ -6,6 +6,9 @@ use clap::{Parser, Subcommand};
 use quorate_controller::{dev, restore, run};
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(name = "quorated", version, about = "One member of a Quorate cluster")]
 struct Arguments {
