@@ -28,6 +28,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(session: &Session, args: &Args) -> Result<(), CliError> {
+    quorate_schema::names::check_name(&args.cluster_name).map_err(|error| {
+        CliError::usage(format!("--cluster-name {:?}: {error}", args.cluster_name))
+    })?;
     let member = &args.member;
     member.refuse_existing()?;
     member.refuse_unwritable()?;

@@ -22,7 +22,8 @@ const SUPPORTED_FEATURE_LEVEL: u32 = 1;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The token from `quorate cluster join-token create`
+    /// The token from `quorate cluster join-token create`; `-` reads it from standard input, where other
+    /// users of this machine do not see it
     #[arg(value_name = "TOKEN")]
     token: String,
     /// A member of the cluster; may be repeated
@@ -39,8 +40,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
-    let token: JoinToken = args
-        .token
+    let mut text = args.token.clone();
+    if text == "-" {
+        text.clear();
+        std::io::stdin()
+            .read_line(&mut text)
+            .map_err(|error| CliError::file("read the token from", "standard input", error))?;
+    }
+    let token: JoinToken = text
         .trim()
         .parse()
         .map_err(|error| CliError::usage(format!("{error}")))?;

@@ -10,7 +10,7 @@ mod wire;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use quorate_identity::{CaHash, Clock, JoinToken, JoinTokenError, Subject};
+use quorate_identity::{ADMINS_GROUP, CaHash, Clock, JoinToken, JoinTokenError, Subject};
 use quorate_store::{Bucket, Condition, Key, Outcome, Revision, Store, Transaction, View, Write};
 
 use crate::{
@@ -195,6 +195,13 @@ impl Tokens {
             Invitee::User { name, groups } => {
                 let subject = Subject::person(name, groups)
                     .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+                // That group may invite members, which no role allows: see above.
+                if subject.is_in(ADMINS_GROUP) && !caller.is_admin() {
+                    return Err(ApiError::Forbidden(format!(
+                        "user {:?} cannot invite into the group {ADMINS_GROUP:?}: only the administrators' group may, whatever roles allow",
+                        caller.user()
+                    )));
+                }
                 self.access.check_inviting(view, caller, &subject)
             }
         }

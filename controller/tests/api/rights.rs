@@ -387,6 +387,29 @@ async fn nobody_gives_away_more_than_he_holds() {
         .expect("mallory may do what eve may");
 }
 
+/// A role may allow everything; what the administrators' group alone may do, it does not reach.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_for_everything_does_not_open_the_administrators_group() {
+    let cluster = TestCluster::of_one().await;
+    let admin = cluster.admin(0).await;
+    admin
+        .create(binding("eve", "admin", "eve"))
+        .await
+        .expect("bound");
+    let eve = cluster.client(0, &person("eve", &[])).await;
+
+    let request = pb::CreateJoinTokenRequest {
+        kind: pb::JoinKind::User.into(),
+        name: "mallory".into(),
+        groups: vec!["quorate:admins".into()],
+        ..pb::CreateJoinTokenRequest::default()
+    };
+    let refusal = eve.cluster.clone().create_join_token(request).await;
+    let refusal = refusal.expect_err("a way to the cluster's keys");
+    assert_eq!(refusal.code(), Code::PermissionDenied, "{refusal}");
+    assert!(refusal.message().contains("administrators"), "{refusal}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_right_that_is_taken_away_is_gone_at_once() {
     let cluster = TestCluster::of_one().await;
