@@ -191,9 +191,20 @@ impl MemberFiles {
                 chown(&path, Some(owner.uid()), Some(owner.gid()))
                     .map_err(|error| CliError::file("hand to the daemon's user", &path, error))?;
             }
+            let path = absolute(&path)?;
+            keep(&path)?;
+            keep(path.parent().unwrap_or(&path))?;
         }
         Ok(())
     }
+}
+
+/// A machine that loses its power right after this has the file, its name and its owner: a spent join
+/// token cannot be used again.
+fn keep(path: &Path) -> Result<(), CliError> {
+    fs::File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| CliError::file("write to the disk", path, error))
 }
 
 fn make_dir(dir: &Path) -> Result<(), CliError> {
