@@ -8,7 +8,7 @@
 //!
 //! * A *right* is an active record in a host's plan. It ends only when the host says that it has
 //!   released the object, under that record's generation or a newer one, or when the host's
-//!   incarnation is dead ([`rights`]). Nobody else gets it before.
+//!   incarnation is dead (`rights`). Nobody else gets it before.
 //! * An *epoch* is one permission to start. A host starts an object once per epoch and never by
 //!   itself again, so that a restart is always the planner's decision and is counted.
 //! * A host answers on the record itself, naming the generation that it answers about. What it says
