@@ -28,7 +28,7 @@ pub struct CallLimits {
 impl Default for CallLimits {
     fn default() -> Self {
         Self {
-            calls_per_second: 20_000.0,
+            calls_per_second: 100_000.0,
             calls_at_once: 2_048,
             watches: 1_024,
             all_calls_at_once: 8_192,
