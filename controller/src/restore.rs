@@ -20,7 +20,6 @@ use tokio::{fs::File, io::AsyncReadExt};
 use crate::{
     config::{self, ConfigError},
     error::ApiError,
-    member::FEATURE_LEVEL,
     resource::new_uid,
 };
 
@@ -89,7 +88,7 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
             name: config.name.clone(),
             addresses: config.addresses.clone(),
             witness: false,
-            feature_level: FEATURE_LEVEL,
+            feature_level: quorate_proto::FEATURE_LEVEL,
         },
     };
     let history = genesis.history_id.clone();

@@ -27,3 +27,6 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin
 
 /// The port that a member listens on when nothing else is said.
 pub const DEFAULT_PORT: u16 = 7443;
+
+/// The highest feature level that this release understands, whichever of its programs speaks.
+pub const FEATURE_LEVEL: u32 = 1;

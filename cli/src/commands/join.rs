@@ -17,9 +17,6 @@ use crate::{
     session::Session,
 };
 
-/// The feature level that this release of the member understands.
-const SUPPORTED_FEATURE_LEVEL: u32 = 1;
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The token from `quorate cluster join-token create`; `-` reads it from standard input, where other
@@ -73,7 +70,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         csr: key.request().to_owned(),
         addresses,
         name: args.member.member_name().unwrap_or_default(),
-        supported_feature_level: SUPPORTED_FEATURE_LEVEL,
+        supported_feature_level: quorate_proto::FEATURE_LEVEL,
     };
     let reply = client
         .call(Retry::Never, |channel| {

@@ -22,7 +22,6 @@ use super::{
     ASK_EVERY, DevError, PATIENCE,
     site::{Site, free_address},
 };
-use crate::member::FEATURE_LEVEL;
 
 /// Does what an operator would do with the command line.
 pub(super) struct DevClient {
@@ -90,7 +89,7 @@ impl DevClient {
                 csr: key.request().to_owned(),
                 addresses: vec![address.clone()],
                 name: site.name.clone(),
-                supported_feature_level: FEATURE_LEVEL,
+                supported_feature_level: quorate_proto::FEATURE_LEVEL,
             })
             .await
             .map_err(|status| DevError::refused(&status))?

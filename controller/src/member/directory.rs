@@ -8,7 +8,7 @@ use quorate_store::{
 };
 use serde::Deserialize;
 
-use super::{FEATURE_LEVEL, StartError};
+use super::StartError;
 use crate::cluster_info::ClusterInfo;
 
 /// The member that founds a cluster; the cluster gives out the later ids.
@@ -41,7 +41,7 @@ impl Directory {
                 name: config.name.clone(),
                 addresses: config.addresses.clone(),
                 witness: note.as_ref().is_some_and(is_witness),
-                feature_level: FEATURE_LEVEL,
+                feature_level: quorate_proto::FEATURE_LEVEL,
             },
             note,
         };
@@ -146,7 +146,7 @@ impl Directory {
             let Some(known) = known else { return };
             if known.addresses == self.member.addresses
                 && known.name == self.member.name
-                && known.feature_level == FEATURE_LEVEL
+                && known.feature_level == quorate_proto::FEATURE_LEVEL
             {
                 return;
             }

@@ -32,9 +32,6 @@ use crate::{
 use connect::MemberConnector;
 use directory::Directory;
 
-/// The highest feature level that this software understands.
-pub const FEATURE_LEVEL: u32 = 1;
-
 /// Why a member does not start.
 #[derive(Debug, Error)]
 pub enum StartError {

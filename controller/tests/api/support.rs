@@ -135,7 +135,7 @@ impl TestCluster {
             name: name.into(),
             addresses: site.config.addresses.clone(),
             witness: false,
-            feature_level: quorate_controller::member::FEATURE_LEVEL,
+            feature_level: quorate_proto::FEATURE_LEVEL,
         };
         self.sites.push(site);
         store.add_learner(id, member).await.expect("a learner");
