@@ -13,7 +13,27 @@ pub mod api {
     }
 }
 
-/// What members say to each other.
+/// What a host and the cluster say to each other.
+pub mod host {
+    /// Version 1 of the hosts' protocol.
+    #[allow(missing_docs, clippy::all, unreachable_pub)]
+    pub mod v1 {
+        include!("generated/quorate.host.v1.rs");
+    }
+}
+
+/// What members ask each other beside replication.
+pub mod member {
+    /// Version 1 of the members' questions.
+    #[allow(missing_docs, clippy::all, unreachable_pub)]
+    pub mod v1 {
+        include!("generated/quorate.member.v1.rs");
+    }
+}
+
+pub mod heartbeat;
+
+/// How members replicate their log.
 pub mod raft {
     /// Version 1 of the members' transport.
     #[allow(missing_docs, clippy::all, unreachable_pub)]

@@ -4,10 +4,12 @@
 
 use std::{env, fs, path::Path};
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 6] = [
     "quorate/api/v1/objects.proto",
     "quorate/api/v1/cluster.proto",
     "quorate/api/v1/identity.proto",
+    "quorate/host/v1/host.proto",
+    "quorate/member/v1/member.proto",
     "quorate/raft/v1/raft.proto",
 ];
 
@@ -29,7 +31,13 @@ fn generated_code_is_current() {
     let kept = root.join("src/generated");
     let update = env::var_os("UPDATE_GENERATED").is_some();
     let mut stale = Vec::new();
-    for name in ["quorate.api.v1.rs", "quorate.raft.v1.rs", "descriptors.bin"] {
+    for name in [
+        "quorate.api.v1.rs",
+        "quorate.host.v1.rs",
+        "quorate.member.v1.rs",
+        "quorate.raft.v1.rs",
+        "descriptors.bin",
+    ] {
         let new = fs::read(fresh.join(name)).expect("generated file");
         if update {
             fs::write(kept.join(name), &new).expect("rewrite");

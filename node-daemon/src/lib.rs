@@ -1,0 +1,1 @@
+//! Makes one host match its plan, and makes no choice of its own.
