@@ -1,1 +1,3 @@
 //! Makes one host match its plan, and makes no choice of its own.
+
+pub mod drivers;

@@ -1,0 +1,50 @@
+//! Bonds, VLANs, bridges and addresses.
+
+use super::{Doing, Hints, Owner};
+use quorate_crds::{Name, NetworkAssignment, NetworkHostStatus, NetworkSpec, Nic};
+use std::sync::Arc;
+
+/// A network as this host has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkSeen {
+    /// Whose it is. A foreign one is an interface that no Network stands for.
+    pub owner: Owner,
+    /// How it is.
+    pub status: NetworkHostStatus,
+    /// Whether it is exactly as the target that was last applied says.
+    pub as_applied: bool,
+    /// Whether a change waits to be kept or rolled back.
+    pub on_trial: bool,
+}
+
+/// A network as it should be on this host.
+#[derive(Clone, Debug)]
+pub struct NetworkTarget {
+    /// The Network.
+    pub name: Name,
+    /// What people want.
+    pub spec: Arc<NetworkSpec>,
+    /// What was planned for this host.
+    pub assignment: NetworkAssignment,
+    /// The host's cards that the assignment names, and how each is found.
+    pub cards: Vec<Nic>,
+}
+
+/// Bonds, VLANs, bridges and addresses of this host.
+pub trait Networks: Send + Sync {
+    /// Every interface and network.
+    fn observe(&self) -> Doing<'_, Vec<NetworkSeen>>;
+
+    /// Links that go up and down, addresses that appear.
+    fn watch(&self) -> Hints;
+
+    /// Makes it so, on trial: unless [`Networks::keep`] follows within `spec.rollbackAfter`, the host takes the change
+    /// back by itself, also when the daemon is gone.
+    fn apply<'a>(&'a self, target: &'a NetworkTarget) -> Doing<'a, ()>;
+
+    /// The cluster was reached after the change: it stays.
+    fn keep<'a>(&'a self, network: &'a Name) -> Doing<'a, ()>;
+
+    /// Takes it away.
+    fn remove<'a>(&'a self, network: &'a Name) -> Doing<'a, ()>;
+}

@@ -1,0 +1,173 @@
+//! Replicated devices (DRBD).
+
+use super::{Doing, Hints, Owner, SecretValue};
+use futures_util::stream::BoxStream;
+use quorate_crds::scalar::AbsolutePath;
+use quorate_crds::{
+    ConnectionState, DiskState, Name, ReplicaAssignment, ReplicaRole, SyncProgress, VolumeSpec,
+};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What this host's version can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// Its version, for people.
+    pub version: String,
+    /// How many peers a replica may have.
+    pub peers: u32,
+    /// Whether a replica without quorum stops by itself.
+    pub quorum: bool,
+}
+
+/// A replica on this host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaSeen {
+    /// The Volume.
+    pub owner: Owner,
+    /// The device that guests and filesystems open.
+    pub device: AbsolutePath,
+    /// Its bytes, as they can be used.
+    pub size: u64,
+    /// Whether it is open for writing.
+    pub role: ReplicaRole,
+    /// Its data.
+    pub disk: DiskState,
+    /// Whether something has it open.
+    pub open: bool,
+    /// Whether writes wait: for a decision about a peer, or for quorum.
+    pub frozen: bool,
+    /// Whether two may be open for writing at once.
+    pub two_primaries: bool,
+    /// Whether configuration and kernel agree with the target that was last adjusted to.
+    pub as_adjusted: bool,
+    /// Bytes that differ from the peer it is furthest from.
+    pub out_of_sync: u64,
+    /// How far a resync is.
+    pub sync: Option<SyncProgress>,
+    /// The peers.
+    pub peers: Vec<PeerSeen>,
+}
+
+/// A peer, as this host sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerSeen {
+    /// Its host.
+    pub node: Name,
+    /// Whether it is heard.
+    pub connection: ConnectionState,
+    /// Whether it is open for writing, as far as is known.
+    pub role: ReplicaRole,
+    /// Its data, as far as is known.
+    pub disk: DiskState,
+    /// Both sides have written: the connection was refused for that.
+    pub split_brain: bool,
+}
+
+/// A replica as it should be on this host.
+#[derive(Clone, Debug)]
+pub struct ReplicaTarget {
+    /// The Volume.
+    pub name: Name,
+    /// The host itself.
+    pub node: Name,
+    /// What people want.
+    pub spec: Arc<VolumeSpec>,
+    /// What was planned for this host. The role is not part of the configuration: it is reached by
+    /// [`Replication::promote`] and [`Replication::demote`].
+    pub assignment: ReplicaAssignment,
+    /// Proves to peers who this is.
+    pub secret: Option<SecretValue>,
+}
+
+/// What a replica holds that is made on a disk without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing yet, like all its peers: nothing needs to be copied.
+    Empty,
+    /// Nothing of worth: all is copied from a peer.
+    FromPeer,
+    /// The volume's data as it lies there: it is taken over, and copied to the peers.
+    Existing,
+}
+
+/// On what data a replica is opened for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromoteOn {
+    /// Data that is known to be current, or becomes so by the answer to a [`Question`].
+    Current,
+    /// Whatever it has. Only where the plan says so: a person decided that the rest is lost.
+    Whatever,
+}
+
+/// What is decided about a peer that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerVerdict {
+    /// Not decided: writes stay frozen, and it is asked again.
+    Undecided,
+    /// It is reachable otherwise and was outdated.
+    Outdated,
+    /// It is confirmed off, and the in-sync set without it is committed.
+    Fenced,
+}
+
+/// The storage asks whether it may write without a peer. Dropping it means [`PeerVerdict::Undecided`].
+#[derive(Debug)]
+pub struct Question {
+    /// The Volume.
+    pub volume: Name,
+    /// The peer that was lost.
+    pub peer: Name,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<PeerVerdict>,
+}
+
+/// Replicated devices of this host.
+///
+/// While a promotion or a lost connection waits for the answer to a [`Question`], the resource is locked: no other act
+/// on that volume is called until the promotion has returned, and questions are answered beside the reconcile loop.
+pub trait Replication: Send + Sync {
+    /// What this host's version can do.
+    fn abilities(&self) -> Doing<'_, Abilities>;
+
+    /// Every replica.
+    fn observe(&self) -> Doing<'_, Vec<ReplicaSeen>>;
+
+    /// State changes.
+    fn watch(&self) -> Hints;
+
+    /// Questions about lost peers.
+    fn questions(&self) -> BoxStream<'static, Question>;
+
+    /// Writes the replica's own data on its backing device, when it has none. One that has is left as it is; anything
+    /// else on the device is [`super::Trouble::ForeignInTheWay`], unless `Existing` takes it over.
+    fn create<'a>(&'a self, target: &'a ReplicaTarget, content: Content) -> Doing<'a, ()>;
+
+    /// Brings it up, attached and connecting, exactly as the target says: peers, options, and whether two may be open
+    /// for writing. Nothing is called when it is so already.
+    fn adjust<'a>(&'a self, target: &'a ReplicaTarget) -> Doing<'a, ()>;
+
+    /// Opens it for writing.
+    fn promote<'a>(&'a self, volume: &'a Name, on: PromoteOn) -> Doing<'a, ()>;
+
+    /// Closes it for writing. Refused with [`super::Trouble::InUse`] while something has it open.
+    fn demote<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
+
+    /// Takes the new size of the backing devices, once those have grown on all hosts.
+    fn resize<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
+
+    /// Marks this host's data as no longer current. Refused while it is open for writing here.
+    fn outdate<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
+
+    /// Gives up this host's data after a split brain, and takes the peer's. The caller has made the snapshot.
+    fn discard<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
+
+    /// Compares all blocks with the peers'.
+    fn verify<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
+
+    /// Takes it down and forgets its configuration. Its data stays on the backing device.
+    fn take_down<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
+
+    /// After [`Replication::take_down`]: removes its own data from the backing device, which is then free.
+    fn erase<'a>(&'a self, target: &'a ReplicaTarget) -> Doing<'a, ()>;
+}
