@@ -30,6 +30,15 @@ pub struct StatusPatch {
     pub status: Value,
 }
 
+/// An object, by kind and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ObjectKey {
+    /// The kind.
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+}
+
 /// What was decided.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Decisions {
@@ -39,6 +48,11 @@ pub struct Decisions {
     pub obsolete: Vec<String>,
     /// Hosts to make safe.
     pub fence: Vec<FenceOperation>,
+    /// Objects that the planner makes itself: the volumes of guests' own disks, and the migrations
+    /// that empty a host or bring a guest back. One that exists already is left as it is.
+    pub create: Vec<Value>,
+    /// Objects that are over: their finalizers are done with, or their time to be kept has passed.
+    pub delete: Vec<ObjectKey>,
     /// What is to be said in statuses.
     pub statuses: Vec<StatusPatch>,
     /// What happened.
@@ -58,6 +72,8 @@ impl Decisions {
         self.records.is_empty()
             && self.obsolete.is_empty()
             && self.fence.is_empty()
+            && self.create.is_empty()
+            && self.delete.is_empty()
             && self.statuses.is_empty()
             && self.events.is_empty()
     }
@@ -75,7 +91,15 @@ impl Decisions {
             objects.remove(&("NodePlan".to_owned(), name.clone()));
             state.remove("NodePlan", name);
         }
+        for doomed in &self.delete {
+            objects.remove(&(doomed.kind.to_owned(), doomed.name.clone()));
+            state.remove(doomed.kind, &doomed.name);
+        }
         let mut written: Vec<Value> = Vec::new();
+        let unknown = |object: &&Value| {
+            !objects.contains_key(&(text(&object["kind"]), text(&object["metadata"]["name"])))
+        };
+        written.extend(self.create.iter().filter(unknown).cloned());
         written.extend(self.records.iter().map(|record| json!(record)));
         written.extend(self.fence.iter().map(|operation| json!(operation)));
         for mut object in written {

@@ -412,8 +412,7 @@ fn assignment(name: &str, guest: &VirtualMachine, epoch: u64, active: bool) -> A
                 DesiredState::Stopped
             },
             step: GuestStep::Keep,
-            migration_source: None,
-            migration_target: None,
+            migration: None,
         }),
         secrets: guest.spec.display.password.iter().cloned().collect(),
     }

@@ -89,9 +89,35 @@ pub struct ClusterSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), transform = set)]
     pub api_networks: Vec<Name>,
+    /// Whether the cluster serves. Stopped, guests are shut down in the reverse of the order in which
+    /// they start, then filesystems and volumes; started again, everything comes back in order.
+    pub power: ClusterPower,
     /// Leave everything as it is: nothing is started, stopped, moved or fenced until this is
     /// withdrawn.
     pub maintenance: bool,
+}
+
+/// Whether the cluster serves.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+pub enum ClusterPower {
+    /// It does.
+    #[default]
+    Running,
+    /// Everything that it carries is shut down, in order. Hosts and members stay.
+    Stopped,
 }
 
 /// Names of an address.

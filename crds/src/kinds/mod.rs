@@ -9,6 +9,7 @@
     reason = "every printer column has a name and a type"
 )]
 
+mod assignment;
 mod cluster;
 mod cluster_status;
 mod condition;
@@ -24,6 +25,7 @@ mod network_bridge;
 mod network_status;
 mod node;
 mod node_plan;
+mod node_plan_status;
 mod node_status;
 mod role;
 mod role_binding;
@@ -38,6 +40,7 @@ mod volume_replication;
 mod volume_snapshot;
 mod volume_status;
 
+pub use assignment::*;
 pub use cluster::*;
 pub use cluster_status::*;
 pub use condition::*;
@@ -53,6 +56,7 @@ pub use network_bridge::*;
 pub use network_status::*;
 pub use node::*;
 pub use node_plan::*;
+pub use node_plan_status::*;
 pub use node_status::*;
 pub use role::*;
 pub use role_binding::*;

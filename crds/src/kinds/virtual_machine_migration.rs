@@ -79,6 +79,10 @@ pub struct VirtualMachineMigrationSpec {
     /// What happens then. By default what the guest says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_timeout: Option<OnMigrationTimeout>,
+    /// Why it is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub reason: Option<String>,
     /// Give it up, and leave the guest where it is.
     #[serde(default)]
     #[schemars(transform = rules(&[

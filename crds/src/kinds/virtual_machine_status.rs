@@ -58,6 +58,11 @@ pub struct VirtualMachineStatus {
     /// The live migration under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationProgress>,
+    /// The annotation `quorate.dev/restart` that was last acted on. Another value there restarts
+    /// the guest once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub restarted_for: Option<String>,
     /// What the agent inside says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentStatus>,

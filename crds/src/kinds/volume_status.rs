@@ -110,9 +110,24 @@ pub struct ReplicaStatus {
     /// Its data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskState>,
-    /// Whether it hears the others.
+    /// Whether it hears the others that are there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectionState>,
+    /// How it hears each of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), transform = keyed(&["node"]))]
+    pub peers: Vec<PeerStatus>,
+    /// How large it is here at present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// Whether two may have it open, as far as this host goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub two_primaries_allowed: Option<bool>,
+    /// Peers without which it may not write: its writes wait until each of them is outdated or
+    /// fenced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), transform = set)]
+    pub asks_about: Vec<Name>,
     /// The device file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
@@ -131,6 +146,20 @@ pub struct ReplicaStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+}
+
+/// How a replica hears another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerStatus {
+    /// The other one's host.
+    pub node: Name,
+    /// Whether they hear each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionState>,
+    /// The other one's data, as it is known here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskState>,
 }
 
 /// Whether a replica is open for writing.

@@ -52,16 +52,8 @@ impl Choice {
             for (host, number) in hosts.into_iter().zip(0..) {
                 self.promise(volume, &host);
                 status.replicas.push(ReplicaStatus {
-                    node: host,
                     node_id: Some(number),
-                    role: None,
-                    disk: None,
-                    connection: None,
-                    device: None,
-                    backing_device: None,
-                    out_of_sync: None,
-                    sync: None,
-                    message: None,
+                    ..blank(host)
                 });
             }
             // Nothing is written yet, so that one replica is as good as any; the others follow it.
@@ -206,4 +198,24 @@ pub(crate) fn addresses(round: &Round<'_>, volume: &Volume, host: &Name) -> Vec<
             address.split('/').next().map(IpAddress::from)
         })
         .collect()
+}
+
+/// A replica of which nothing is known yet.
+pub(crate) fn blank(node: Name) -> ReplicaStatus {
+    ReplicaStatus {
+        node,
+        node_id: None,
+        role: None,
+        disk: None,
+        connection: None,
+        peers: Vec::new(),
+        size: None,
+        two_primaries_allowed: None,
+        asks_about: Vec::new(),
+        device: None,
+        backing_device: None,
+        out_of_sync: None,
+        sync: None,
+        message: None,
+    }
 }

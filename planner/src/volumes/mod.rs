@@ -9,8 +9,8 @@ use crate::state::Subject;
 use crate::{Reason, Why};
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
-    Assignment, ConnectionState, DiskState, Name, ReplicaAssignment, ReplicaPeer, ReplicaRole,
-    ReplicaStatus, VirtualMachine, Volume, VolumeAccess, VolumeState, VolumeStatus,
+    Assignment, ConnectionState, DiskState, Name, ReplicaAssignment, ReplicaData, ReplicaPeer,
+    ReplicaRole, ReplicaStatus, VirtualMachine, Volume, VolumeAccess, VolumeState, VolumeStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -296,6 +296,10 @@ fn replica_assignment(
                 ReplicaRole::Secondary
             },
             allow_two_primaries: multi,
+            begins_here: false,
+            outdate: false,
+            give_up: None,
+            data: ReplicaData::Keep,
             peers: peers
                 .map(|peer| ReplicaPeer {
                     node: peer.node.clone(),

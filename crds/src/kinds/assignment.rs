@@ -1,0 +1,301 @@
+//! One object on one host, with everything decided: nothing is left for the host to choose.
+
+use super::condition::{ObjectReference, SecretKey};
+use super::virtual_machine::DesiredState;
+use super::volume_status::ReplicaRole;
+use crate::scalar::{AbsolutePath, IpAddress, Label, Name, Size};
+use crate::shape::{atomic, keyed, rules};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One object on one host, with everything decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = rules(&[
+    (
+        "(has(self.network) ? 1 : 0) + (has(self.storage) ? 1 : 0) + (has(self.replica) ? 1 : 0) \
+         + (has(self.mount) ? 1 : 0) + (has(self.guest) ? 1 : 0) <= 1",
+        "an assignment is about one of network, storage, replica, mount and guest",
+    )
+]))]
+pub struct Assignment {
+    /// The object.
+    pub object: ObjectReference,
+    /// The generation of its spec that was planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub object_generation: Option<i64>,
+    /// The epoch under which it may be active.
+    pub epoch: u64,
+    /// Whether it is to be active here. Otherwise it is to be stopped and released.
+    pub active: bool,
+    /// What must be so on this host before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), transform = atomic)]
+    pub after: Vec<ObjectReference>,
+    /// A network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkAssignment>,
+    /// A host's part of a pool, or a logical volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageAssignment>,
+    /// A replica of a volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica: Option<ReplicaAssignment>,
+    /// A mounted filesystem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mount: Option<MountAssignment>,
+    /// A guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestAssignment>,
+    /// The secrets that it needs; the host may read these and no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), transform = keyed(&["secret", "key"]))]
+    pub secrets: Vec<SecretKey>,
+}
+
+/// A network on one host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkAssignment {
+    /// The topmost interface.
+    #[schemars(length(min = 1, max = 15))]
+    pub device: String,
+    /// Its address with the length of the prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 49))]
+    pub address: Option<String>,
+    /// The cards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), transform = atomic)]
+    pub nics: Vec<Label>,
+}
+
+/// A host's part of a pool, or a logical volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageAssignment {
+    /// The volume group.
+    #[schemars(length(min = 1, max = 127))]
+    pub volume_group: String,
+    /// The logical volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 127))]
+    pub logical_volume: Option<String>,
+    /// Its size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+}
+
+/// A replica of a volume on one host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaAssignment {
+    /// The device's minor number.
+    pub minor: u32,
+    /// The TCP port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u32,
+    /// The replica's number.
+    pub node_id: u32,
+    /// The logical volume.
+    pub backing_device: AbsolutePath,
+    /// How large it is.
+    pub size: Size,
+    /// Whether it is to be open for writing.
+    pub role: ReplicaRole,
+    /// Whether another may be too.
+    pub allow_two_primaries: bool,
+    /// No replica holds data yet, and this one is declared current once it is made. The others
+    /// follow it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub begins_here: bool,
+    /// Its data is to be marked as outdated: another replica is written without it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub outdate: bool,
+    /// The split brain, by its number, in which this side's data is given up. It is snapshotted
+    /// first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub give_up: Option<u64>,
+    /// What becomes of its data when it is not to be active here.
+    #[serde(default, skip_serializing_if = "ReplicaData::is_kept")]
+    pub data: ReplicaData,
+    /// The other replicas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), transform = keyed(&["node"]))]
+    pub peers: Vec<ReplicaPeer>,
+}
+
+/// Another replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaPeer {
+    /// Its host.
+    pub node: Name,
+    /// Its number.
+    pub node_id: u32,
+    /// Where it is reached, the preferred one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), transform = atomic)]
+    pub addresses: Vec<IpAddress>,
+}
+
+/// What becomes of the data of a replica that is taken away.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+pub enum ReplicaData {
+    /// It stays: the replica is only taken down.
+    #[default]
+    Keep,
+    /// Its logical volume is removed.
+    Remove,
+    /// Its logical volume is overwritten, then removed.
+    Wipe,
+}
+
+impl ReplicaData {
+    fn is_kept(&self) -> bool {
+        *self == Self::Keep
+    }
+}
+
+/// A mounted filesystem on one host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MountAssignment {
+    /// The device.
+    pub device: AbsolutePath,
+    /// Its type.
+    #[schemars(length(min = 1, max = 15))]
+    pub filesystem: String,
+    /// Where.
+    pub mount_point: AbsolutePath,
+    /// Mount options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), transform = atomic)]
+    pub options: Vec<String>,
+    /// Make it first, should the device hold none.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub make: bool,
+    /// How many journals it has at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journals: Option<u32>,
+    /// The locks that hosts share. None: it is mounted on one host at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockspace: Option<LockspaceAssignment>,
+}
+
+/// A lockspace on one host. Its members change in two steps: every present member stops it and says
+/// so; only then are the new members set and it is started. A host that skips the first step can
+/// take itself for the first that mounts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LockspaceAssignment {
+    /// Its number, the same on all hosts.
+    pub id: u32,
+    /// The lock table, as the filesystem was made with.
+    #[schemars(length(min = 1, max = 127))]
+    pub table: String,
+    /// Rises whenever its members change. The host answers with the generation in which it stopped
+    /// or started it.
+    pub generation: u64,
+    /// Whether locks are to be given.
+    pub step: LockspaceStep,
+    /// The members of this generation, this host among them when it is to mount.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), transform = keyed(&["node"]))]
+    pub members: Vec<LockspaceMember>,
+}
+
+/// What to do about a lockspace now.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum LockspaceStep {
+    /// Give no locks, and say so.
+    Stop,
+    /// Take over these members and give locks.
+    Start,
+}
+
+/// A member of a lockspace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LockspaceMember {
+    /// The host.
+    pub node: Name,
+    /// Its number.
+    pub node_id: u32,
+    /// Where it is reached, the preferred one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), transform = atomic)]
+    pub addresses: Vec<IpAddress>,
+}
+
+/// A guest on one host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GuestAssignment {
+    /// Whether it should run here.
+    pub desired_state: DesiredState,
+    /// What to do about it now.
+    pub step: GuestStep,
+    /// The migration that it takes part in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationAssignment>,
+}
+
+/// One side of a live migration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationAssignment {
+    /// The VirtualMachineMigration.
+    pub name: Name,
+    /// The other side.
+    pub peer: Name,
+    /// Where the target is reached, the preferred one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), transform = atomic)]
+    pub addresses: Vec<IpAddress>,
+    /// How much may be sent in a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Size>,
+    /// It took too long: let the guest stand still until all of its memory is there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub suspend: bool,
+}
+
+/// What to do about a guest now.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum GuestStep {
+    /// See that it is as `desiredState` says.
+    Keep,
+    /// Wait for it, and keep it paused whatever happens. `Converged`: it can be sent here.
+    Receive,
+    /// Send it to the target. It runs on here until all of it is there; then it stays still here.
+    Send,
+    /// See that it does not run here, and say so.
+    Release,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
