@@ -3,9 +3,10 @@
 use super::{Doing, Hints, Owner};
 use quorate_crds::scalar::{AbsolutePath, IpAddress, Label, Size};
 use quorate_crds::{
-    AgentStatus, DisplayStatus, Duration, GuestNicStatus, GuestResources, MigrationProgress, Name,
-    OnMigrationTimeout, ShutdownMethod, VirtualMachineSpec,
+    AgentStatus, DisplayStatus, GuestNicStatus, GuestResources, MigrationProgress, Name,
+    ShutdownMethod, VirtualMachineSpec,
 };
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ impl fmt::Debug for SecretValue {
 }
 
 /// A guest on this host.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuestSeen {
     /// Its name on the host: a foreign one has nothing else.
     pub domain: String,
@@ -47,7 +48,7 @@ pub struct GuestSeen {
 }
 
 /// What a guest does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GuestDoing {
     /// It runs.
     Running,
@@ -68,7 +69,7 @@ impl GuestDoing {
 }
 
 /// Why a guest stands still.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhyPaused {
     /// We paused it.
     Asked,
@@ -85,7 +86,7 @@ pub enum WhyPaused {
 }
 
 /// How a guest that is off came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HowEnded {
     /// It surely did not run since it was defined.
     NeverStarted,
@@ -143,7 +144,7 @@ pub struct GuestTarget {
 }
 
 /// How a guest is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StartAs {
     /// It runs at once.
     Running,
@@ -151,8 +152,8 @@ pub enum StartAs {
     Paused,
 }
 
-/// Where and how a guest is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a guest is sent. How (compression, the longest standstill) is in its spec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendTo {
     /// The host.
     pub node: Name,
@@ -160,14 +161,6 @@ pub struct SendTo {
     pub addresses: Vec<IpAddress>,
     /// Bytes a second at most.
     pub bandwidth: Option<Size>,
-    /// How long the guest may stand still.
-    pub max_downtime: Duration,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// What happens then.
-    pub on_timeout: OnMigrationTimeout,
-    /// Compress its memory on the way.
-    pub compress: bool,
 }
 
 /// Guests of this host. No call starts a guest behind the plan's back: no autostart, no restart after a crash.
@@ -185,7 +178,7 @@ pub trait Guests: Send + Sync {
     /// Starts a guest that is off, as defined.
     fn start<'a>(&'a self, guest: &'a Name, how: StartAs) -> Doing<'a, ()>;
 
-    /// Stands it still.
+    /// Stands it still. While it is being sent, this lets the rest of its memory go at once.
     fn pause<'a>(&'a self, guest: &'a Name) -> Doing<'a, ()>;
 
     /// Lets it run on.
@@ -200,7 +193,7 @@ pub trait Guests: Send + Sync {
     /// Lets it come from another host. It stays paused when all of it is here, until [`Guests::resume`].
     fn receive<'a>(&'a self, target: &'a GuestTarget, from: &'a Name) -> Doing<'a, ()>;
 
-    /// Sends it to a host that is ready to receive it. Returns when it has gone (it is `Off(Migrated)` here), or has
+    /// Sends it to a host that is ready to receive it. Returns when it has gone (it is `Paused(Sent)` or `Off(Migrated)` here), or has
     /// surely not (it runs here); anything else is [`super::DriverError::Unclear`]. May take minutes; dropping it leaves
     /// the migration to itself.
     fn send<'a>(&'a self, target: &'a GuestTarget, to: &'a SendTo) -> Doing<'a, ()>;

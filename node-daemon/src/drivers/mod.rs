@@ -41,8 +41,7 @@ pub use pools::{
     VolumeGroupSeen, VolumeGroupTarget,
 };
 pub use replication::{
-    Abilities, Content, PeerSeen, PeerVerdict, PromoteOn, Question, ReplicaSeen, ReplicaTarget,
-    Replication,
+    Abilities, PeerSeen, PeerVerdict, Question, ReplicaSeen, ReplicaTarget, Replication,
 };
 pub use trouble::Trouble;
 pub use watchdog::{Watchdog, WatchdogFound};

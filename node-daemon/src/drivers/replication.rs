@@ -80,26 +80,6 @@ pub struct ReplicaTarget {
     pub secret: Option<SecretValue>,
 }
 
-/// What a replica holds that is made on a disk without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// Nothing yet, like all its peers: nothing needs to be copied.
-    Empty,
-    /// Nothing of worth: all is copied from a peer.
-    FromPeer,
-    /// The volume's data as it lies there: it is taken over, and copied to the peers.
-    Existing,
-}
-
-/// On what data a replica is opened for writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PromoteOn {
-    /// Data that is known to be current, or becomes so by the answer to a [`Question`].
-    Current,
-    /// Whatever it has. Only where the plan says so: a person decided that the rest is lost.
-    Whatever,
-}
-
 /// What is decided about a peer that was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerVerdict {
@@ -139,16 +119,19 @@ pub trait Replication: Send + Sync {
     /// Questions about lost peers.
     fn questions(&self) -> BoxStream<'static, Question>;
 
-    /// Writes the replica's own data on its backing device, when it has none. One that has is left as it is; anything
-    /// else on the device is [`super::Trouble::ForeignInTheWay`], unless `Existing` takes it over.
-    fn create<'a>(&'a self, target: &'a ReplicaTarget, content: Content) -> Doing<'a, ()>;
+    /// Writes the replica's own data on its backing device, when it has none; what it then holds is nothing, and all is
+    /// copied from a peer. Where `assignment.begins_here` says so, what it holds is the volume's data from now on; peers
+    /// that are as new need not copy anything. A replica that is there is left as it is; anything else on the device is
+    /// [`super::Trouble::ForeignInTheWay`].
+    fn create<'a>(&'a self, target: &'a ReplicaTarget) -> Doing<'a, ()>;
 
     /// Brings it up, attached and connecting, exactly as the target says: peers, options, and whether two may be open
     /// for writing. Nothing is called when it is so already.
     fn adjust<'a>(&'a self, target: &'a ReplicaTarget) -> Doing<'a, ()>;
 
-    /// Opens it for writing.
-    fn promote<'a>(&'a self, volume: &'a Name, on: PromoteOn) -> Doing<'a, ()>;
+    /// Opens it for writing: on data that is known to be current, or becomes so by the answer to a [`Question`]. Anything
+    /// else is refused with [`super::Trouble::NotCurrent`].
+    fn promote<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
 
     /// Closes it for writing. Refused with [`super::Trouble::InUse`] while something has it open.
     fn demote<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
