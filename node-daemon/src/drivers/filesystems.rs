@@ -3,9 +3,10 @@
 use super::{Doing, Hints, Owner};
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{MountState, Name};
+use serde::{Deserialize, Serialize};
 
 /// A mounted filesystem on this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountSeen {
     /// The SharedFilesystem, or the Volume with a filesystem.
     pub owner: Owner,
@@ -26,7 +27,7 @@ pub struct MountSeen {
 }
 
 /// What is written on a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenFilesystem {
     /// Its type.
     pub filesystem: String,
@@ -39,7 +40,7 @@ pub struct SeenFilesystem {
 }
 
 /// What a cluster filesystem is called among those that share its locks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockTable {
     /// The cluster's name.
     pub cluster: String,

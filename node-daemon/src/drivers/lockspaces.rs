@@ -4,11 +4,11 @@
 //! members. A driver only carries these out.
 
 use super::{Doing, Hints};
-use quorate_crds::Name;
-use quorate_crds::scalar::IpAddress;
+use quorate_crds::{LockspaceAssignment, Name};
+use serde::{Deserialize, Serialize};
 
 /// A lockspace on this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockspaceSeen {
     /// The filesystem's name.
     pub name: Name,
@@ -26,32 +26,6 @@ pub struct LockspaceSeen {
     pub members: Vec<Name>,
 }
 
-/// A member of a lockspace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockspaceMember {
-    /// The host.
-    pub node: Name,
-    /// Its number.
-    pub number: u32,
-    /// Where it is reached, the preferred one first.
-    pub addresses: Vec<IpAddress>,
-    /// It was gone and is new: what it held is recovered before it takes part.
-    pub renewed: bool,
-}
-
-/// A lockspace as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockspaceTarget {
-    /// The filesystem's name.
-    pub name: Name,
-    /// The cluster's name.
-    pub cluster: String,
-    /// Rises whenever the members change.
-    pub generation: u64,
-    /// All members, this host among them.
-    pub members: Vec<LockspaceMember>,
-}
-
 /// Lockspaces of this host.
 pub trait Lockspaces: Send + Sync {
     /// Every lockspace.
@@ -64,7 +38,7 @@ pub trait Lockspaces: Send + Sync {
     fn stop<'a>(&'a self, name: &'a Name, generation: u64) -> Doing<'a, ()>;
 
     /// Gives locks again, with exactly these members.
-    fn start<'a>(&'a self, target: &'a LockspaceTarget) -> Doing<'a, ()>;
+    fn start<'a>(&'a self, name: &'a Name, target: &'a LockspaceAssignment) -> Doing<'a, ()>;
 
     /// Lets a waiting unmount out: the rest have stopped and will start without this host.
     fn leave<'a>(&'a self, name: &'a Name, generation: u64) -> Doing<'a, ()>;

@@ -34,7 +34,7 @@ pub use guests::{
     DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, HowEnded, NicSource, SecretValue,
     SendTo, StartAs, WhyPaused,
 };
-pub use lockspaces::{LockspaceMember, LockspaceSeen, LockspaceTarget, Lockspaces};
+pub use lockspaces::{LockspaceSeen, Lockspaces};
 pub use networks::{NetworkSeen, NetworkTarget, Networks};
 pub use pools::{
     Activation, LogicalVolumeSeen, LogicalVolumeTarget, Pools, SnapshotTarget, Space,
@@ -51,6 +51,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use quorate_crds::Name;
+use serde::{Deserialize, Serialize};
 
 /// What an act or an observation comes to.
 pub type Doing<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
@@ -59,7 +60,7 @@ pub type Doing<'a, T> = BoxFuture<'a, Result<T, DriverError>>;
 pub type Hints = BoxStream<'static, Hint>;
 
 /// A hint that something has, or may have, changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hint {
     /// Anything of the subsystem.
     Anything,
@@ -68,7 +69,7 @@ pub enum Hint {
 }
 
 /// Whose something on a host is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Owner {
     /// Ours; made for, or taken over for, the object of this name.
     Ours(Name),

@@ -2,10 +2,11 @@
 
 use super::{Doing, Hints, Owner};
 use quorate_crds::{Name, NetworkAssignment, NetworkHostStatus, NetworkSpec, Nic};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A network as this host has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetworkSeen {
     /// Whose it is. A foreign one is an interface that no Network stands for.
     pub owner: Owner,

@@ -3,9 +3,10 @@
 use super::{Doing, Hints, Owner};
 use quorate_crds::Name;
 use quorate_crds::scalar::AbsolutePath;
+use serde::{Deserialize, Serialize};
 
 /// A volume group on this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeGroupSeen {
     /// Its name.
     pub name: String,
@@ -22,7 +23,7 @@ pub struct VolumeGroupSeen {
 }
 
 /// A logical volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogicalVolumeSeen {
     /// Its name.
     pub name: String,

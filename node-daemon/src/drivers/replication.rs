@@ -6,11 +6,12 @@ use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
     ConnectionState, DiskState, Name, ReplicaAssignment, ReplicaRole, SyncProgress, VolumeSpec,
 };
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// What this host's version can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
     /// Its version, for people.
     pub version: String,
@@ -21,7 +22,7 @@ pub struct Abilities {
 }
 
 /// A replica on this host.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicaSeen {
     /// The Volume.
     pub owner: Owner,
@@ -50,7 +51,7 @@ pub struct ReplicaSeen {
 }
 
 /// A peer, as this host sees it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerSeen {
     /// Its host.
     pub node: Name,
