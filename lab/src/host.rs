@@ -96,7 +96,7 @@ impl<'a> Host<'a> {
             })
     }
 
-    /// Copies a file into the host, with its permissions.
+    /// Copies a file into the host, with its permissions. Like [`Host::write_file`], it is on the disk when this returns.
     pub fn copy_in(&self, from: &Path, to: &str) -> Result<(), LabError> {
         let file = fs::File::open(from).on("open", from)?;
         let mode = std::os::unix::fs::PermissionsExt::mode(
@@ -105,14 +105,14 @@ impl<'a> Host<'a> {
         self.write_file(file, to, mode & 0o7777)
     }
 
-    /// Writes a file in the host.
+    /// Writes a file in the host, through to its disk: it is whole after a loss of mains that follows at once.
     pub fn write_file(
         &self,
         content: impl Read + Send + 'static,
         to: &str,
         mode: u32,
     ) -> Result<(), LabError> {
-        let script = "set -e; mkdir -p \"$(dirname \"$1\")\"; cat >\"$1\"; chmod \"$2\" \"$1\"";
+        let script = "set -e; mkdir -p \"$(dirname \"$1\")\"; cat >\"$1\"; chmod \"$2\" \"$1\"; sync -f \"$1\"";
         let argv = ["sh", "-c", script, "sh", to, &format!("{mode:o}")];
         let output = self.room.session(self.number, &argv)?.collect(content)?;
         if output.code == 0 {
