@@ -133,6 +133,10 @@ fn assert_modes(host: Host<'_>) {
             .expect("it is there");
         assert_eq!(found, wanted, "{place}");
     }
+    let said = host
+        .run("journalctl --no-pager --boot --unit quorated.service | grep 'mode is different' || true")
+        .expect("a journal");
+    assert_eq!(said, "", "the unit and the package mean the same modes");
     let open = host
         .run("find /etc/quorate/pki /var/lib/quorate -type f -perm /077 ! -name '*.crt'")
         .expect("looked");
