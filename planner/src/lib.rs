@@ -17,6 +17,7 @@
 mod amounts;
 mod decisions;
 mod fencing;
+pub mod forecast;
 mod guests;
 mod order;
 mod outcome;
@@ -28,7 +29,7 @@ mod round;
 mod state;
 mod volumes;
 
-pub use decisions::{Decisions, Objects, StatusPatch, Why};
+pub use decisions::{Decisions, ObjectKey, Objects, StatusPatch, Why};
 pub use reasons::Reason;
 pub use records::{Ending, record_name};
 pub use round::{Leader, plan};

@@ -3,6 +3,8 @@
 //! It knows what really runs where, which the planner does not; that is how tests can tell whether
 //! the planner ever let something run twice.
 
+mod foresee;
+
 use jiff::{SignedDuration, Timestamp};
 use quorate_planner::{ClusterState, Decisions, Leader, Objects, plan};
 use serde_json::{Value, json};
@@ -88,6 +90,7 @@ impl World {
                 }
             }
             ["show"] => self.show(),
+            ["foresee", words @ ..] => self.foresee(words),
             other => panic!("no such command: {other:?}"),
         }
     }
