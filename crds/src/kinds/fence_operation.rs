@@ -155,6 +155,9 @@ pub struct FenceOperationStatus {
     /// How far it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<FencePhase>,
+    /// The incarnation that is made safe, once it is settled which one that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
     /// When it began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
