@@ -1,5 +1,8 @@
 //! Makes one host match its plan, and makes no choice of its own.
 
 pub mod drivers;
+pub mod lease;
 pub mod link;
 pub mod plan;
+#[cfg(feature = "simulated")]
+pub mod simulated;
