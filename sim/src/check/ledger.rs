@@ -1,0 +1,103 @@
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use quorate_store::{Revision, Store, WatchError, WatchScope};
+
+/// What the members' stores have shown: the check of R6.
+///
+/// Every running member is watched from within. All of them must show the same changes under the same revisions, without
+/// a gap, and whatever a client was told is committed must be among them for ever.
+#[derive(Clone, Default)]
+pub(crate) struct Ledger(Arc<Mutex<Book>>);
+
+#[derive(Default)]
+struct Book {
+    changes: BTreeMap<Revision, u64>,
+    acknowledged: BTreeMap<Revision, String>,
+    violations: Vec<String>,
+    checks: u64,
+}
+
+impl Ledger {
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client was told that this is committed.
+    pub(crate) fn acknowledge(&self, revision: Revision, what: String) {
+        let mut book = self.lock();
+        book.acknowledged.insert(revision, what);
+    }
+
+    /// What was found wrong since the last call.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().violations)
+    }
+
+    /// How many changes were compared.
+    pub(crate) fn checks(&self) -> u64 {
+        self.lock().checks
+    }
+
+    /// After everything has healed: a member that has applied everything must have everything.
+    pub(crate) fn settle(&self, member: &str, applied: Revision) {
+        let mut book = self.lock();
+        let last = book.acknowledged.last_key_value();
+        let Some((revision, what)) = last.filter(|(revision, _)| **revision > applied) else {
+            return;
+        };
+        let violation = format!(
+            "R6: {what} was acknowledged at revision {revision}, and {member} ends at {applied}"
+        );
+        book.violations.push(violation);
+    }
+
+    /// Watches one life of a member until it ends.
+    pub(crate) async fn follow(self, member: String, store: Store) {
+        let mut position = 0;
+        loop {
+            let Ok(mut watch) = store.watch(WatchScope::default(), position) else {
+                position = store.view().revision();
+                continue;
+            };
+            loop {
+                match watch.next_batch().await {
+                    Ok(changes) => {
+                        let mut shown: BTreeMap<Revision, DefaultHasher> = BTreeMap::new();
+                        for change in changes {
+                            let hasher = shown.entry(change.revision).or_default();
+                            format!("{:?}", change.key).hash(hasher);
+                            format!("{:?}", change.value).hash(hasher);
+                        }
+                        for (revision, hasher) in shown {
+                            position = self.enter(&member, position, revision, hasher.finish());
+                        }
+                    }
+                    Err(WatchError::Expired { oldest, .. }) => {
+                        position = oldest;
+                        break;
+                    }
+                    Err(WatchError::Stopped) => return,
+                }
+            }
+        }
+    }
+
+    fn enter(&self, member: &str, before: Revision, revision: Revision, hash: u64) -> Revision {
+        let mut book = self.lock();
+        book.checks += 1;
+        if before > 0 && revision != before + 1 {
+            let gap = format!("R6: {member} showed revision {revision} after {before}");
+            book.violations.push(gap);
+        }
+        let known = *book.changes.entry(revision).or_insert(hash);
+        if known != hash {
+            let differs = format!("R6: {member} shows another change under revision {revision}");
+            book.violations.push(differs);
+        }
+        revision
+    }
+}

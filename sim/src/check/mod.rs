@@ -1,0 +1,5 @@
+//! The rules, asserted against the truth.
+
+mod ledger;
+
+pub(crate) use ledger::Ledger;

@@ -1,0 +1,165 @@
+//! Runs simulated processes in turn, on one thread and on simulated time.
+//!
+//! Each process has a runtime of its own with a clock that only the executor moves. Ticks are short and the order of the
+//! processes within one is fixed, so that a seed gives one run and no other. To kill a process is to drop its
+//! runtime: every task ends wherever it stood, as with `kill -9`. Processes meet only on the [`Wire`].
+
+mod process;
+mod random;
+mod trace;
+mod wire;
+
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+pub use random::Random;
+pub use trace::Trace;
+pub use wire::{Broken, Condition, PipeEnd, PipeStart, Ring, Wire};
+
+use process::Process;
+
+/// A machine, by its place in the room.
+pub type MachineId = usize;
+
+/// Names a process for as long as the run lasts; a process that is started again has the same name and another life.
+pub type ProcessId = String;
+
+/// How far everything moves at once.
+pub const TICK: Duration = Duration::from_millis(5);
+
+const TIDY_EVERY_MS: u32 = 100;
+
+/// All processes of a run.
+pub struct Executor {
+    now: Duration,
+    wire: Wire,
+    processes: BTreeMap<ProcessId, Process>,
+    /// Parts in a million by which a machine's monotonic clock is fast, or slow.
+    drift: BTreeMap<MachineId, i64>,
+}
+
+impl Executor {
+    /// No process yet.
+    #[must_use]
+    pub fn new(seed: u64, trace: Trace) -> Self {
+        Self {
+            now: Duration::ZERO,
+            wire: Wire::new(Random::of(seed, "wire"), trace),
+            processes: BTreeMap::new(),
+            drift: BTreeMap::new(),
+        }
+    }
+
+    /// Simulated time since the beginning of the run.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// What the processes meet on.
+    #[must_use]
+    pub fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// Starts a process. One that runs under the name is killed before.
+    pub fn start(
+        &mut self,
+        name: &str,
+        machine: MachineId,
+        main: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.kill(name);
+        self.wire.born(name, machine);
+        let process =
+            Process::start(machine, main).expect("a runtime without threads can be built");
+        self.processes.insert(name.to_owned(), process);
+    }
+
+    /// `kill -9`. Peers learn of it from the machine's kernel, if that lives.
+    pub fn kill(&mut self, name: &str) {
+        let Some(process) = self.processes.remove(name) else {
+            return;
+        };
+        drop(process);
+        self.wire.died(name);
+    }
+
+    /// Whether the process exists, paused or not.
+    #[must_use]
+    pub fn runs(&self, name: &str) -> bool {
+        self.processes.contains_key(name)
+    }
+
+    /// The processes of a machine.
+    #[must_use]
+    pub fn on_machine(&self, machine: MachineId) -> Vec<ProcessId> {
+        let on = |process: &&Process| process.machine == machine;
+        let found = self.processes.iter().filter(|(_, process)| on(process));
+        found.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Stops a process without killing it, or lets it go on.
+    pub fn pause(&mut self, name: &str, paused: bool) {
+        if let Some(process) = self.processes.get_mut(name) {
+            process.paused = paused;
+        }
+    }
+
+    /// Makes a machine's monotonic clock fast or slow.
+    pub fn set_drift(&mut self, machine: MachineId, parts_per_million: i64) {
+        self.drift.insert(machine, parts_per_million);
+    }
+
+    /// Runs something in a process, as if it were a task of it.
+    pub fn inject(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) -> bool {
+        let Some(process) = self.processes.get(name) else {
+            return false;
+        };
+        process.within(|| drop(tokio::spawn(task)));
+        true
+    }
+
+    /// Lets everything run for one tick.
+    pub fn tick(&mut self) {
+        let names: Vec<ProcessId> = self.processes.keys().cloned().collect();
+        for name in names {
+            self.turn(&name);
+        }
+        self.now += TICK;
+        if self.now.subsec_millis().is_multiple_of(TIDY_EVERY_MS) {
+            self.wire.tidy(self.now);
+        }
+    }
+
+    fn turn(&mut self, name: &str) {
+        let Some(process) = self.processes.get_mut(name) else {
+            return;
+        };
+        let tick = drifted(self.drift.get(&process.machine).copied().unwrap_or(0));
+        self.wire.turns_to(self.now, process.turned_until());
+        if !process.paused {
+            let arrived = self.wire.arrived(name, self.now);
+            process.within(|| {
+                for deliver in arrived {
+                    deliver();
+                }
+            });
+        }
+        process.turn(tick);
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        let names: Vec<ProcessId> = self.processes.keys().cloned().collect();
+        for name in names {
+            self.kill(&name);
+        }
+    }
+}
+
+fn drifted(parts_per_million: i64) -> Duration {
+    let nanos = i64::try_from(TICK.as_nanos()).unwrap_or(i64::MAX);
+    let nanos = nanos + nanos * parts_per_million / 1_000_000;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
