@@ -1,0 +1,75 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quorate_proto::{heartbeat::MAX_LENGTH, member::v1::Heard};
+use tokio::{sync::Notify, time::Instant};
+
+use super::{Acknowledged, Detector, Incarnation, Judgement};
+
+/// A detector that a member's parts share. Cheap to clone.
+#[derive(Clone)]
+pub struct SharedDetector {
+    detector: Arc<Mutex<Detector>>,
+    changed: Arc<Notify>,
+}
+
+impl SharedDetector {
+    /// Shares `detector`.
+    pub fn new(detector: Detector) -> Self {
+        Self {
+            detector: Arc::new(Mutex::new(detector)),
+            changed: Arc::default(),
+        }
+    }
+
+    /// What the leader makes of what it hears.
+    pub fn judgement(&self) -> Judgement {
+        self.lock().judgement().clone()
+    }
+
+    /// Waits until the judgement is another. A change that nobody waited for is not forgotten.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What this member hears itself.
+    pub fn heard(&self, nodes: &[String]) -> Vec<Heard> {
+        self.lock().heard(nodes, Instant::now())
+    }
+
+    /// See [`Detector::last_possible_grant`].
+    pub fn last_possible_grant(&self, node: &str) -> Option<Instant> {
+        self.lock().last_possible_grant(node)
+    }
+
+    /// See [`Detector::closed`].
+    pub fn closed(&self, node: &str) {
+        self.lock().closed(node, Instant::now());
+    }
+
+    /// See [`Detector::consider`].
+    pub fn consider(&self, asked: &[Incarnation], answers: &[Heard]) {
+        self.lock().consider(asked, answers, Instant::now());
+        self.look();
+    }
+
+    pub(super) fn receive(
+        &self,
+        datagram: &[u8],
+        acknowledged: Acknowledged,
+        answer: &mut [u8; MAX_LENGTH],
+    ) -> Option<usize> {
+        self.lock()
+            .receive(datagram, acknowledged, Instant::now(), answer)
+    }
+
+    pub(super) fn look(&self) {
+        if self.lock().look(Instant::now()) {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Detector> {
+        // What it has heard stays true, whatever a panicking caller wanted with it.
+        self.detector.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
