@@ -20,7 +20,7 @@ use tokio::{fs::File, io::AsyncReadExt};
 use crate::{
     config::{self, ConfigError},
     error::ApiError,
-    resource::new_uid,
+    sources::Sources,
 };
 
 const CHUNK: usize = 1 << 20;
@@ -82,8 +82,8 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
     )))?;
     let disk = RealDisk::open(&path).map_err(io_error(format!("cannot use {}", path.display())))?;
     let genesis = Genesis {
-        cluster_id: new_uid()?,
-        history_id: new_uid()?,
+        cluster_id: Sources::default().new_uid()?,
+        history_id: Sources::default().new_uid()?,
         member: Member {
             name: config.name.clone(),
             addresses: config.addresses.clone(),

@@ -2,7 +2,7 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Genesis, Grant, Leadership, Member, MemberId, Outcome, Revision, StoreConfig, StoreError,
@@ -130,6 +130,12 @@ impl Store {
     /// Who leads, and every change of that.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.core.leadership.subscribe()
+    }
+
+    /// While this member leads: its term, and when it sent the newest of the messages that a majority has
+    /// acknowledged. Until then nobody else led; what is promised for a time counts from that moment.
+    pub fn quorum_acknowledged(&self) -> Option<(u64, Instant)> {
+        self.core.quorum_acknowledged()
     }
 
     /// Grants an id for a new member; it is never granted again, used or not.

@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tonic::Status;
 
 use self::{client::DevClient, process::Processes, site::Site};
-use crate::{error::ApiError, resource::new_uid};
+use crate::{error::ApiError, sources::Sources};
 
 const CLUSTER: &str = "dev";
 const CONTEXTS: &str = "config.yaml";
@@ -180,8 +180,8 @@ fn found(first: &Site) -> Result<(), DevError> {
         &keyring,
         &Bootstrap::Found {
             cluster_name: CLUSTER.into(),
-            cluster_id: new_uid()?,
-            history_id: new_uid()?,
+            cluster_id: Sources::default().new_uid()?,
+            history_id: Sources::default().new_uid()?,
             witness: false,
         },
     )
@@ -209,7 +209,9 @@ impl Home {
     fn make(asked: Option<&Path>) -> Result<Self, DevError> {
         let path = match asked {
             Some(path) => path.to_owned(),
-            None => std::env::temp_dir().join(format!("quorate-dev-{}", new_uid()?)),
+            None => {
+                std::env::temp_dir().join(format!("quorate-dev-{}", Sources::default().new_uid()?))
+            }
         };
         let path = std::path::absolute(path).map_err(DevError::io("cannot find the directory"))?;
         fs::create_dir_all(&path)

@@ -86,7 +86,7 @@ async fn write(engine: &Engine, happening: &Happening) -> Result<(), ApiError> {
         dry_run: false,
         force: false,
     };
-    let manifest = fresh(happening, &name);
+    let manifest = fresh(happening, &name, &engine.sources().now());
     let first = engine
         .create(Manifest::from_value(manifest)?, &options, &Unrestricted)
         .await;
@@ -97,8 +97,7 @@ async fn write(engine: &Engine, happening: &Happening) -> Result<(), ApiError> {
     }
 }
 
-fn fresh(happening: &Happening, name: &str) -> Value {
-    let now = crate::resource::now();
+fn fresh(happening: &Happening, name: &str, now: &str) -> Value {
     let mut regarding = json!({"kind": happening.kind, "name": happening.name});
     if let Some(uid) = &happening.uid {
         regarding["uid"] = json!(uid);
@@ -134,7 +133,7 @@ async fn count_up(engine: &Engine, name: &str, options: &WriteOptions) -> Result
         .unwrap_or(1);
     if let Some(spec) = event.get_mut("spec").and_then(Value::as_object_mut) {
         spec.insert("count".into(), (count + 1).into());
-        spec.insert("lastTimestamp".into(), crate::resource::now().into());
+        spec.insert("lastTimestamp".into(), engine.sources().now().into());
     }
     engine
         .update(Manifest::from_value(event)?, "", options, &Unrestricted)

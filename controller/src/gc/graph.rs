@@ -1,6 +1,6 @@
 //! Who owns whom. Pure: facts in, work out.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_store::{Key, Revision};
 use serde_json::Value;
@@ -53,9 +53,9 @@ pub(super) enum Work {
 /// All objects, by where they are, by uid, and by whom they depend on.
 #[derive(Default)]
 pub(super) struct Graph {
-    nodes: HashMap<Key, Node>,
-    by_uid: HashMap<String, Key>,
-    dependants: HashMap<String, HashSet<Key>>,
+    nodes: BTreeMap<Key, Node>,
+    by_uid: BTreeMap<String, Key>,
+    dependants: BTreeMap<String, BTreeSet<Key>>,
     dirty: BTreeSet<Key>,
 }
 

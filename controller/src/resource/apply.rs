@@ -68,7 +68,7 @@ impl Engine {
             let mut next = match (live, part) {
                 (None, _) => {
                     let mut next = merged;
-                    metadata::begin(kind, &mut next, now)?;
+                    metadata::begin(kind, &mut next, self.sources.new_uid()?, now);
                     next
                 }
                 (Some(live), Part::Main) => metadata::carry(kind, &live.object, merged)?,
@@ -83,7 +83,7 @@ impl Engine {
 
 /// What of a manifest counts: an apply of the object says nothing about status, one of the status
 /// nothing about the rest. So a whole object that was read, changed and applied owns no status.
-fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Value {
+pub(super) fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Value {
     object::set_meta(&mut config, "resourceVersion", None);
     match part {
         Part::Main if kind.status => metadata::remove_status(&mut config),
@@ -107,7 +107,7 @@ fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Val
 
 /// Puts back what nobody owns. The merge takes a structure away together with the last field in it that
 /// anybody owned; in `metadata` the server keeps fields of its own.
-fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
+pub(super) fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
     let deleting = object::is_deleting(live);
     let Some(fields) = live.get("metadata").and_then(Value::as_object) else {
         return;
@@ -128,7 +128,7 @@ fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
     }
 }
 
-fn merged(
+pub(super) fn merged(
     kind: &quorate_crds::KindInfo,
     part: Part,
     live: Option<&Live>,

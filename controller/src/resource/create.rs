@@ -1,10 +1,8 @@
-use ring::rand::{SecureRandom, SystemRandom};
-
 use super::{
     Engine, Gate, Manifest, Target, WriteOptions, metadata, object, subject, unknown, write::Next,
     write::Written,
 };
-use crate::error::ApiError;
+use crate::{error::ApiError, sources::Sources};
 
 /// The letters that Kubernetes makes names of: no vowels, so that no words come out.
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -22,7 +20,7 @@ impl Engine {
             kind,
             object: mut sent,
         } = manifest;
-        generate_name(&mut sent)?;
+        generate_name(&self.sources, &mut sent)?;
         let name = object::name(&sent).to_owned();
         metadata::require_name(kind, &name)?;
         if object::meta_str(&sent, "resourceVersion").is_some_and(|text| !text.is_empty()) {
@@ -37,7 +35,7 @@ impl Engine {
                 return Err(ApiError::AlreadyExists(subject(kind, &name)));
             }
             let mut next = sent.clone();
-            metadata::begin(kind, &mut next, now)?;
+            metadata::begin(kind, &mut next, self.sources.new_uid()?, now);
             kind.schema.apply_defaults(&mut next);
             let next = metadata::track_update(kind, None, next, None, options, now)?;
             Ok(Next::Object(next))
@@ -47,7 +45,7 @@ impl Engine {
 }
 
 /// Makes a name out of `metadata.generateName` when there is none, as Kubernetes does.
-fn generate_name(candidate: &mut serde_json::Value) -> Result<(), ApiError> {
+fn generate_name(sources: &Sources, candidate: &mut serde_json::Value) -> Result<(), ApiError> {
     if !object::name(candidate).is_empty() {
         return Ok(());
     }
@@ -55,9 +53,7 @@ fn generate_name(candidate: &mut serde_json::Value) -> Result<(), ApiError> {
         return Ok(());
     };
     let mut random = [0u8; SUFFIX];
-    SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| ApiError::Internal("the system gives no random numbers".into()))?;
+    sources.fill(&mut random)?;
     let suffix: String = random
         .iter()
         .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))

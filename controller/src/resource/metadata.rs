@@ -7,7 +7,6 @@
 use quorate_crds::KindInfo;
 use quorate_merge::{ApplyError, UpdateOptions};
 use quorate_schema::ViolationReason;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Map, Value};
 
 use super::{WriteOptions, object, subject};
@@ -46,17 +45,16 @@ pub(super) fn modified(kind: &KindInfo, name: &str) -> ApiError {
 }
 
 /// Gives a new object its identity.
-pub(super) fn begin(kind: &KindInfo, new: &mut Value, now: &str) -> Result<(), ApiError> {
+pub(super) fn begin(kind: &KindInfo, new: &mut Value, uid: String, now: &str) {
     for field in SERVER_FIELDS.into_iter().chain(["resourceVersion"]) {
         object::set_meta(new, field, None);
     }
-    object::set_meta(new, "uid", Some(new_uid()?.into()));
+    object::set_meta(new, "uid", Some(uid.into()));
     object::set_meta(new, "creationTimestamp", Some(now.into()));
     object::set_meta(new, "generation", Some(1.into()));
     if kind.status {
         remove_status(new);
     }
-    Ok(())
 }
 
 /// Puts into `next` what an update may not change.
@@ -248,24 +246,4 @@ pub(super) fn remove_status(object: &mut Value) {
     object
         .as_object_mut()
         .and_then(|map: &mut Map<_, _>| map.remove("status"));
-}
-
-/// A random UUID (version 4).
-pub(crate) fn new_uid() -> Result<String, ApiError> {
-    let mut bytes = [0u8; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| ApiError::Internal("the system gives no random numbers".into()))?;
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let number = u128::from_be_bytes(bytes);
-    let hex = format!("{number:032x}");
-    Ok(format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    ))
 }

@@ -32,7 +32,10 @@ use quorate_identity::Keyring;
 use quorate_store::{Condition, Revision, Store, View};
 use serde_json::Value;
 
-use crate::error::{ApiError, Subject};
+use crate::{
+    error::{ApiError, Subject},
+    sources::Sources,
+};
 
 pub use continue_token::ContinueToken;
 pub use delete::{Preconditions, Propagation};
@@ -40,11 +43,9 @@ pub use list::{ListQuery, Page};
 pub use live::Live;
 pub(crate) use live::parse;
 pub use manifest::Manifest;
-pub(crate) use metadata::new_uid;
 use outbox::Outbox;
 pub use patch::PatchType;
 pub use watch::{WatchEvent, WatchQuery, WatchStream};
-pub(crate) use write::now;
 pub use write::{Outcome, Written};
 
 /// Carries out verbs on objects. Cheap to clone.
@@ -53,6 +54,7 @@ pub struct Engine {
     store: Store,
     keyring: Arc<Keyring>,
     outbox: Arc<Outbox>,
+    sources: Sources,
 }
 
 /// How a write is to be done.
@@ -147,11 +149,22 @@ impl Gate for Unrestricted {
 impl Engine {
     /// An engine over `store`; `keyring` seals what is secret.
     pub fn new(store: Store, keyring: Arc<Keyring>) -> Self {
+        Self::with_sources(store, keyring, Sources::default())
+    }
+
+    /// The same, with a time and random numbers of the caller's.
+    pub fn with_sources(store: Store, keyring: Arc<Keyring>, sources: Sources) -> Self {
         Self {
             store,
             keyring,
             outbox: Arc::default(),
+            sources,
         }
+    }
+
+    /// Where its time and its random numbers come from.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// The store below.

@@ -1,9 +1,6 @@
 //! The common tail of every write: from a verb's result to a committed transaction.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
-use jiff::Timestamp;
 use quorate_store::{Condition, Key, Outcome as Commit, Revision, Transaction, View, Write};
 use serde_json::Value;
 
@@ -80,7 +77,7 @@ impl Engine {
     where
         F: Fn(Option<&Live>, &str) -> Result<Next, ApiError> + Send + Sync,
     {
-        let now = now();
+        let now = self.sources.now();
         // A dry run proposes nothing, so nothing but a fresh state makes its answer right.
         let mut fresh = options.dry_run;
         for _ in 0..ATTEMPTS {
@@ -218,7 +215,7 @@ impl Engine {
         transaction.writes.push(Write::Put {
             key,
             value,
-            expires_at_ms: (kind.kind == "Event").then(|| now_ms() + events::TTL_MS),
+            expires_at_ms: (kind.kind == "Event").then(|| self.sources.now_ms() + events::TTL_MS),
         });
         Ok(Plan {
             transaction,
@@ -307,19 +304,4 @@ pub(super) fn refuse_large(found: usize) -> Result<(), ApiError> {
     Err(ApiError::TooLarge(format!(
         "the object would have {found} bytes, allowed: {MAX_OBJECT}"
     )))
-}
-
-/// Now, as metadata shows it: RFC 3339 in whole seconds.
-pub(crate) fn now() -> String {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second())
-        .unwrap_or(now)
-        .to_string()
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-        .unwrap_or(0)
 }

@@ -11,6 +11,7 @@ use crate::{
     log::{Health, Log},
     member_file::Identity,
     snapshot::Snapshots,
+    rt,
     state::Shared,
 };
 
@@ -73,6 +74,25 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Until when this member surely led, and in which term.
+    pub(crate) fn quorum_acknowledged(&self) -> Option<(u64, rt::Instant)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state != ServerState::Leader || metrics.running_state.is_err() {
+            return None;
+        }
+        // Nobody acknowledges a lone voter, and nobody can be elected beside it.
+        let alone = metrics.membership_config.voter_ids().count() == 1;
+        // Taken before the time that has passed is: what is returned is never too late.
+        let now = rt::now();
+        let at = if alone {
+            now
+        } else {
+            now.checked_sub(metrics.last_quorum_acked.as_ref()?.elapsed())?
+        };
+        Some((metrics.current_term, at))
     }
 
     /// A leader that heard no majority for so long has probably lost it.
