@@ -124,6 +124,10 @@ pub fn key(parts: &[&[u8]]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
     use super::*;
 
     #[tokio::test]
@@ -145,6 +149,55 @@ mod tests {
             .expect("found");
         assert_eq!(first, second);
         assert!(second.join("root").is_file());
+    }
+
+    #[test]
+    fn two_runs_that_want_it_at_once_get_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = Cache::at(directory.path());
+        let made = AtomicU32::new(0);
+        let both_are_there = Barrier::new(2);
+        let obtain = || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .expect("a runtime");
+            both_are_there.wait();
+            let progress = Progress::silent();
+            let entry = cache.entry("image-1", &progress, async |draft: PathBuf| {
+                made.fetch_add(1, Ordering::SeqCst);
+                fs::write(draft.join("root"), "whole").on("write", draft)
+            });
+            runtime.block_on(entry).expect("made or found")
+        };
+
+        let found = thread::scope(|scope| {
+            [scope.spawn(obtain), scope.spawn(obtain)].map(|run| run.join().expect("it ends"))
+        });
+
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+        assert_eq!(found[0], found[1]);
+        let text = fs::read_to_string(found[0].join("root")).expect("there");
+        assert_eq!(text, "whole");
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_run_has_left_is_made_anew_and_one_command_cleans_all() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = Cache::at(directory.path().join("cache"));
+        let draft = cache.directory().join(".image-1.draft");
+        fs::create_dir_all(&draft).expect("made");
+        fs::write(draft.join("root"), "ha").expect("half");
+
+        let entry = cache
+            .entry("image-1", &Progress::silent(), async |draft: PathBuf| {
+                fs::write(draft.join("kernel"), "whole").on("write", draft)
+            })
+            .await
+            .expect("made");
+        assert!(!entry.join("root").exists(), "nothing of the half one");
+
+        cache.clean().expect("cleaned");
+        assert!(!cache.directory().exists());
     }
 
     #[tokio::test]

@@ -3,6 +3,9 @@
 //! What it says on its serial port is on its disk already. So a test can prove, from what it said and from the sector,
 //! that it ran on without a break (the same run, no count missing), that it was restarted (a new run that begins where
 //! the disk was), that two of it were active on one disk, and that nothing acknowledged was lost.
+//!
+//! It comes twice: [`rom`] is a program without an operating system, and [`Linux`] a kernel with drivers of its own that takes its time and
+//! can be told to shut down. They keep the same record and say the same lines.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,6 +14,8 @@ use tokio::process::Command;
 
 use crate::cache::{Cache, key};
 use crate::error::{LabError, OnFile};
+use crate::image::Image;
+use crate::initrd;
 use crate::programs::run;
 use crate::progress::Progress;
 
@@ -33,6 +38,8 @@ pub enum Said {
     Foreign(Record),
     /// The disk has failed; it tries again.
     DiskError,
+    /// It was told to shut down, has done so, and this was its last count. Only the Linux guest can be told.
+    End(Record),
 }
 
 /// A count of a run, as said or as on the disk.
@@ -54,6 +61,46 @@ pub fn rom(cache: &Cache, progress: &Progress) -> Result<PathBuf, LabError> {
         .on("start", "the runtime")?
         .block_on(cache.entry(&name, progress, assemble))?;
     Ok(entry.join("rom"))
+}
+
+/// The first program of the Linux guest.
+const LINUX_INIT: &[u8] = include_bytes!("../guest/counter.sh");
+
+/// The Linux guest: Debian's kernel, `busybox`, and a script that counts on `/dev/vda` until the power button is pressed.
+#[derive(Debug, Clone)]
+pub struct Linux {
+    /// What to boot.
+    pub kernel: PathBuf,
+    /// With this as its RAM disk; it has everything.
+    pub initrd: PathBuf,
+}
+
+impl Linux {
+    /// The kernel's command line.
+    pub const ARGUMENTS: &str = "console=ttyS0 quiet panic=5 mitigations=off tsc=reliable";
+
+    /// Made from the image of the hosts, which has all that it needs.
+    pub fn obtain(cache: &Cache, progress: &Progress) -> Result<Linux, LabError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .on("start", "the runtime")?;
+        runtime.block_on(async {
+            let image = Image::obtain(cache, progress).await?;
+            let name = format!("linux-{}", key(&[image.name().as_bytes(), LINUX_INIT]));
+            let entry = cache
+                .entry(&name, progress, async |draft: PathBuf| {
+                    let archive = initrd::minimal(&image.boot_files(), LINUX_INIT)?;
+                    let path = draft.join("initrd");
+                    fs::write(&path, archive.finish()).on("write", &path)
+                })
+                .await?;
+            Ok(Linux {
+                kernel: image.kernel(),
+                initrd: entry.join("initrd"),
+            })
+        })
+    }
 }
 
 async fn assemble(draft: PathBuf) -> Result<(), LabError> {
@@ -109,6 +156,7 @@ fn hear_line(line: &str) -> Option<Said> {
         "start" => Some(Said::Start(record)),
         "count" => Some(Said::Count(record)),
         "FOREIGN count" => Some(Said::Foreign(record)),
+        "end" => Some(Said::End(record)),
         _ => None,
     }
 }
@@ -148,6 +196,7 @@ pub fn unbroken(said: &[Said]) -> Result<(), String> {
             {
                 last = Some(record);
             }
+            (Said::End(record), Some(before)) if record == before => {}
             (other, before) => return Err(format!("{other:?} does not follow {before:?}")),
         }
     }
@@ -171,6 +220,8 @@ mod tests {
 
         let gap = hear(b"count=00000001 run=2e8da87c\ncount=00000003 run=2e8da87c\n");
         assert!(unbroken(&gap).is_err());
+        let ended = hear(b"count=00000001 run=2e8da87c\nend=00000001 run=2e8da87c\n");
+        assert_eq!(unbroken(&ended), Ok(()));
         let restart = hear(b"count=00000001 run=2e8da87c\nstart=00000001 run=00000001\n");
         assert!(unbroken(&restart).is_err());
         assert!(unbroken(&hear(b"Booting\n")).is_err());

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// This machine lacks something; no retry helps before it is there.
-    #[error("{what} is missing here; {remedy}")]
+    #[error("missing here: {what}; {remedy}")]
     Missing {
         /// What is missing.
         what: String,

@@ -40,13 +40,23 @@ impl GuestFiles {
     }
 }
 
-/// The archive of `busybox`, the boot modules and our own files.
+/// The archive of a host: [`minimal`], and our own files.
 pub(crate) fn build(boot_files: &Path, ours: &GuestFiles) -> Result<Vec<u8>, LabError> {
+    let mut archive = minimal(boot_files, ours.init)?;
+    archive.add("lab", DIRECTORY, &[]);
+    for (name, bytes) in &ours.tools {
+        archive.add(&format!("lab/{name}"), PROGRAM, bytes);
+    }
+    Ok(archive.finish())
+}
+
+/// A first program, `busybox` and the boot modules: enough to be a host's RAM disk, and the whole of a small guest.
+pub(crate) fn minimal(boot_files: &Path, init: &[u8]) -> Result<Archive, LabError> {
     let mut archive = Archive::default();
-    for directory in ["bin", "modules", "lab"] {
+    for directory in ["bin", "modules"] {
         archive.add(directory, DIRECTORY, &[]);
     }
-    archive.add("init", PROGRAM, ours.init);
+    archive.add("init", PROGRAM, init);
     let busybox = boot_files.join("busybox");
     archive.add(
         "bin/busybox",
@@ -67,14 +77,11 @@ pub(crate) fn build(boot_files: &Path, ours: &GuestFiles) -> Result<Vec<u8>, Lab
             &fs::read(&path).on("read", &path)?,
         );
     }
-    for (name, bytes) in &ours.tools {
-        archive.add(&format!("lab/{name}"), PROGRAM, bytes);
-    }
-    Ok(archive.finish())
+    Ok(archive)
 }
 
 #[derive(Default)]
-struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
@@ -116,7 +123,7 @@ impl Archive {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.add("TRAILER!!!", 0, &[]);
         self.bytes
     }

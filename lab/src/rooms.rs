@@ -96,7 +96,7 @@ impl Rooms {
             Ok(()) => Ok((place, lock)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 Err(LabError::Refused(format!(
-                    "a room called {name:?} runs already; `quorate-lab down {name}` ends it, or choose another name"
+                    "a room called {name:?} runs already; `quorate-lab down --room {name}` ends it, or choose another name"
                 )))
             }
             Err(error) => Err(error).on("create", place),
@@ -154,6 +154,6 @@ mod tests {
         assert!(living.is_dir() && !dead.is_dir());
         assert_eq!(rooms.running().expect("readable"), ["living"]);
         let taken = rooms.claim("living").expect_err("it runs").to_string();
-        assert!(taken.contains("quorate-lab down living"), "{taken}");
+        assert!(taken.contains("quorate-lab down --room living"), "{taken}");
     }
 }

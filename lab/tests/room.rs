@@ -159,6 +159,13 @@ impl Passes {
         } else {
             String::new()
         };
+        if !text.is_empty() {
+            println!(
+                "{} passes of earlier runs count; remove {} to begin anew",
+                text.lines().count(),
+                file.display()
+            );
+        }
         Passes {
             file,
             lines: text.lines().map(str::to_owned).collect(),

@@ -105,7 +105,7 @@ pub(crate) fn a_dead_switch_takes_all_its_cables_and_comes_back_bouncing(room: &
     .expect("back");
 }
 
-pub(crate) fn a_disturbed_cable_is_late(room: &Room) {
+pub(crate) fn a_disturbed_cable_is_late_and_loses(room: &Room) {
     let round_trip = |room: &Room| -> f64 {
         let text = room
             .host(1)
@@ -119,6 +119,9 @@ pub(crate) fn a_disturbed_cable_is_late(room: &Room) {
     // The kernel accepts the queue only on the NIC itself, below the bond.
     room.host(1).disturb("bcn-a", 700, 0).expect("late");
     assert!(round_trip(room) >= 700.0, "{}", round_trip(room));
+    room.host(1).disturb("bcn-a", 0, 100).expect("lossy");
+    does_not_reach(room, 1, "node2").expect("all is lost");
+    assert_eq!(carrier(room, "bcn-a"), "1", "the cable looks good");
 
     room.host(1).calm("bcn-a").expect("calm");
     room.eventually("node2 answers at once", SOON, |room| {

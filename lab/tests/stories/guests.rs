@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use quorate_lab::cache::Cache;
 use quorate_lab::counter::{self, PROCESSOR, Said};
 use quorate_lab::{Progress, Room};
 
-use crate::stories::SOON;
+use crate::stories::{SOON, heard_in_time};
 
 /// A guest in the hands of this test, without a room.
 struct Guest {
@@ -58,15 +57,7 @@ impl Guest {
     }
 
     fn until(&self, what: &str, seen: impl Fn(&[Said]) -> bool) -> Vec<Said> {
-        let begun = std::time::Instant::now();
-        loop {
-            let said = self.said();
-            if seen(&said) {
-                return said;
-            }
-            assert!(begun.elapsed() < SOON, "{what} was never said: {said:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        heard_in_time(what, SOON, || self.said(), seen)
     }
 }
 

@@ -6,14 +6,17 @@ mod disks;
 mod guests;
 mod kernel;
 mod leftovers;
+mod linux;
 pub(crate) mod packages;
 mod pdus;
 mod power;
 mod servers;
 mod systemd;
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use quorate_lab::counter::Said;
 use quorate_lab::{LabError, Output, Room};
 
 /// Where a story plays.
@@ -72,10 +75,11 @@ stories! {
     TwoHosts Quick commands::a_command_has_its_streams_and_its_exit_code;
     TwoHosts Quick commands::a_large_file_arrives_whole;
     TwoHosts Smoke commands::two_hosts_from_one_template_are_two_hosts;
+    TwoHosts Quick commands::the_command_line_shows_the_room_and_reaches_into_it;
     TwoHosts Smoke cables::a_cut_cable_loses_its_carrier_and_the_bond_fails_over;
     TwoHosts Quick cables::a_black_hole_keeps_its_carrier_and_swallows_everything;
     TwoHosts Quick cables::a_dead_switch_takes_all_its_cables_and_comes_back_bouncing;
-    TwoHosts All cables::a_disturbed_cable_is_late;
+    TwoHosts All cables::a_disturbed_cable_is_late_and_loses;
     TwoHosts Quick disks::a_failing_disk_returns_errors_until_it_is_healed;
     TwoHosts All disks::a_slow_disk_is_slow_until_it_is_healed;
     TwoHosts All disks::a_full_file_system_refuses_to_write_until_there_is_room;
@@ -97,6 +101,7 @@ stories! {
     TwoHosts All guests::a_counter_migrates_over_dual_primary_drbd_without_missing_a_count;
     Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
     Alone Quick guests::two_counters_on_one_disk_are_found_out;
+    Alone All linux::a_linux_guest_counts_until_its_button_and_goes_on_from_its_disk;
     Alone All systemd::a_host_under_systemd_runs_units_and_shuts_down_at_its_button;
     Packages All packages::packages_install_run_upgrade_and_go_as_debian_expects;
     Packages All packages::members_from_packages_come_back_after_a_loss_of_mains;
@@ -110,6 +115,27 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Long enough for a cold boot on a machine that is busy.
 pub(crate) const AFTER_A_BOOT: Duration = Duration::from_secs(240);
+
+/// What a guest has said, as soon as `seen` is content with it.
+pub(crate) fn heard_in_time(
+    what: &str,
+    patience: Duration,
+    said: impl Fn() -> Vec<Said>,
+    seen: impl Fn(&[Said]) -> bool,
+) -> Vec<Said> {
+    let begun = Instant::now();
+    loop {
+        let said = said();
+        if seen(&said) {
+            return said;
+        }
+        assert!(
+            begun.elapsed() < patience,
+            "{what} was never said: {said:?}"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// Whether a program succeeded, with what it printed when it did not.
 pub(crate) fn succeeded(output: Result<Output, LabError>) -> Result<(), String> {
