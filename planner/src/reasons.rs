@@ -82,6 +82,32 @@ reasons! {
         "Look that it is off and confirm by `quorate node confirm-fenced`.";
     Fenced, "The host is confirmed off.",
         "Repair it and switch it on.";
+    Online, "The host is heard and may start things.",
+        "Nothing.";
+    Joining, "The host has registered and is not heard yet.",
+        "Wait. When it lasts, look whether its heartbeats (UDP, on the members' port) reach the leader.";
+    SilentOnAllRings, "No ring brings the host's heartbeats.",
+        "Wait: it is made safe first, then what it held is recovered. Then look why it went.";
+    HeardElsewhere, "The leader does not hear the host, and another member does.",
+        "Repair the network between the leader and that host, or give the leadership to the other member: `quorate cluster transfer-leader`.";
+    LeftInOrder, "The host left and holds nothing.",
+        "Start `quorate-node` on it when it shall come back.";
+    EvidenceContradicted, "The host was confirmed off and is heard nevertheless.",
+        "Look which outlet or machine the fence device really switches: `quorate fence test`. The host is made safe anew.";
+    RingSilent, "A ring does not bring the host's heartbeats, another one does.",
+        "Repair that network. Nothing is fenced as long as one ring works.";
+    DaemonSilent, "The host is heard, and its daemon does not work.",
+        "Look at `journalctl -u quorate-node` on the host. What runs there runs on, and nothing new is started.";
+    QuorumPresent, "A majority of the members is there.",
+        "Nothing.";
+    NoSpareMember, "The loss of one more member stops the cluster.",
+        "Bring the missing members back, or add one: `quorate cluster invite`.";
+    AllWell, "Every host that shall be there is online.",
+        "Nothing.";
+    HostsMissing, "A host that shall be there is not online; the message names it.",
+        "Look at that host: `quorate describe node`.";
+    ClusterInMaintenance, "Everything is left as it is.",
+        "Set `maintenance: false` on the Cluster when Quorate shall act again.";
     NoRoom, "No choice of hosts has the space; the message shows the arithmetic.",
         "Make room, add a disk to the pool, or list other hosts.";
     InSync, "Every replica holds every write.",
