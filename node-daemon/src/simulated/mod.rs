@@ -2,4 +2,11 @@
 //!
 //! For the simulation and for `quorated dev` only. The program that is installed on hosts is built without it.
 
+mod drivers;
+mod handle;
 pub mod room;
+mod socket;
+
+pub use drivers::{RoomWatchdog, drivers};
+pub use handle::{LocalRoom, Room};
+pub use socket::{SocketRoom, serve};

@@ -182,8 +182,8 @@ impl MachineRoom {
             ReplicationCall::Create {
                 volume,
                 backing,
-                content,
-            } => self.create_metadata(host, &volume, &backing, content),
+                begins_here,
+            } => self.create_metadata(host, &volume, &backing, begins_here),
             ReplicationCall::Adjust {
                 volume,
                 device,
@@ -198,7 +198,7 @@ impl MachineRoom {
                 self.bring_up(host, &volume, &peers, fencing)
                     .and_then(|()| self.allow_two_primaries(host, &volume, two_primaries))
             }
-            ReplicationCall::Promote { volume, force } => self.promote(host, &volume, force),
+            ReplicationCall::Promote { volume } => self.promote(host, &volume),
             ReplicationCall::Demote { volume } => self.demote(host, &volume),
             ReplicationCall::Resize { volume } => self.resize(host, &volume),
             ReplicationCall::Outdate { volume } => self.outdate(host, &volume),

@@ -27,8 +27,8 @@ pub use refusal::Refusal;
 pub use replica::BLOCKS;
 pub use request::{
     Answer, CallFault, Changed, FenceCall, FilesystemCall, GuestCall, Happening, HostCall,
-    InitialContent, LockspaceCall, NetworkCall, PeerFate, PoolCall, PowerReply, ReplicationCall,
-    Reply, Request, Subsystem, WatchdogCall,
+    LockspaceCall, NetworkCall, PeerFate, PoolCall, PowerReply, ReplicationCall, Reply, Request,
+    Subsystem, WatchdogCall,
 };
 pub use truth::{Copy, LostWrite, MachineTruth, ReplicaTruth, Truth};
 

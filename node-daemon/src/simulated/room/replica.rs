@@ -107,7 +107,10 @@ impl Replica {
         live.fencing = fencing;
         live.links.retain(|peer, _| peers.contains(peer));
         for peer in peers {
-            live.links.entry(peer.clone()).or_insert_with(Link::new);
+            let link = live.links.entry(peer.clone()).or_insert_with(Link::new);
+            if link.connection == ConnectionState::StandAlone {
+                link.connection = ConnectionState::Connecting;
+            }
         }
         if let Some(kept) = &mut self.kept {
             kept.behind.retain(|peer, _| peers.contains(peer));
@@ -201,8 +204,8 @@ pub(crate) fn meet(first: (&str, &Kept), second: (&str, &Kept)) -> Meeting {
     let lacks_of_a = b.behind.get(first_name);
     match (a.generation, b.generation) {
         (0, 0) => return Meeting::Same,
-        (_, 0) => return Meeting::FirstSends(all()),
-        (0, _) => return Meeting::SecondSends(all()),
+        (_, 0) => return Meeting::FirstSends(to_a_new_one(a)),
+        (0, _) => return Meeting::SecondSends(to_a_new_one(b)),
         (x, y) if x == y => {
             // A resync was interrupted after the generations were equal, or a writer ended in the middle of writes
             // that not everybody has.
@@ -252,6 +255,15 @@ pub(crate) fn meet(first: (&str, &Kept), second: (&str, &Kept)) -> Meeting {
         _ if b.history.contains(&a.generation) => Meeting::SecondSends(all()),
         _ if a.history.iter().any(|past| b.history.contains(past)) => Meeting::SplitBrain,
         _ => Meeting::Unrelated,
+    }
+}
+
+/// Where nothing was ever written, nothing needs to be copied.
+fn to_a_new_one(source: &Kept) -> BTreeSet<u32> {
+    if source.generation == super::EMPTY && source.blocks.is_empty() {
+        BTreeSet::new()
+    } else {
+        (0..BLOCKS).collect()
     }
 }
 
@@ -309,8 +321,13 @@ mod tests {
             ..Replica::default()
         };
         assert_eq!(
-            met(&good(1), &fresh),
+            met(&good(9), &fresh),
             Meeting::FirstSends((0..BLOCKS).collect())
+        );
+        assert_eq!(
+            met(&good(super::super::EMPTY), &fresh),
+            Meeting::FirstSends(BTreeSet::new()),
+            "nothing was ever written"
         );
         assert_eq!(met(&fresh, &fresh), Meeting::Same);
         assert_eq!(met(&good(1), &good(2)), Meeting::Unrelated);

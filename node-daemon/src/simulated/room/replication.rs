@@ -8,7 +8,7 @@ use super::{
     MachineRoom,
     refusal::Refusal,
     replica::{BLOCKS, Behind, Kept, Live, Meeting, Replica, meet},
-    request::{Changed, InitialContent, PeerFate},
+    request::{Changed, PeerFate},
 };
 
 /// What became of a write.
@@ -44,21 +44,17 @@ impl MachineRoom {
         host: &str,
         volume: &str,
         backing: &str,
-        content: InitialContent,
+        begins_here: bool,
     ) -> Result<(), Refusal> {
         if !self.is_logical_volume(host, backing) {
             return Err(Refusal::NotThere(format!(
                 "{host} has no logical volume {backing}"
             )));
         }
-        let generation = match content {
-            InitialContent::Empty => super::EMPTY,
-            InitialContent::FromPeer => 0,
-            InitialContent::Existing => self.next_number(),
-        };
+        let generation = if begins_here { super::EMPTY } else { 0 };
         self.replica(host, volume).kept.get_or_insert_with(|| Kept {
             generation,
-            complete: generation != 0,
+            complete: begins_here,
             ..Kept::default()
         });
         self.touch(host, Changed::Volume(volume.to_owned()));
@@ -117,8 +113,7 @@ impl MachineRoom {
 
     /// Opens it for writing. A peer that is not there must have been outdated or be confirmed off: otherwise the
     /// question about it is put, and this is to be tried again.
-    pub(crate) fn promote(&mut self, host: &str, volume: &str, force: bool) -> Result<(), Refusal> {
-        let generation = self.next_number();
+    pub(crate) fn promote(&mut self, host: &str, volume: &str) -> Result<(), Refusal> {
         let live = self.live(host, volume)?.clone();
         if live.role == ReplicaRole::Primary {
             return Ok(());
@@ -138,7 +133,7 @@ impl MachineRoom {
             }
         }
         let usable = matches!(live.disk, DiskState::UpToDate | DiskState::Consistent);
-        if !usable && !current_peer && !force {
+        if !usable && !current_peer {
             return Err(Refusal::NoData(format!(
                 "the replica of volume {volume} is {:?}",
                 live.disk
@@ -150,7 +145,7 @@ impl MachineRoom {
             .filter(|(_, link)| link.connection != ConnectionState::Connected && !link.settled)
             .map(|(peer, _)| peer.clone())
             .collect();
-        if live.fencing && !unsettled.is_empty() && !force {
+        if live.fencing && !unsettled.is_empty() {
             for peer in &unsettled {
                 if let Some(link) = self.live(host, volume)?.links.get_mut(peer) {
                     link.question = true;
@@ -161,38 +156,16 @@ impl MachineRoom {
         }
         let replica = self.replica(host, volume);
         if let Some(kept) = replica.kept.as_mut() {
-            if force && !kept.complete {
-                kept.complete = true;
-                kept.outdated = false;
-                kept.generation = generation;
-            }
             kept.crashed_primary = true;
         }
         if let Some(live) = replica.live.as_mut() {
             live.role = ReplicaRole::Primary;
-            if force || live.disk == DiskState::Consistent {
+            if live.disk == DiskState::Consistent {
                 live.disk = DiskState::UpToDate;
             }
         }
         self.touch(host, Changed::Volume(volume.to_owned()));
-        if force {
-            self.begin_again(host, volume);
-        }
-        self.meet_and_part();
         Ok(())
-    }
-
-    /// Data that were declared good by force are compared with the peers' anew.
-    fn begin_again(&mut self, host: &str, volume: &str) {
-        let peers: Vec<String> = self
-            .replica(host, volume)
-            .live
-            .iter()
-            .flat_map(|live| live.links.keys().cloned())
-            .collect();
-        for peer in peers {
-            self.part(volume, host, &peer);
-        }
     }
 
     pub(crate) fn demote(&mut self, host: &str, volume: &str) -> Result<(), Refusal> {

@@ -116,7 +116,8 @@ pub enum ReplicationCall {
     Create {
         volume: String,
         backing: String,
-        content: InitialContent,
+        /// What is on it from now on is the volume's data, and others follow.
+        begins_here: bool,
     },
     Adjust {
         volume: String,
@@ -128,7 +129,6 @@ pub enum ReplicationCall {
     },
     Promote {
         volume: String,
-        force: bool,
     },
     Demote {
         volume: String,
@@ -153,17 +153,6 @@ pub enum ReplicationCall {
         peer: String,
         fate: PeerFate,
     },
-}
-
-/// What a new replica holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum InitialContent {
-    /// Nothing, like all its peers.
-    Empty,
-    /// All is to come from a peer.
-    FromPeer,
-    /// Data that are taken over.
-    Existing,
 }
 
 /// Why it may be written without a peer.

@@ -38,6 +38,8 @@ impl Story {
         for host in ["a", "b"] {
             story.set_up(host);
         }
+        story.pass(1);
+        assert_eq!(story.disk("b"), Some(DiskState::UpToDate));
         story
     }
 
@@ -65,7 +67,7 @@ impl Story {
             HostCall::Replication(ReplicationCall::Create {
                 volume: "data".into(),
                 backing: "/dev/vg/data".into(),
-                content: InitialContent::Empty,
+                begins_here: host == "a",
             }),
         );
         self.bring_up(host, false);
@@ -100,7 +102,6 @@ impl Story {
             host,
             HostCall::Replication(ReplicationCall::Promote {
                 volume: "data".into(),
-                force: false,
             }),
         )
     }
