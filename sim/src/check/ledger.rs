@@ -37,6 +37,11 @@ impl Ledger {
         std::mem::take(&mut self.lock().violations)
     }
 
+    /// Whether anything was found wrong.
+    pub(crate) fn broken(&self) -> bool {
+        !self.lock().violations.is_empty()
+    }
+
     /// How many changes were compared.
     pub(crate) fn checks(&self) -> u64 {
         self.lock().checks

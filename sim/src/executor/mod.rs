@@ -23,14 +23,17 @@ pub type MachineId = usize;
 /// Names a process for as long as the run lasts; a process that is started again has the same name and another life.
 pub type ProcessId = String;
 
-/// How far everything moves at once.
-pub const TICK: Duration = Duration::from_millis(5);
+/// How far everything moves at once while something is on its way.
+const BUSY: Duration = Duration::from_millis(5);
+/// How far while nothing is.
+const IDLE: Duration = Duration::from_millis(25);
 
-const TIDY_EVERY_MS: u32 = 100;
+const TIDY_EVERY: Duration = Duration::from_millis(100);
 
 /// All processes of a run.
 pub struct Executor {
     now: Duration,
+    next_tidy: Duration,
     wire: Wire,
     processes: BTreeMap<ProcessId, Process>,
     /// Parts in a million by which a machine's monotonic clock is fast, or slow.
@@ -43,6 +46,7 @@ impl Executor {
     pub fn new(seed: u64, trace: Trace) -> Self {
         Self {
             now: Duration::ZERO,
+            next_tidy: Duration::ZERO,
             wire: Wire::new(Random::of(seed, "wire"), trace),
             processes: BTreeMap::new(),
             drift: BTreeMap::new(),
@@ -121,22 +125,28 @@ impl Executor {
 
     /// Lets everything run for one tick.
     pub fn tick(&mut self) {
+        let tick = if self.wire.is_quiet(self.now + IDLE) {
+            IDLE
+        } else {
+            BUSY
+        };
         let names: Vec<ProcessId> = self.processes.keys().cloned().collect();
         for name in names {
-            self.turn(&name);
+            self.turn(&name, tick);
         }
-        self.now += TICK;
-        if self.now.subsec_millis().is_multiple_of(TIDY_EVERY_MS) {
+        self.now += tick;
+        if self.now >= self.next_tidy {
+            self.next_tidy = self.now + TIDY_EVERY;
             self.wire.tidy(self.now);
         }
     }
 
-    fn turn(&mut self, name: &str) {
+    fn turn(&mut self, name: &str, tick: Duration) {
         let Some(process) = self.processes.get_mut(name) else {
             return;
         };
-        let tick = drifted(self.drift.get(&process.machine).copied().unwrap_or(0));
-        self.wire.turns_to(self.now, process.turned_until());
+        let drift = self.drift.get(&process.machine).copied().unwrap_or(0);
+        self.wire.turns_to(self.now, process.turned_until(), tick);
         if !process.paused {
             let arrived = self.wire.arrived(name, self.now);
             process.within(|| {
@@ -145,7 +155,7 @@ impl Executor {
                 }
             });
         }
-        process.turn(tick);
+        process.turn(drifted(tick, drift));
     }
 }
 
@@ -158,8 +168,8 @@ impl Drop for Executor {
     }
 }
 
-fn drifted(parts_per_million: i64) -> Duration {
-    let nanos = i64::try_from(TICK.as_nanos()).unwrap_or(i64::MAX);
+fn drifted(tick: Duration, parts_per_million: i64) -> Duration {
+    let nanos = i64::try_from(tick.as_nanos()).unwrap_or(i64::MAX);
     let nanos = nanos + nanos * parts_per_million / 1_000_000;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }

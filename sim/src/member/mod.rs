@@ -1,5 +1,6 @@
 //! A simulated `quorated`: the product's store, and what leads it, over the simulated wire and disk.
 
+pub(crate) mod client;
 mod transport;
 
 use std::{
@@ -20,7 +21,7 @@ use crate::{
 pub(crate) use transport::{Receivers, WireTransport};
 
 /// The cluster that every run founds.
-pub const CLUSTER: &str = "sim";
+pub(crate) const CLUSTER: &str = "sim";
 const HISTORY: &str = "history-1";
 
 /// What a member's process needs of the run around it.
@@ -57,7 +58,7 @@ impl Running {
 }
 
 /// How a member's process begins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Beginning {
     Found,
     Join(MemberId),

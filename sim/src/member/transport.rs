@@ -55,7 +55,10 @@ pub(crate) fn process_at(address: &str) -> ProcessId {
 }
 
 fn target(peer: &Peer) -> ProcessId {
-    peer.addresses.first().map(|a| process_at(a)).unwrap_or_default()
+    peer.addresses
+        .first()
+        .map(|a| process_at(a))
+        .unwrap_or_default()
 }
 
 fn digest(frame: &Frame) -> u64 {
@@ -99,9 +102,8 @@ impl Transport for WireTransport {
         async move {
             let label = format!("raft {}", frame.method);
             let digest = digest(&frame);
-            let handle = move || {
-                async move { Some(receivers.get(&there)?.call(frame).await) }.boxed()
-            };
+            let handle =
+                move || async move { Some(receivers.get(&there)?.call(frame).await) }.boxed();
             let asked = wire.ask(&from, &to, &label, digest, handle);
             match tokio::time::timeout(timeout, asked).await {
                 Err(_) => Err(broken(member, Broken::Lost)),
@@ -207,9 +209,7 @@ impl Transport for WireTransport {
 }
 
 /// Ends a stream behind its first error, as the receiving side of a transport expects it.
-fn until_broken(
-    frames: impl Stream<Item = Result<Frame, Broken>> + Send + 'static,
-) -> Incoming {
+fn until_broken(frames: impl Stream<Item = Result<Frame, Broken>> + Send + 'static) -> Incoming {
     let mut ended = false;
     frames
         .map(|frame| frame.map_err(|error| error.to_string()))

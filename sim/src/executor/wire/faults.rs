@@ -79,7 +79,6 @@ impl Inner {
 
     /// Whether a connection works: both ways on the same ring.
     pub(super) fn reaches(&self, one: MachineId, other: MachineId) -> bool {
-        (0..self.rings)
-            .any(|ring| self.passes(one, other, ring) && self.passes(other, one, ring))
+        (0..self.rings).any(|ring| self.passes(one, other, ring) && self.passes(other, one, ring))
     }
 }

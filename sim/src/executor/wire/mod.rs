@@ -17,7 +17,7 @@ use std::{
 use thiserror::Error;
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{MachineId, ProcessId, Random, TICK, Trace};
+use super::{MachineId, ProcessId, Random, Trace};
 pub use faults::{Condition, Ring};
 pub use pipe::{PipeEnd, PipeStart};
 
@@ -73,6 +73,17 @@ struct Held {
     fail: Box<dyn FnOnce(Broken) + Send>,
 }
 
+/// Whose turn it is.
+#[derive(Clone, Copy)]
+struct Turn {
+    /// Simulated time at the beginning of the turn.
+    now: Duration,
+    /// The clock of the process at that moment.
+    clock: Option<Instant>,
+    /// How long the turn is.
+    tick: Duration,
+}
+
 /// The wire of a run. Clones are the same wire.
 #[derive(Clone)]
 pub struct Wire(Arc<Mutex<Inner>>);
@@ -82,8 +93,7 @@ struct Inner {
     trace: Trace,
     /// Numbers everything that is sent or held.
     count: u64,
-    /// Simulated time, and the clock of the process whose turn it is, at the beginning of the turn.
-    turn: (Duration, Option<Instant>),
+    turn: Turn,
     waiting: BTreeMap<ProcessId, BTreeMap<(Duration, u64), Parcel>>,
     lives: BTreeMap<ProcessId, Life>,
     held: BTreeMap<u64, Held>,
@@ -99,7 +109,11 @@ impl Wire {
             random,
             trace,
             count: 0,
-            turn: (Duration::ZERO, None),
+            turn: Turn {
+                now: Duration::ZERO,
+                clock: None,
+                tick: Duration::ZERO,
+            },
             waiting: BTreeMap::new(),
             lives: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -184,8 +198,16 @@ impl Wire {
         }
     }
 
-    pub(super) fn turns_to(&self, now: Duration, clock: Instant) {
-        self.lock().turn = (now, Some(clock));
+    pub(super) fn turns_to(&self, now: Duration, clock: Instant, tick: Duration) {
+        let clock = Some(clock);
+        self.lock().turn = Turn { now, clock, tick };
+    }
+
+    /// Whether nothing arrives anywhere before `until`.
+    pub(super) fn is_quiet(&self, until: Duration) -> bool {
+        let inner = self.lock();
+        let mut firsts = inner.waiting.values().filter_map(BTreeMap::first_key_value);
+        firsts.all(|((due, _), _)| *due >= until)
     }
 
     /// What has arrived at a process and is to be done there now.
@@ -271,11 +293,11 @@ enum Fate {
 
 impl Inner {
     fn now(&self) -> Duration {
-        let (now, clock) = self.turn;
+        let Turn { now, clock, tick } = self.turn;
         let Some(clock) = clock.filter(|_| Handle::try_current().is_ok()) else {
             return now;
         };
-        now + Instant::now().saturating_duration_since(clock).min(TICK)
+        now + Instant::now().saturating_duration_since(clock).min(tick)
     }
 
     fn number(&mut self) -> u64 {
@@ -348,9 +370,6 @@ impl Inner {
             .filter(|(_, held)| which(held))
             .map(|(id, _)| *id)
             .collect();
-        found
-            .iter()
-            .filter_map(|id| self.held.remove(id))
-            .collect()
+        found.iter().filter_map(|id| self.held.remove(id)).collect()
     }
 }

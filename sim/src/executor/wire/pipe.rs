@@ -69,7 +69,10 @@ impl Wire {
         else {
             return Err(Broken::Unreachable);
         };
-        let ends = [(from.to_owned(), sends.number), (to.to_owned(), reads.number)];
+        let ends = [
+            (from.to_owned(), sends.number),
+            (to.to_owned(), reads.number),
+        ];
         let id = inner.number();
         let failing = content.clone();
         let held = Held {

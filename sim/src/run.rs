@@ -1,0 +1,84 @@
+//! One run: a cluster comes up, things go wrong, everything heals, and the cluster must be well again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    executor::Trace,
+    world::{Fault, Setup, World, faults_of},
+};
+
+/// How long after the last fault the cluster may take to be well again.
+pub const LIVENESS: Duration = Duration::from_secs(240);
+
+/// What came of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// What happened, as a number; the same for every run of the seed.
+    pub hash: u64,
+    /// How many messages and decisions there were.
+    pub events: u64,
+    /// Simulated milliseconds.
+    pub simulated_ms: u64,
+    /// Faults, in words.
+    pub faults: Vec<String>,
+    /// How often each rule was looked at.
+    pub checks: BTreeMap<String, u64>,
+    /// What was found wrong, with its time. Empty when all is well.
+    pub violations: Vec<String>,
+}
+
+/// Runs a seed, leaving out the faults with these numbers.
+#[must_use]
+pub fn run(setup: &Setup, without: &[usize], trace: Trace) -> Report {
+    let faults: Vec<Fault> = faults_of(setup)
+        .into_iter()
+        .enumerate()
+        .filter(|(number, _)| !without.contains(number))
+        .map(|(_, fault)| fault)
+        .collect();
+    let mut world = World::new(setup, trace.clone());
+    let mut violations = Vec::new();
+    if let Err(error) = play(&mut world, &faults) {
+        violations.push(format!("liveness: {error}"));
+    }
+    violations.extend(world.violations());
+    Report {
+        seed: setup.seed,
+        hash: trace.hash(),
+        events: trace.events(),
+        simulated_ms: u64::try_from(world.now().as_millis()).unwrap_or(u64::MAX),
+        faults: faults.iter().map(ToString::to_string).collect(),
+        checks: world.checks(),
+        violations,
+    }
+}
+
+fn play(world: &mut World, faults: &[Fault]) -> Result<(), String> {
+    world.found()?;
+    world.until_well(LIVENESS)?;
+    let began = world.now();
+    let mut changes: Vec<(Duration, bool, &Fault)> = faults
+        .iter()
+        .flat_map(|fault| {
+            [
+                (fault.at, true, fault),
+                (fault.at + fault.lasts, false, fault),
+            ]
+        })
+        .collect();
+    changes.sort_by_key(|(at, ..)| *at);
+    for (at, begins, fault) in changes {
+        while world.now() < began + at {
+            world.tick();
+            if world.is_broken() {
+                return Ok(());
+            }
+        }
+        world.happen(&fault.what, begins);
+    }
+    world.until_well(LIVENESS)
+}

@@ -1,0 +1,138 @@
+//! Faults begin and end.
+
+use std::time::Duration;
+
+use quorate_node_daemon::simulated::room::{DeviceBehaviour, Happening, Request};
+
+use super::{Trouble, World, units::counted};
+use crate::executor::{Condition, MachineId, Ring};
+
+const RINGS: [Ring; 2] = [0, 1];
+
+impl World {
+    /// A fault begins, or is over.
+    pub(crate) fn happen(&mut self, what: &Trouble, begins: bool) {
+        let label = format!("{what:?} {begins}");
+        self.trace.note(self.now(), &label, 0);
+        match what {
+            Trouble::Kill { process } => {
+                self.units.kill(process, begins);
+                self.settle(process);
+            }
+            Trouble::Pause { process } => {
+                self.units.pause(process, begins);
+                self.settle(process);
+            }
+            Trouble::Mains { machine } => self.room_happens(Happening::Mains {
+                machine: machine.clone(),
+                on: !begins,
+            }),
+            Trouble::Crash { machine } if begins => {
+                self.room_happens(Happening::Crash(machine.clone()));
+            }
+            Trouble::Hang { machine } if begins => {
+                self.room_happens(Happening::Hang(machine.clone()));
+            }
+            // A person resets what still hangs when the fault is over.
+            Trouble::Crash { machine } | Trouble::Hang { machine } => {
+                if !self.runs_processes(machine) {
+                    self.room_happens(Happening::Reset(machine.clone()));
+                }
+            }
+            Trouble::Ring {
+                one,
+                other,
+                ring,
+                both,
+            } => {
+                let (one, other) = (self.machine(one), self.machine(other));
+                self.cut(one, other, *ring, begins);
+                if *both {
+                    self.cut(other, one, *ring, begins);
+                }
+            }
+            Trouble::Isolate { machine } => {
+                let one = self.machine(machine);
+                for other in (0..self.machines.len()).filter(|other| *other != one) {
+                    for ring in RINGS {
+                        self.cut(one, other, ring, begins);
+                        self.cut(other, one, ring, begins);
+                    }
+                }
+            }
+            Trouble::Storage { one, other } => self.room_happens(Happening::StorageLink {
+                one: one.clone(),
+                other: other.clone(),
+                up: !begins,
+            }),
+            Trouble::Storm { loss, most_ms } => {
+                let calm = Condition::default();
+                let condition = Condition {
+                    loss: *loss,
+                    doubled: *loss,
+                    most: Duration::from_millis(*most_ms),
+                    ..calm
+                };
+                let now = if begins { condition } else { calm };
+                self.executor.wire().set_condition(now);
+            }
+            Trouble::Clock { machine, by_ms } => {
+                if let Some(clock) = self.clocks.get(machine) {
+                    clock.set_wrong_by(if begins { *by_ms } else { 0 });
+                }
+            }
+            Trouble::Drift { machine, by } => {
+                let number = self.machine(machine);
+                self.executor
+                    .set_drift(number, if begins { *by } else { 0 });
+            }
+            Trouble::DiskFull { member } => {
+                if let Some(site) = self.sites.get(member) {
+                    let full = begins.then(|| site.disk.used());
+                    site.disk.set_capacity(full);
+                }
+            }
+            Trouble::DeviceDead { device } => {
+                self.device(device, DeviceBehaviour::Unreachable, begins);
+            }
+            Trouble::DeviceFails { device } => {
+                self.device(device, DeviceBehaviour::Fails, begins);
+            }
+            Trouble::DeviceActsNot { device } => {
+                self.device(device, DeviceBehaviour::ActsNot, begins);
+            }
+            Trouble::GuestCrash { guest } if begins => {
+                self.room_happens(Happening::GuestCrashes(guest.clone()));
+            }
+            Trouble::GuestCrash { .. } => {}
+        }
+    }
+
+    fn device(&mut self, device: &str, behaviour: DeviceBehaviour, begins: bool) {
+        let behaviour = if begins {
+            behaviour
+        } else {
+            DeviceBehaviour::Works
+        };
+        self.room_happens(Happening::Device {
+            device: device.to_owned(),
+            behaviour,
+        });
+    }
+
+    fn room_happens(&mut self, what: Happening) {
+        // A guest that is nowhere cannot crash, and a machine without power cannot hang: then nothing happens.
+        let answer = self.room().ask(Request::Happen(what));
+        if let Err(refusal) = answer.outcome {
+            self.trace
+                .note(self.now(), &format!("nothing: {refusal:?}"), 0);
+        }
+    }
+
+    fn cut(&mut self, from: MachineId, to: MachineId, ring: Ring, begins: bool) {
+        let count = self.cuts.entry((from, to, ring)).or_default();
+        *count = counted(*count, begins);
+        let cut = *count > 0;
+        self.executor.wire().set_cut(from, to, ring, cut);
+    }
+}

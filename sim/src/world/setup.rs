@@ -1,0 +1,77 @@
+use serde::{Deserialize, Serialize};
+
+use crate::executor::Random;
+
+/// What a run consists of. It follows from the seed, or is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Decides everything.
+    pub seed: u64,
+    /// Machines that carry storage and guests.
+    pub hosts: usize,
+    /// Members of the store, on the first machines; one more than hosts is a witness on a machine of its own.
+    pub members: usize,
+    /// Guests, each with a replicated volume.
+    pub guests: usize,
+    /// For how many seconds things go wrong.
+    pub trouble_seconds: u64,
+    /// How many faults there are.
+    pub faults: usize,
+}
+
+impl Setup {
+    /// The cluster and the amount of trouble that a seed stands for.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::of(seed, "setup");
+        // Small clusters are what most people have, and where most goes wrong.
+        let (hosts, members) = *random
+            .pick(&[
+                (2, 3),
+                (2, 3),
+                (2, 1),
+                (3, 3),
+                (3, 3),
+                (3, 1),
+                (4, 3),
+                (5, 5),
+                (7, 5),
+            ])
+            .unwrap_or(&(3, 3));
+        Self {
+            seed,
+            hosts,
+            members,
+            guests: usize::try_from(random.between(1, 3)).unwrap_or(1),
+            trouble_seconds: random.between(30, 90),
+            faults: usize::try_from(random.between(1, 8)).unwrap_or(1),
+        }
+    }
+
+    /// The names of the machines that carry guests.
+    #[must_use]
+    pub fn host_names(&self) -> Vec<String> {
+        (1..=self.hosts)
+            .map(|number| format!("an{number}"))
+            .collect()
+    }
+
+    /// The names of the machines that carry a member.
+    #[must_use]
+    pub fn member_names(&self) -> Vec<String> {
+        let mut names = self.host_names();
+        names.push("witness".to_owned());
+        names.truncate(self.members);
+        names
+    }
+
+    /// All machines.
+    #[must_use]
+    pub fn machine_names(&self) -> Vec<String> {
+        let mut names = self.host_names();
+        if self.members > self.hosts {
+            names.push("witness".to_owned());
+        }
+        names
+    }
+}
