@@ -10,6 +10,7 @@ pub mod detector;
 pub mod dev;
 pub mod error;
 pub mod events;
+pub mod foresight;
 mod gc;
 pub mod identity_service;
 pub mod member;

@@ -6,6 +6,7 @@ use futures_util::Stream;
 use quorate_identity::{Authority, Clock, Keyring};
 use quorate_proto::api::v1::{
     cluster_server::ClusterServer, identity_server::IdentityServer, objects_server::ObjectsServer,
+    planning_server::PlanningServer,
 };
 use quorate_store::{MemberId, Store, transport::RaftService};
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::StartError;
 use crate::{
     api::{Cluster, Front, Objects},
+    foresight::Planning,
     identity_service::IdentityService,
     tls::{Connection, ConnectionInfo},
     tokens::{JoinLimiter, Tokens},
@@ -88,6 +90,9 @@ pub(super) fn serve(
         .initial_stream_window_size(WINDOW)
         .add_service(
             ObjectsServer::new(Objects::new(front.clone())).max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(
+            PlanningServer::new(Planning::new(front.clone())).max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(
             ClusterServer::new(Cluster::new(front, tokens)).max_decoding_message_size(MAX_REQUEST),

@@ -1,5 +1,6 @@
 use quorate_merge::ApplyOptions;
 use quorate_schema::ViolationReason;
+use quorate_store::View;
 use serde_json::Value;
 
 use super::{
@@ -81,9 +82,52 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The object as an apply of `manifest` would leave it, had it been made on `view`. Nothing is compared with other
+    /// objects: those may be part of the same supposition.
+    pub(crate) fn preview(
+        &self,
+        view: &View,
+        manifest: Manifest,
+        options: &WriteOptions,
+    ) -> Result<Value, ApiError> {
+        let Manifest {
+            kind,
+            object: config,
+        } = manifest;
+        let name = object::name(&config).to_owned();
+        metadata::require_name(kind, &name)?;
+        let live = self.load(view, kind, &name)?;
+        let own = own_part(kind, Part::Main, config);
+        unknown::refuse(kind, &name, &own, live.as_ref().map(|live| &live.object))?;
+        let now = self.sources.now();
+        let mut next = merged(kind, Part::Main, live.as_ref(), &own, options, &now)?;
+        match &live {
+            Some(live) => {
+                keep_unowned_metadata(&live.object, &mut next);
+                next = metadata::carry(kind, &live.object, next)?;
+            }
+            None => metadata::begin(kind, &mut next, self.sources.new_uid()?, &now),
+        }
+        kind.schema.apply_defaults(&mut next);
+        let old = live.as_ref().map(|live| &live.object);
+        let broken = kind.schema.validate(&next, old);
+        if !broken.is_empty() {
+            return Err(ApiError::Invalid {
+                subject: subject(kind, &name),
+                causes: broken.into_iter().map(Cause::from).collect(),
+            });
+        }
+        if let Some(old) = old {
+            metadata::count_generation(old, &mut next);
+        }
+        Ok(next)
+    }
+}
+
 /// What of a manifest counts: an apply of the object says nothing about status, one of the status
 /// nothing about the rest. So a whole object that was read, changed and applied owns no status.
-pub(super) fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Value {
+fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Value {
     object::set_meta(&mut config, "resourceVersion", None);
     match part {
         Part::Main if kind.status => metadata::remove_status(&mut config),
@@ -107,7 +151,7 @@ pub(super) fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Va
 
 /// Puts back what nobody owns. The merge takes a structure away together with the last field in it that
 /// anybody owned; in `metadata` the server keeps fields of its own.
-pub(super) fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
+fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
     let deleting = object::is_deleting(live);
     let Some(fields) = live.get("metadata").and_then(Value::as_object) else {
         return;
@@ -128,7 +172,7 @@ pub(super) fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
     }
 }
 
-pub(super) fn merged(
+fn merged(
     kind: &quorate_crds::KindInfo,
     part: Part,
     live: Option<&Live>,
