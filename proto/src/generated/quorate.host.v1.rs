@@ -34,6 +34,9 @@ pub struct RegisterReply {
     pub cluster_id: ::prost::alloc::string::String,
     #[prost(string, tag = "8")]
     pub history_id: ::prost::alloc::string::String,
+    /// A fence level of this host relies on its own watchdog: it is fed only while the lease is fresh.
+    #[prost(bool, tag = "9")]
+    pub watchdog_bound: bool,
 }
 /// Where a member listens: gRPC over TCP and heartbeats over UDP, on the same port.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -89,6 +92,9 @@ pub struct PlanUpdate {
     pub members: ::prost::alloc::vec::Vec<MemberAddress>,
     #[prost(message, optional, tag = "8")]
     pub timing: ::core::option::Option<Timing>,
+    /// As in RegisterReply, when it changed.
+    #[prost(bool, optional, tag = "9")]
+    pub watchdog_bound: ::core::option::Option<bool>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReportRequest {
