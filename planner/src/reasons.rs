@@ -40,6 +40,34 @@ reasons! {
         "Nothing.";
     Running, "The guest runs.",
         "Nothing.";
+    Migrating, "The guest is being moved while it runs.",
+        "Wait; `quorate vm migrate --cancel` gives it up.";
+    Migrated, "The guest was moved here while it ran.",
+        "Nothing.";
+    Restarted, "The guest was stopped and started again.",
+        "Nothing.";
+    RestartWanted, "A restart was asked for.",
+        "Nothing.";
+    StopWaits, "The whole cluster is being stopped; guests that were started after this one are stopped before it.",
+        "Wait.";
+    Drained, "Its host is to be empty.",
+        "Nothing; `quorate node uncordon` lets guests return to the host.";
+    FailedBack, "A host that its failover domain prefers is back.",
+        "Nothing; set `failback: false` in the domain when guests shall stay.";
+    CutOff, "Its host does not reach a network that it needs.",
+        "Repair the network on that host.";
+    Rebalanced, "Another host suits it more than its stickiness holds it.",
+        "Nothing; raise `placement.stickiness` when it shall stay.";
+    CannotMove, "It should be elsewhere, and cannot be moved; the message says why.",
+        "Remove the obstacle, or stop the guest.";
+    MigrationWaits, "Its move waits: for its turn, for a host that fits, for its storage, or after a move that came to nothing.",
+        "Wait, or remove what the message names.";
+    MigrationFailed, "The move came to nothing; the message says what the guest does now.",
+        "Remove what the message names, and move it again.";
+    MigrationTimedOut, "The move took longer than allowed; the guest runs where it was.",
+        "Give it more time or bandwidth, or set `onTimeout: Suspend`.";
+    MigrationCancelled, "The move was given up; the guest runs where it was.",
+        "Nothing.";
     StopWanted, "The guest is to be off.",
         "Nothing; set `desiredState: Running` to start it.";
     NotManaged, "The guest, its host or the whole cluster is left alone.",
@@ -58,9 +86,13 @@ reasons! {
         "Start that guest, or remove it from `start.after`.";
     StartCycle, "Guests wait for each other in a circle.",
         "Remove one of the guests from `start.after`.";
+    StartDelayed, "Its turn came; it is started after its `start.delay`.",
+        "Wait.";
     StartLimit, "Enough guests are starting on its host at present.",
         "Wait; raise `Cluster.spec.recovery` when the hosts can do more.";
     RestartedInPlace, "It failed and was started again where it was.",
+        "Look at the guest's log.";
+    RestartBackOff, "It failed again and is restarted after a pause that doubles from time to time.",
         "Look at the guest's log.";
     Relocated, "It failed too often where it was.",
         "Look why it fails on the former host.";
@@ -114,8 +146,76 @@ reasons! {
         "Nothing.";
     Degraded, "A replica is missing or behind.",
         "Look at the host that keeps it; it catches up by itself when it is back.";
+    BeingMade, "The volume is new; no replica is complete yet.",
+        "Wait. When it lasts, look at the pool on the hosts that keep it.";
+    Growing, "A replica has not its new size yet.",
+        "Wait. When it lasts, look at that host's plan: `quorate get nodeplans`.";
+    WritesFrozen, "A host that writes has lost a replica, and waits until that one is surely out of the way.",
+        "Wait; when the other host cannot be fenced, see its fence operation.";
+    DataNotReachable, "No replica that holds every write is there.",
+        "Start a host that holds them.";
+    Deleting, "The volume is going away.",
+        "Wait; stop what still uses it.";
+    Mounting, "A filesystem is about to be mounted.",
+        "Wait. When it lasts, look at that host's plan: `quorate get nodeplans`.";
+    Mounted, "The filesystem is mounted.",
+        "Nothing.";
+    WaitingForVolume, "The filesystem's volume is not open yet.",
+        "Look at the volume.";
+    LocksFrozen, "The locks of the filesystem wait until its members are known for sure.",
+        "Wait. When a member is silent, see its fence operation.";
+    NetworkReady, "The network works on every host that takes part.",
+        "Nothing.";
+    NetworkDown, "The network does not work on a host; the message names it.",
+        "Look at the cards, the switch, and the addresses outside that must answer.";
+    PoolReady, "Every host's part of the pool is sound.",
+        "Nothing.";
+    PoolIncomplete, "A host's part of the pool is missing or lacks a disk.",
+        "Repair the disk, or take the host from the pool.";
+    Draining, "The host is being emptied; the message says what is still on it.",
+        "Wait. A guest that cannot be moved says why: `quorate why vm/NAME`.";
+    Emptied, "The host is empty.",
+        "Work on it, or let it leave.";
     SplitBrain, "Both sides have written.",
         "Choose the victim: `spec.resolve`.";
+    FenceAtWork, "A fence operation is at work on its levels.",
+        "Wait.";
+    FenceLevelFails, "A fence level failed, or would fail; the message says which device and how.",
+        "Repair the device that the message names, then `quorate fence test`.";
+    ConfirmedOff, "Every device of one level says that the host is off, asked after all were switched.",
+        "Nothing; look why the host was lost.";
+    WatchdogFired, "The host's watchdog has surely reset it since its last lease.",
+        "Nothing; look why the host was lost.";
+    ConfirmedByPerson, "A person has confirmed by name that the host is off.",
+        "Nothing; repair the host before it is switched on.";
+    NewBoot, "The host has booted again, which proves its former incarnation dead.",
+        "Nothing.";
+    ConfirmationRefused, "A confirmation was not accepted; the message says why.",
+        "Look again, and confirm anew what the message asks for.";
+    FenceTestPassed, "Every device that was tested answers.",
+        "Nothing.";
+    FenceTestFailed, "A device that was tested does not answer, or there was nothing to test.",
+        "Repair what the message names and test again.";
+    PowerReturned, "The devices of a fenced host were told to switch it on.",
+        "Nothing.";
+    PowerNotReturned, "A fenced host could not be switched on.",
+        "Switch it on by hand, and repair the device that the message names.";
+    FenceLevelsReady, "Every fence level that was asked would work.",
+        "Nothing.";
+    NoFenceLevelReady, "No fence level of the host would work at present.",
+        "Repair one of the devices that the message names; until then the host cannot be fenced.";
+    DeviceAnswers, "The fence device answers.",
+        "Nothing.";
+    DeviceFails, "The fence device does not answer, or refuses.",
+        "Look at its power, network and password; the message has the agent's own words.";
+    DeviceMisconfigured, "The fence device's manifest cannot work; the message says what is wrong.",
+        "Change the FenceDevice as the message says; it is asked again at once.";
+    DeviceNotAsked, "The fence device was not asked yet.",
+        "Wait a minute, or `quorate fence test`.";
+    NothingToAsk, "The fence device is a watchdog or a person and cannot be asked.",
+        "Nothing.";
+    PretendsOnly, "The fence device only pretends to switch hosts off.",
+        "Use it for tests alone; replace it by a real device.";
 }
 
 impl fmt::Display for Reason {
