@@ -4,5 +4,6 @@ pub mod drivers;
 pub mod lease;
 pub mod link;
 pub mod plan;
+pub mod reconcile;
 #[cfg(feature = "simulated")]
 pub mod simulated;

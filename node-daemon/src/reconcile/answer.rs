@@ -1,0 +1,274 @@
+//! What a host says about a record: how far it is, and what it sees. Figures that move all the time are left out, or
+//! are coarse, so that a host on which nothing happens writes nothing.
+
+use super::seen::Seen;
+use super::verdict::Verdict;
+use super::work::Work;
+use crate::drivers::{
+    GuestDoing, GuestSeen, HowEnded, ReplicaSeen, Trouble, VolumeGroupSeen, WhyPaused,
+};
+use crate::plan::Record;
+use jiff::Timestamp;
+use quorate_crds::{
+    Condition, ConditionStatus, ConnectionState, GuestObservation, GuestPresence, MountStatus,
+    Name, NetworkHostStatus, NodePlanStatus, PeerStatus, PoolHostStatus, PoolState, ReplicaStatus,
+    Size, SyncProgress, Time,
+};
+
+const MIB: u64 = 1 << 20;
+const LONGEST_MESSAGE: usize = 1024;
+
+pub(super) struct Answering<'a> {
+    pub(super) record: &'a Record,
+    pub(super) verdict: &'a Verdict,
+    pub(super) work: &'a Work,
+    pub(super) seen: &'a Seen,
+    pub(super) host: &'a Name,
+    pub(super) incarnation: u64,
+    /// Peers that the storage has asked about, and not been answered.
+    pub(super) asks_about: Vec<Name>,
+    pub(super) wall: Timestamp,
+}
+
+impl Answering<'_> {
+    pub(super) fn answer(&self) -> NodePlanStatus {
+        let before = self
+            .work
+            .said
+            .as_ref()
+            .filter(|said| said.incarnation == Some(self.incarnation));
+        let (stalled, message) = self.trouble();
+        let mut conditions = Vec::new();
+        let mut say = |type_: &str, so: bool, reason: &str, message: &str| {
+            conditions.push(self.condition(before, type_, so, reason, message));
+        };
+        let done = matches!(self.verdict, Verdict::Converged | Verdict::Released);
+        match (&stalled, done) {
+            (Some(trouble), _) => {
+                say("Converged", false, trouble.as_str(), &message);
+                say("Stalled", true, trouble.as_str(), &message);
+            }
+            (None, true) => say("Converged", true, "AsPlanned", "it is as planned"),
+            (None, false) => say("Converged", false, "InProgress", &message),
+        }
+        let mut status = NodePlanStatus {
+            observed_generation: self.record.assignment.object_generation,
+            conditions,
+            observed_plan_generation: Some(self.record.generation),
+            released: matches!(self.verdict, Verdict::Released).then_some(true),
+            attempts: Some(self.work.attempts).filter(|attempts| *attempts > 0),
+            message: (!done || stalled.is_some()).then_some(message),
+            incarnation: Some(self.incarnation),
+            ..NodePlanStatus::default()
+        };
+        self.observed(&mut status);
+        status
+    }
+
+    fn trouble(&self) -> (Option<Trouble>, String) {
+        let failure = self.work.failure.as_ref();
+        let (trouble, mut message) = match (self.verdict, failure) {
+            (Verdict::Ended(trouble, message), _) => (Some(*trouble), message.clone()),
+            (Verdict::Converged | Verdict::Released, _) => (None, String::new()),
+            (_, Some(failure)) => (
+                self.work.stalled().then_some(failure.trouble),
+                failure.message.clone(),
+            ),
+            (Verdict::Waits(message) | Verdict::Until(_, message), None) => (None, message.clone()),
+            (Verdict::Do(act), None) => (None, format!("{} is under way", act.verb())),
+        };
+        if message.len() > LONGEST_MESSAGE {
+            let cut = (0..=LONGEST_MESSAGE)
+                .rev()
+                .find(|at| message.is_char_boundary(*at))
+                .unwrap_or(0);
+            message.truncate(cut);
+        }
+        (trouble, message)
+    }
+
+    fn condition(
+        &self,
+        before: Option<&NodePlanStatus>,
+        type_: &str,
+        so: bool,
+        reason: &str,
+        message: &str,
+    ) -> Condition {
+        let status = if so {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        };
+        let since = before
+            .and_then(|said| said.conditions.iter().find(|said| said.type_ == type_))
+            .filter(|said| said.status == status)
+            .map_or_else(
+                || Time::from(self.wall),
+                |said| said.last_transition_time.clone(),
+            );
+        Condition {
+            type_: type_.to_owned(),
+            status,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            last_transition_time: since,
+            observed_generation: None,
+        }
+    }
+
+    fn observed(&self, status: &mut NodePlanStatus) {
+        let assignment = &self.record.assignment;
+        let name = &assignment.object.name;
+        if assignment.guest.is_some() {
+            status.guest = Some(guest_seen(self.seen.guest(name)));
+        }
+        if let Some(replica) = &assignment.replica
+            && let Some(seen) = self.seen.replica(name)
+        {
+            let mut seen = replica_seen(seen, self.host, replica.node_id);
+            seen.backing_device = Some(replica.backing_device.to_string());
+            seen.asks_about.clone_from(&self.asks_about);
+            status.replica = Some(seen);
+        }
+        if let Some(mount) = &assignment.mount {
+            let seen = self.seen.mount(&mount.mount_point);
+            status.mount = Some(MountStatus {
+                node: self.host.clone(),
+                state: Some(seen.map_or(quorate_crds::MountState::Unmounted, |seen| seen.state)),
+                journal: seen.and_then(|seen| seen.journal),
+                message: None,
+            });
+        }
+        if assignment.network.is_some() {
+            status.network = self.seen.network(name).map(|seen| NetworkHostStatus {
+                node: self.host.clone(),
+                ..seen.status.clone()
+            });
+        }
+        if let Some(storage) = &assignment.storage
+            && storage.logical_volume.is_none()
+        {
+            let seen = self.seen.group(&storage.volume_group);
+            status.pool = Some(pool_seen(seen, self.host));
+        }
+    }
+}
+
+fn guest_seen(seen: Option<&GuestSeen>) -> GuestObservation {
+    let Some(seen) = seen else {
+        return GuestObservation {
+            presence: Some(GuestPresence::Absent),
+            ..GuestObservation::default()
+        };
+    };
+    let presence = match seen.doing {
+        GuestDoing::Running | GuestDoing::Stopping => GuestPresence::Running,
+        GuestDoing::Paused(WhyPaused::Incoming) => GuestPresence::Arriving,
+        GuestDoing::Paused(WhyPaused::Received) => GuestPresence::Arrived,
+        GuestDoing::Paused(WhyPaused::Sent) => GuestPresence::Sent,
+        GuestDoing::Paused(_) => GuestPresence::Paused,
+        GuestDoing::Off(HowEnded::Migrated) => GuestPresence::Sent,
+        GuestDoing::Off(_) => GuestPresence::Absent,
+    };
+    GuestObservation {
+        presence: Some(presence),
+        agent: seen.agent.clone(),
+        display: seen.display.clone(),
+        nics: seen.nics.clone(),
+        resources: seen.resources.clone(),
+    }
+}
+
+fn replica_seen(seen: &ReplicaSeen, host: &Name, node_id: u32) -> ReplicaStatus {
+    let peers: Vec<PeerStatus> = seen
+        .peers
+        .iter()
+        .map(|peer| PeerStatus {
+            node: peer.node.clone(),
+            connection: Some(peer.connection),
+            disk: Some(peer.disk),
+        })
+        .collect();
+    // The least good one says how the replica as a whole is connected.
+    let rank = |connection: ConnectionState| match connection {
+        ConnectionState::StandAlone => 0,
+        ConnectionState::Disconnected => 1,
+        ConnectionState::Connecting => 2,
+        ConnectionState::Connected => 3,
+    };
+    let connection = seen
+        .peers
+        .iter()
+        .map(|peer| peer.connection)
+        .min_by_key(|connection| rank(*connection));
+    ReplicaStatus {
+        node: host.clone(),
+        node_id: Some(node_id),
+        role: Some(seen.role),
+        disk: Some(seen.disk),
+        connection,
+        peers,
+        size: Some(Size(seen.size.to_string())),
+        two_primaries_allowed: Some(seen.two_primaries),
+        asks_about: Vec::new(),
+        device: Some(seen.device.to_string()),
+        backing_device: None,
+        out_of_sync: coarse(seen.out_of_sync),
+        sync: seen.sync.as_ref().map(|sync| SyncProgress {
+            percent: sync.percent.map(|percent| percent / 10 * 10),
+            rate: None,
+            remaining: None,
+        }),
+        message: seen
+            .peers
+            .iter()
+            .find(|peer| peer.split_brain)
+            .map(|peer| format!("both this host and {} have written", peer.node)),
+    }
+}
+
+/// Up to the next power of two, so that it is written a few times in a whole resync.
+fn coarse(bytes: u64) -> Option<Size> {
+    (bytes > 0).then(|| {
+        let mebibytes = bytes.div_ceil(MIB);
+        Size(format!(
+            "{}Mi",
+            mebibytes.checked_next_power_of_two().unwrap_or(mebibytes)
+        ))
+    })
+}
+
+fn pool_seen(seen: Option<&VolumeGroupSeen>, host: &Name) -> PoolHostStatus {
+    let Some(seen) = seen else {
+        return PoolHostStatus {
+            node: host.clone(),
+            state: Some(PoolState::Missing),
+            capacity: None,
+            free: None,
+            promised: None,
+            orphans: Vec::new(),
+            message: None,
+        };
+    };
+    let foreign = seen
+        .volumes
+        .iter()
+        .filter(|volume| volume.owner.object().is_none());
+    PoolHostStatus {
+        node: host.clone(),
+        state: Some(if seen.missing.is_empty() {
+            PoolState::Ready
+        } else {
+            PoolState::Degraded
+        }),
+        capacity: Some(Size(seen.capacity.to_string())),
+        free: Some(Size(seen.free.to_string())),
+        promised: None,
+        orphans: foreign.map(|volume| volume.name.clone()).collect(),
+        message: seen
+            .missing
+            .first()
+            .map(|disk| format!("{disk} is missing")),
+    }
+}

@@ -1,0 +1,44 @@
+//! What to do about a network.
+
+use super::act::Act;
+use super::verdict::{Case, Verdict};
+use crate::drivers::NetworkTarget;
+use quorate_crds::NetworkAssignment;
+use std::sync::Arc;
+
+pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
+    let seen = case.seen.network(case.name());
+    if !case.record.assignment.active {
+        return match seen {
+            Some(_) => Verdict::Do(Act::RemoveNetwork(case.name().clone())),
+            None => Verdict::Released,
+        };
+    }
+    let network = match case.planned(case.plan.network(case.name().as_str()), |network| {
+        network.metadata.generation
+    }) {
+        Ok(network) => network,
+        Err(verdict) => return verdict,
+    };
+    let Some(node) = case.plan.node() else {
+        return Verdict::Waits("the host's own manifest is not here yet".to_owned());
+    };
+    if !case.work.adjusted || seen.is_none_or(|seen| !seen.as_applied) {
+        let named = |card: &&quorate_crds::Nic| assigned.nics.contains(&card.name);
+        return Verdict::Do(Act::ApplyNetwork(Box::new(NetworkTarget {
+            name: case.name().clone(),
+            spec: Arc::new(network.spec.clone()),
+            assignment: assigned.clone(),
+            cards: node.spec.nics.iter().filter(named).cloned().collect(),
+        })));
+    }
+    match seen {
+        Some(seen) if seen.on_trial && case.reaches_cluster => {
+            Verdict::Do(Act::KeepNetwork(case.name().clone()))
+        }
+        Some(seen) if seen.on_trial => {
+            Verdict::Waits("it is kept once the cluster is reached again".to_owned())
+        }
+        _ => Verdict::Converged,
+    }
+}

@@ -1,0 +1,183 @@
+use super::act::{Act, Job};
+use super::seen::{Observation, Subsystem};
+use crate::drivers::{DriverError, Drivers, SecretValue, Trouble};
+use crate::link::ClusterLink;
+use crate::plan::{Memory, Remembered};
+use quorate_crds::SecretKey;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// What acts are carried out with.
+#[derive(Clone)]
+pub struct Hands {
+    /// The host's subsystems.
+    pub drivers: Drivers,
+    /// Where secrets are read.
+    pub link: Arc<dyn ClusterLink>,
+    /// Where it is written down that an epoch is spent.
+    pub memory: Arc<dyn Memory>,
+    /// What is written there.
+    pub remembered: Arc<Mutex<Remembered>>,
+}
+
+impl Hands {
+    /// Carries out a job.
+    ///
+    /// # Errors
+    /// What the subsystem says, or that the host could not remember what it was about to do.
+    pub async fn perform(&self, job: Job) -> Result<(), DriverError> {
+        if let Some((guest, epoch)) = job.note {
+            self.spend(guest, epoch).await?;
+        }
+        self.act(job.act).await
+    }
+
+    async fn spend(&self, guest: String, epoch: u64) -> Result<(), DriverError> {
+        let mut remembered = self.remembered.lock().await;
+        if remembered.begun.get(&guest) == Some(&epoch) {
+            return Ok(());
+        }
+        let mut next = remembered.clone();
+        next.begun.insert(guest, epoch);
+        self.memory.save(&next).await.map_err(|error| {
+            DriverError::passing(
+                Trouble::Refused,
+                "this host cannot remember that it starts the guest, so it does not",
+            )
+            .because(error)
+        })?;
+        *remembered = next;
+        Ok(())
+    }
+
+    async fn act(&self, act: Act) -> Result<(), DriverError> {
+        let Drivers {
+            networks,
+            pools,
+            replication,
+            filesystems,
+            lockspaces,
+            guests,
+            ..
+        } = &self.drivers;
+        match act {
+            Act::ApplyNetwork(target) => networks.apply(&target).await,
+            Act::KeepNetwork(name) => networks.keep(&name).await,
+            Act::RemoveNetwork(name) => networks.remove(&name).await,
+            Act::EnsureGroup(target) => pools.ensure_group(&target).await,
+            Act::EnsureVolume(target) => pools.ensure_volume(&target).await,
+            Act::Activate(group, name, how) => pools.activate(&group, &name, how).await,
+            Act::Snapshot(target) => pools.snapshot(&target).await,
+            Act::RemoveVolume(group, name, wipe) => pools.remove_volume(&group, &name, wipe).await,
+            Act::CreateReplica(mut target) => {
+                target.secret = self
+                    .secret(target.spec.replication.authentication.secret.as_ref())
+                    .await?;
+                replication.create(&target).await
+            }
+            Act::AdjustReplica(mut target) => {
+                target.secret = self
+                    .secret(target.spec.replication.authentication.secret.as_ref())
+                    .await?;
+                replication.adjust(&target).await
+            }
+            Act::Promote(name) => replication.promote(&name).await,
+            Act::Demote(name) => replication.demote(&name).await,
+            Act::Resize(name) => replication.resize(&name).await,
+            Act::Outdate(name) => replication.outdate(&name).await,
+            Act::Discard(name) => replication.discard(&name).await,
+            Act::TakeDown(name) => replication.take_down(&name).await,
+            Act::Mount(make, target) => {
+                if let Some(make) = make {
+                    self.make_filesystem(&make).await?;
+                }
+                filesystems.mount(&target).await
+            }
+            Act::GrowFilesystem(target) => filesystems.grow(&target).await,
+            Act::Unmount(mount_point) => filesystems.unmount(&mount_point).await,
+            Act::StopLocks(name, generation) => lockspaces.stop(&name, generation).await,
+            Act::StartLocks(name, target) => lockspaces.start(&name, &target).await,
+            Act::LeaveLocks(name, generation) => lockspaces.leave(&name, generation).await,
+            Act::Define(mut target) => {
+                target.display_password =
+                    self.secret(target.spec.display.password.as_ref()).await?;
+                guests.define(&target).await
+            }
+            Act::Start(name, how, _) => guests.start(&name, how).await,
+            Act::Pause(name) => guests.pause(&name).await,
+            Act::Resume(name) => guests.resume(&name).await,
+            Act::ShutDown(name, method) => guests.shut_down(&name, method).await,
+            Act::Destroy(name) => guests.destroy(&name).await,
+            Act::Receive(mut target, from) => {
+                target.display_password =
+                    self.secret(target.spec.display.password.as_ref()).await?;
+                guests.receive(&target, &from).await
+            }
+            Act::Send(target, to) => guests.send(&target, &to).await,
+            Act::CancelSend(name) => guests.cancel_send(&name).await,
+            Act::Forget(name) => guests.forget(&name).await,
+        }
+    }
+
+    async fn make_filesystem(
+        &self,
+        target: &crate::drivers::FilesystemTarget,
+    ) -> Result<(), DriverError> {
+        match self.drivers.filesystems.read(&target.device).await? {
+            None => self.drivers.filesystems.make(target).await,
+            Some(found)
+                if found.filesystem == target.filesystem
+                    && found.lock_table == target.lock_table =>
+            {
+                Ok(())
+            }
+            Some(found) => Err(DriverError::lasting(
+                Trouble::ForeignInTheWay,
+                format!(
+                    "{} holds a {} that was not made for this; wipe it by hand when it is not needed",
+                    target.device, found.filesystem
+                ),
+            )),
+        }
+    }
+
+    async fn secret(&self, key: Option<&SecretKey>) -> Result<Option<SecretValue>, DriverError> {
+        let Some(key) = key else { return Ok(None) };
+        match self.link.secret(key.clone()).await {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(DriverError::passing(
+                Trouble::WaitsForOthers,
+                format!(
+                    "the value {} of secret {} cannot be read",
+                    key.key, key.secret
+                ),
+            )
+            .because(error)),
+        }
+    }
+}
+
+/// Looks at one subsystem.
+pub async fn look(drivers: Drivers, subsystem: Subsystem) -> Observation {
+    let seen = match subsystem {
+        Subsystem::Networks => drivers.networks.observe().await.map(Observation::Networks),
+        Subsystem::Pools => drivers.pools.observe().await.map(Observation::Pools),
+        Subsystem::Replication => drivers
+            .replication
+            .observe()
+            .await
+            .map(Observation::Replication),
+        Subsystem::Filesystems => drivers
+            .filesystems
+            .observe()
+            .await
+            .map(Observation::Filesystems),
+        Subsystem::Lockspaces => drivers
+            .lockspaces
+            .observe()
+            .await
+            .map(Observation::Lockspaces),
+        Subsystem::Guests => drivers.guests.observe().await.map(Observation::Guests),
+    };
+    seen.unwrap_or_else(|error| Observation::Failed(subsystem, error))
+}

@@ -1,0 +1,137 @@
+use crate::drivers::{
+    DriverError, GuestSeen, LockspaceSeen, LogicalVolumeSeen, MountSeen, NetworkSeen, Owner,
+    ReplicaSeen, VolumeGroupSeen,
+};
+use quorate_crds::Name;
+use quorate_crds::scalar::AbsolutePath;
+
+/// A subsystem of the host: what is observed as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subsystem {
+    /// Interfaces.
+    Networks,
+    /// Volume groups.
+    Pools,
+    /// Replicas.
+    Replication,
+    /// Mounts.
+    Filesystems,
+    /// Lockspaces.
+    Lockspaces,
+    /// Guests.
+    Guests,
+}
+
+impl Subsystem {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Networks,
+        Self::Pools,
+        Self::Replication,
+        Self::Filesystems,
+        Self::Lockspaces,
+        Self::Guests,
+    ];
+
+    /// What people call it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Networks => "networks",
+            Self::Pools => "volume groups",
+            Self::Replication => "replication",
+            Self::Filesystems => "filesystems",
+            Self::Lockspaces => "lockspaces",
+            Self::Guests => "guests",
+        }
+    }
+}
+
+/// What one subsystem was seen to have.
+#[derive(Debug)]
+pub enum Observation {
+    /// Interfaces.
+    Networks(Vec<NetworkSeen>),
+    /// Volume groups.
+    Pools(Vec<VolumeGroupSeen>),
+    /// Replicas.
+    Replication(Vec<ReplicaSeen>),
+    /// Mounts.
+    Filesystems(Vec<MountSeen>),
+    /// Lockspaces.
+    Lockspaces(Vec<LockspaceSeen>),
+    /// Guests.
+    Guests(Vec<GuestSeen>),
+    /// It could not be looked at.
+    Failed(Subsystem, DriverError),
+}
+
+impl Observation {
+    /// Of which subsystem.
+    #[must_use]
+    pub fn subsystem(&self) -> Subsystem {
+        match self {
+            Self::Networks(_) => Subsystem::Networks,
+            Self::Pools(_) => Subsystem::Pools,
+            Self::Replication(_) => Subsystem::Replication,
+            Self::Filesystems(_) => Subsystem::Filesystems,
+            Self::Lockspaces(_) => Subsystem::Lockspaces,
+            Self::Guests(_) => Subsystem::Guests,
+            Self::Failed(subsystem, _) => *subsystem,
+        }
+    }
+}
+
+/// Everything that was seen last.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub(super) networks: Vec<NetworkSeen>,
+    pub(super) groups: Vec<VolumeGroupSeen>,
+    pub(super) replicas: Vec<ReplicaSeen>,
+    pub(super) mounts: Vec<MountSeen>,
+    pub(super) lockspaces: Vec<LockspaceSeen>,
+    pub(super) guests: Vec<GuestSeen>,
+}
+
+fn is(owner: &Owner, name: &Name) -> bool {
+    owner.object() == Some(name)
+}
+
+impl Seen {
+    pub(super) fn network(&self, name: &Name) -> Option<&NetworkSeen> {
+        self.networks.iter().find(|seen| is(&seen.owner, name))
+    }
+
+    pub(super) fn group(&self, name: &str) -> Option<&VolumeGroupSeen> {
+        self.groups.iter().find(|seen| seen.name == name)
+    }
+
+    pub(super) fn volume(&self, group: &str, name: &str) -> Option<&LogicalVolumeSeen> {
+        self.group(group)?
+            .volumes
+            .iter()
+            .find(|seen| seen.name == name)
+    }
+
+    /// The replica of that volume.
+    #[must_use]
+    pub fn replica(&self, name: &Name) -> Option<&ReplicaSeen> {
+        self.replicas.iter().find(|seen| is(&seen.owner, name))
+    }
+
+    pub(super) fn mount(&self, mount_point: &AbsolutePath) -> Option<&MountSeen> {
+        self.mounts
+            .iter()
+            .find(|seen| seen.mount_point == *mount_point)
+    }
+
+    pub(super) fn lockspace(&self, name: &Name) -> Option<&LockspaceSeen> {
+        self.lockspaces.iter().find(|seen| seen.name == *name)
+    }
+
+    /// The guest of that name.
+    #[must_use]
+    pub fn guest(&self, name: &Name) -> Option<&GuestSeen> {
+        self.guests.iter().find(|seen| is(&seen.owner, name))
+    }
+}

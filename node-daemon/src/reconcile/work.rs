@@ -1,0 +1,111 @@
+use super::seen::Subsystem;
+use crate::drivers::{DriverError, Trouble};
+use quorate_crds::{NodePlanStatus, ObjectReference};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// After so many failures a record is said to be stalled.
+pub(super) const PATIENCE: u32 = 5;
+/// What takes longer than this is worth a word to the cluster.
+pub(super) const QUICK: Duration = Duration::from_secs(2);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What is being done about one record.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// The generation of the record that all this is about.
+    pub(super) generation: u64,
+    /// What it is about.
+    pub(super) object: Option<ObjectReference>,
+    /// What is being done, and since when.
+    pub(super) acting: Option<(&'static str, Instant)>,
+    /// What is being done beside it, and takes long.
+    pub(super) long: Option<&'static str>,
+    /// Failures since something last went well.
+    pub(super) attempts: u32,
+    pub(super) failure: Option<Failure>,
+    pub(super) wait_until: Option<Instant>,
+    /// An act whose effect nobody knows: it is ended before anything is said to be released.
+    pub(super) unclear: bool,
+    /// Observations that must have begun since, before anything is decided.
+    pub(super) needs: BTreeMap<Subsystem, u64>,
+    /// What must be done once per generation was done.
+    pub(super) adjusted: bool,
+    /// When a guest was asked to stop, or a migration to be given up.
+    pub(super) asked: Option<Instant>,
+    /// The record is as it should be.
+    pub(super) converged: bool,
+    /// What was said last.
+    pub(super) said: Option<NodePlanStatus>,
+    /// What is to be said, when it differs.
+    pub(super) to_say: Option<NodePlanStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) trouble: Trouble,
+    pub(super) message: String,
+    pub(super) lasting: bool,
+}
+
+impl Work {
+    /// The record changed: what was tried for the former one no longer counts.
+    pub(super) fn renew(&mut self, generation: u64) {
+        self.generation = generation;
+        self.attempts = 0;
+        self.failure = None;
+        self.wait_until = None;
+        self.adjusted = false;
+        self.asked = None;
+        self.converged = false;
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.attempts = 0;
+        self.failure = None;
+        self.wait_until = None;
+    }
+
+    pub(super) fn failed(&mut self, error: &DriverError, now: Instant) {
+        self.attempts = self.attempts.saturating_add(1);
+        let lasting = matches!(error, DriverError::Lasting { .. });
+        self.unclear |= matches!(error, DriverError::Unclear { .. });
+        self.failure = Some(Failure {
+            trouble: error.trouble(),
+            message: in_full(error),
+            lasting,
+        });
+        self.wait_until = Some(now + wait(self.attempts, self.stalled()));
+    }
+
+    /// The circuit breaker: it goes on, slowly, and says so.
+    pub(super) fn stalled(&self) -> bool {
+        self.failure
+            .as_ref()
+            .is_some_and(|failure| failure.lasting || self.attempts >= PATIENCE)
+    }
+}
+
+/// How long to wait after so many failures.
+pub(super) fn wait(attempts: u32, stalled: bool) -> Duration {
+    if stalled {
+        return LONGEST_WAIT;
+    }
+    FIRST_WAIT
+        .saturating_mul(1 << attempts.saturating_sub(1).min(16))
+        .min(LONGEST_WAIT)
+}
+
+/// The error with everything that lies behind it.
+pub(super) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
