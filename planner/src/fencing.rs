@@ -1,8 +1,9 @@
 //! Silent hosts: one fence operation for each incarnation, and `Fenced` once it is proven.
 
 use crate::outcome::{Outcome, condition};
-use crate::rights::Presence;
+use crate::rights::{Host, Presence, proven};
 use crate::round::Round;
+use crate::volumes;
 use crate::{Reason, Why};
 use quorate_crds::{
     FenceAction, FenceOperation, FenceOperationSpec, FencePhase, Name, NodeMode, NodeState,
@@ -10,6 +11,8 @@ use quorate_crds::{
 };
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
+    free_the_away(round, outcome);
+    condemn(round, outcome);
     let silent = round
         .hosts
         .values()
@@ -40,7 +43,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         let phase = known
             .and_then(|known| known.status.as_ref())
             .and_then(|status| status.phase);
-        let (reason, message) = if proven(round, host.name, host.incarnation) {
+        let (reason, message) = if confirmed_off(round, host.name, host.incarnation) {
             new.state = Some(NodeState::Fenced);
             (
                 Reason::Fenced,
@@ -81,7 +84,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             outcome
                 .decisions
                 .fence
-                .push(request(round, host.name, host.incarnation));
+                .push(request(round, host, "silent on all rings"));
             (
                 Reason::FenceRequested,
                 "it is silent and is being made safe".to_owned(),
@@ -94,8 +97,56 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         }
         outcome.why("Node", host.name, why.reason, &why.message);
         condition(&mut new.conditions, "Ready", false, &why, round.now);
-        outcome.status("Node", host.name, old, &new);
+        outcome.nodes.insert(host.name.to_owned(), new);
     }
+}
+
+/// A host that left, or that never came back, without having let go of everything: a person who has
+/// seen that it is off ends its rights.
+fn free_the_away(round: &Round<'_>, outcome: &mut Outcome) {
+    for host in round.hosts.values() {
+        let confirmed = host.presence == Presence::Away
+            && host.incarnation > 0
+            && confirmed_off(round, host.name, host.incarnation);
+        if confirmed {
+            let why = Why {
+                reason: Reason::Fenced,
+                message: format!("incarnation {} is confirmed off", host.incarnation),
+            };
+            set_state(round, outcome, host, NodeState::Fenced, &why);
+        }
+    }
+}
+
+/// Two hosts that both write a volume and have lost each other cannot both go on.
+fn condemn(round: &Round<'_>, outcome: &mut Outcome) {
+    for (victim, message) in volumes::victims(round) {
+        let Some(host) = round.hosts.get(&victim) else {
+            continue;
+        };
+        if operation(round, host.name, host.incarnation).is_none() {
+            outcome.decisions.fence.push(request(round, host, &message));
+        }
+        let reason = Reason::FenceRequested;
+        let why = Why { reason, message };
+        set_state(round, outcome, host, NodeState::Fencing, &why);
+    }
+}
+
+fn set_state(
+    round: &Round<'_>,
+    outcome: &mut Outcome,
+    host: &Host<'_>,
+    state: NodeState,
+    why: &Why,
+) {
+    let mut status = host.node.status.clone().unwrap_or_default();
+    status.state = Some(state);
+    status.since = Some(Time::from(round.now));
+    condition(&mut status.conditions, "Ready", false, why, round.now);
+    outcome.why("Node", host.name, why.reason, &why.message);
+    outcome.event(round.now, reference(host.name), why);
+    outcome.nodes.insert(host.name.to_owned(), status);
 }
 
 fn operation<'a>(round: &'a Round<'_>, host: &str, incarnation: u64) -> Option<&'a FenceOperation> {
@@ -117,26 +168,14 @@ fn operation<'a>(round: &'a Round<'_>, host: &str, incarnation: u64) -> Option<&
 }
 
 /// Whether any operation, a person's confirmation included, holds evidence about this incarnation.
-fn proven(round: &Round<'_>, host: &str, incarnation: u64) -> bool {
+fn confirmed_off(round: &Round<'_>, host: &str, incarnation: u64) -> bool {
     round.state.operations.values().any(|operation| {
-        let status = operation.status.as_ref();
-        operation.spec.node.as_str() == host
-            && matches!(
-                operation.spec.action,
-                FenceAction::PowerOff | FenceAction::PowerCycle | FenceAction::Confirm
-            )
-            && status.is_some_and(|status| {
-                status.phase == Some(FencePhase::Succeeded)
-                    && status.voided_at.is_none()
-                    && status
-                        .evidence
-                        .as_ref()
-                        .is_some_and(|it| it.incarnation == incarnation)
-            })
+        operation.spec.node.as_str() == host && proven(operation) == Some(incarnation)
     })
 }
 
-fn request(round: &Round<'_>, host: &str, incarnation: u64) -> FenceOperation {
+fn request(round: &Round<'_>, host: &Host<'_>, reason: &str) -> FenceOperation {
+    let (host, incarnation) = (host.name, host.incarnation);
     let round_number = round
         .state
         .operations
@@ -161,7 +200,7 @@ fn request(round: &Round<'_>, host: &str, incarnation: u64) -> FenceOperation {
             level: None,
             device: None,
             confirmation: None,
-            reason: "silent on all rings".to_owned(),
+            reason: reason.to_owned(),
             requested_by: Some("quorate-planner".to_owned()),
         },
     )

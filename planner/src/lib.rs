@@ -17,13 +17,18 @@
 mod amounts;
 mod decisions;
 mod fencing;
+mod filesystems;
 pub mod forecast;
 mod guests;
+mod hosts;
+mod networks;
 mod order;
 mod outcome;
 mod placement;
+mod pools;
 mod reasons;
 mod records;
+mod reserve;
 mod rights;
 mod round;
 mod state;

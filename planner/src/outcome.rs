@@ -4,15 +4,21 @@ use crate::state::Subject;
 use crate::{Decisions, Reason, StatusPatch, Why};
 use jiff::Timestamp;
 use quorate_crds::{
-    Assignment, Condition, ConditionStatus, EventSpec, EventType, ObjectReference, Time,
+    Assignment, Condition, ConditionStatus, EventSpec, EventType, NodeStatus, ObjectReference, Time,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) assignments: BTreeMap<Subject, BTreeMap<String, Assignment>>,
+    /// Volumes that two hosts need at once, for a guest on its way from the first to the second.
+    pub(crate) moving: BTreeMap<String, (String, String)>,
+    /// Hosts on which something needs the volume.
+    pub(crate) users: BTreeMap<String, BTreeSet<String>>,
+    /// Hosts whose status is decided in part, to be written with the rest of it.
+    pub(crate) nodes: BTreeMap<String, NodeStatus>,
     pub(crate) decisions: Decisions,
 }
 
@@ -56,14 +62,25 @@ impl Outcome {
         });
     }
 
+    /// Something on that host needs the volume.
+    pub(crate) fn uses(&mut self, volume: &str, host: &str) {
+        self.users
+            .entry(volume.to_owned())
+            .or_default()
+            .insert(host.to_owned());
+    }
+
     /// Writes the fields in which the new status differs, if any does.
-    pub(crate) fn status<S: Serialize>(
+    pub(crate) fn status<S: Serialize + PartialEq>(
         &mut self,
         kind: &'static str,
         name: &str,
         old: &S,
         new: &S,
     ) {
+        if old == new {
+            return;
+        }
         let (old, new) = (json!(old), json!(new));
         let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else {
             return;

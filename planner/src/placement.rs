@@ -3,39 +3,94 @@
 
 use crate::amounts::{bytes, words};
 use crate::round::Round;
-use crate::volumes;
-use quorate_crds::{NodeMode, VirtualMachine};
-use std::collections::BTreeMap;
+use crate::volumes::{self, Asking};
+use crate::{filesystems, networks, reserve};
+use quorate_crds::{AffinityTerm, VirtualMachine};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Guest<'a> = (&'a str, &'a VirtualMachine);
 
 /// What is promised on every host so far.
 #[derive(Default)]
 pub(crate) struct Ledger<'a> {
-    guests: BTreeMap<&'a str, BTreeMap<&'a str, &'a VirtualMachine>>,
+    hosts: BTreeMap<&'a str, Promised<'a>>,
+    /// Where each guest is, or is about to be.
+    places: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// Guests that others refuse to share a host with, with those others.
+    refusing: BTreeMap<&'a str, Vec<&'a str>>,
+}
+
+#[derive(Default)]
+struct Promised<'a> {
+    guests: BTreeMap<&'a str, &'a VirtualMachine>,
+    memory: u64,
+    cpus: u64,
 }
 
 impl<'a> Ledger<'a> {
-    pub(crate) fn promise(&mut self, host: &'a str, name: &'a str, guest: &'a VirtualMachine) {
-        self.guests.entry(host).or_default().insert(name, guest);
+    pub(crate) fn of(round: &Round<'a>) -> Self {
+        let mut ledger = Self::default();
+        for (name, guest) in &round.state.guests {
+            for term in &guest.spec.placement.apart_from {
+                if term.required {
+                    let refusing = ledger.refusing.entry(term.guest.as_str());
+                    refusing.or_default().push(name);
+                }
+            }
+        }
+        ledger
     }
 
-    fn on(&self, host: &str) -> impl Iterator<Item = (&'a str, &'a VirtualMachine)> {
-        self.guests
-            .get(host)
+    pub(crate) fn promise(&mut self, host: &'a str, name: &'a str, guest: &'a VirtualMachine) {
+        let promised = self.hosts.entry(host).or_default();
+        if promised.guests.insert(name, guest).is_none() {
+            promised.memory += bytes(&guest.spec.memory);
+            promised.cpus += u64::from(guest.spec.cpus);
+            self.places.entry(name).or_default().insert(host);
+        }
+    }
+
+    pub(crate) fn on(&self, host: &str) -> impl Iterator<Item = Guest<'a>> {
+        let guests = self.hosts.get(host).map(|promised| &promised.guests);
+        guests
             .into_iter()
             .flatten()
             .map(|(name, guest)| (*name, *guest))
     }
 
-    fn memory(&self, host: &str) -> u64 {
-        self.on(host)
-            .map(|(_, guest)| bytes(&guest.spec.memory))
-            .sum()
+    pub(crate) fn memory(&self, host: &str) -> u64 {
+        self.hosts.get(host).map_or(0, |promised| promised.memory)
     }
 
     fn cpus(&self, host: &str) -> u64 {
-        self.on(host)
-            .map(|(_, guest)| u64::from(guest.spec.cpus))
-            .sum()
+        self.hosts.get(host).map_or(0, |promised| promised.cpus)
+    }
+
+    fn is_on(&self, guest: &str, host: &str) -> bool {
+        let places = self.places.get(guest);
+        places.is_some_and(|places| places.contains(host))
+    }
+}
+
+/// What is asked for besides a place.
+pub(crate) struct Wish<'w, 'a> {
+    /// Whether there must be room for the loss of a host afterwards.
+    pub(crate) keep_reserve: bool,
+    /// Hosts that are out of the question, each with the reason.
+    pub(crate) refused: &'w BTreeMap<&'a str, String>,
+    /// Where the guest comes from, if it is moved: that host is not asked for.
+    pub(crate) asking: Asking<'w>,
+}
+
+static NOBODY: BTreeMap<&str, String> = BTreeMap::new();
+
+impl Default for Wish<'_, '_> {
+    fn default() -> Self {
+        Self {
+            keep_reserve: false,
+            refused: &NOBODY,
+            asking: Asking::default(),
+        }
     }
 }
 
@@ -43,45 +98,70 @@ impl<'a> Ledger<'a> {
 pub(crate) fn choose<'a>(
     round: &Round<'a>,
     ledger: &Ledger<'a>,
-    (name, guest): (&'a str, &'a VirtualMachine),
-    keep_reserve: bool,
-    refused: &BTreeMap<&str, String>,
+    (name, guest): Guest<'a>,
+    wish: &Wish<'_, 'a>,
 ) -> Result<&'a str, Vec<String>> {
-    let mut best = None;
-    let mut obstacles = Vec::new();
-    for host in round.hosts.keys() {
-        let obstacle = refused.get(host).cloned().or_else(|| {
-            obstacle(round, ledger, name, guest, host)
-                .or_else(|| keep_reserve.then(|| reserve(round, ledger, name, guest, host))?)
-        });
-        match obstacle {
-            Some(obstacle) => obstacles.push(format!("{host}: {obstacle}")),
-            None => {
-                let rank = rank(round, ledger, guest, host);
-                if best.as_ref().is_none_or(|(first, _)| rank < *first) {
-                    best = Some((rank, *host));
-                }
+    let mut fit = Vec::new();
+    let mut obstacles: BTreeMap<&str, String> = BTreeMap::new();
+    for host in round.hosts.names() {
+        if wish.asking.from == Some(host) {
+            continue;
+        }
+        let refused = wish.refused.get(host).cloned();
+        match refused.or_else(|| obstacle(round, ledger, (name, guest), host, wish.asking)) {
+            Some(obstacle) => {
+                obstacles.insert(host, obstacle);
             }
+            None => fit.push((rank(round, ledger, guest, host), host)),
         }
     }
-    best.map(|(_, host)| host).ok_or(obstacles)
+    fit.sort();
+    for (_, host) in fit {
+        let lacking = wish
+            .keep_reserve
+            .then(|| reserve::lacking(round, ledger, (name, guest), host))
+            .flatten();
+        match lacking {
+            Some(obstacle) => {
+                obstacles.insert(host, obstacle);
+            }
+            None => return Ok(host),
+        }
+    }
+    let told = obstacles.into_iter();
+    Err(told
+        .map(|(host, obstacle)| format!("{host}: {obstacle}"))
+        .collect())
 }
 
-fn obstacle(
+/// Why that host cannot take the guest now, if so.
+pub(crate) fn obstacle(
     round: &Round<'_>,
     ledger: &Ledger<'_>,
-    name: &str,
-    guest: &VirtualMachine,
+    (name, guest): (&str, &VirtualMachine),
     host: &str,
+    asking: Asking<'_>,
 ) -> Option<String> {
-    let placement = &guest.spec.placement;
     let seen = &round.hosts[host];
     if !seen.online() {
         return Some("is not online".to_owned());
     }
-    if seen.mode != NodeMode::Active {
+    if !seen.takes_more() {
         return Some(format!("is {:?}", seen.mode));
     }
+    if let Some(network) = networks::cut_off(round, guest, host) {
+        return Some(format!("is cut off from network {network}"));
+    }
+    barred(round, guest, host)
+        .or_else(|| company(round, ledger, (name, guest), host, asking))
+        .or_else(|| volumes::obstacle(round, name, guest, host, asking))
+        .or_else(|| filesystems::obstacle(round, guest, host))
+        .or_else(|| amounts(round, ledger, (name, guest), host))
+}
+
+/// Why the guest's placement never allows that host, if so.
+pub(crate) fn barred(round: &Round<'_>, guest: &VirtualMachine, host: &str) -> Option<String> {
+    let placement = &guest.spec.placement;
     if let Some(domain) = &placement.failover_domain {
         let Some(known) = round.state.domains.get(domain.as_str()) else {
             return Some(format!("its failover domain {domain} does not exist"));
@@ -90,49 +170,62 @@ fn obstacle(
             return Some(format!("is not in the restricted failover domain {domain}"));
         }
     }
-    let labels = seen.node.metadata.labels.as_ref();
-    for (label, value) in &placement.node_selector {
-        if labels.and_then(|labels| labels.get(label)) != Some(value) {
-            return Some(format!("has no label {label}={value}"));
-        }
-    }
-    let there = |other: &str| ledger.on(host).any(|(name, _)| name == other);
-    let anywhere = |other: &str| {
-        round
-            .hosts
-            .keys()
-            .any(|host| ledger.on(host).any(|(one, _)| one == other))
-    };
+    let labels = round.hosts[host].node.metadata.labels.as_ref();
+    placement.node_selector.iter().find_map(|(label, value)| {
+        let has = labels.and_then(|labels| labels.get(label)) == Some(value);
+        (!has).then(|| format!("has no label {label}={value}"))
+    })
+}
+
+/// Guests with which it must, or must not, share a host.
+fn company(
+    round: &Round<'_>,
+    ledger: &Ledger<'_>,
+    (name, guest): (&str, &VirtualMachine),
+    host: &str,
+    asking: Asking<'_>,
+) -> Option<String> {
+    let placement = &guest.spec.placement;
     for term in placement.apart_from.iter().filter(|term| term.required) {
-        if there(term.guest.as_str()) {
+        if ledger.is_on(term.guest.as_str(), host) {
             return Some(format!(
                 "carries {}, from which it is kept apart",
                 term.guest
             ));
         }
     }
-    for (other, carried) in ledger.on(host) {
-        let mut kept = carried
-            .spec
-            .placement
-            .apart_from
-            .iter()
-            .filter(|term| term.required);
-        if kept.any(|term| term.guest.as_str() == name) {
+    let refusing = ledger.refusing.get(name).into_iter().flatten();
+    for other in refusing {
+        if *other != name && ledger.is_on(other, host) {
             return Some(format!("carries {other}, which is kept apart from it"));
         }
     }
     for term in placement.together_with.iter().filter(|term| term.required) {
-        if anywhere(term.guest.as_str()) && !there(term.guest.as_str()) {
+        let other = term.guest.as_str();
+        let places = ledger.places.get(other).into_iter().flatten();
+        // One that comes along from the same host does not hold it there.
+        let mut elsewhere =
+            places.filter(|place| asking.from != Some(**place) && round.hosts.get(place).is_some());
+        if !ledger.is_on(other, host) && elsewhere.next().is_some() {
             return Some(format!(
                 "does not carry {}, with which it is kept",
                 term.guest
             ));
         }
     }
-    if let Some(obstacle) = volumes::obstacle(round, name, guest, host) {
-        return Some(obstacle);
+    None
+}
+
+fn amounts(
+    round: &Round<'_>,
+    ledger: &Ledger<'_>,
+    (name, guest): (&str, &VirtualMachine),
+    host: &str,
+) -> Option<String> {
+    if ledger.is_on(name, host) {
+        return None;
     }
+    let seen = &round.hosts[host];
     let (need, used) = (bytes(&guest.spec.memory), ledger.memory(host));
     let free = seen.memory.saturating_sub(used);
     if need > free {
@@ -155,112 +248,63 @@ fn obstacle(
     })
 }
 
-/// Whether every protected guest still fits when any one host is lost and this guest is here. All
-/// hosts count, also those that are lost at present: what is kept free is kept for them.
-fn reserve(
-    round: &Round<'_>,
-    ledger: &Ledger<'_>,
-    name: &str,
-    guest: &VirtualMachine,
-    host: &str,
-) -> Option<String> {
-    let losses = round.settings.capacity.survive_node_losses as usize;
-    if losses == 0 || guest.spec.without_reserve || !guest.spec.protected {
-        return None;
-    }
-    let more = |one: &str| {
-        if one == host {
-            bytes(&guest.spec.memory)
-        } else {
-            0
-        }
-    };
-    let names: Vec<&str> = round.hosts.keys().copied().collect();
-    for (index, lost) in names.iter().enumerate() {
-        let others = names.iter().cycle().skip(index + 1).take(names.len() - 1);
-        let gone: Vec<&str> = std::iter::once(lost)
-            .chain(others.take(losses - 1))
-            .copied()
-            .collect();
-        let mut room: BTreeMap<&str, u64> = names
-            .iter()
-            .filter(|one| !gone.contains(one))
-            .map(|one| {
-                let used = ledger.memory(one) + more(one);
-                (*one, round.hosts[one].memory.saturating_sub(used))
-            })
-            .collect();
-        let mut moved: Vec<(u64, &str, &VirtualMachine)> = gone
-            .iter()
-            .flat_map(|one| ledger.on(one))
-            .chain(gone.contains(&host).then_some((name, guest)))
-            .filter(|(_, guest)| guest.spec.protected)
-            .map(|(name, guest)| (bytes(&guest.spec.memory), name, guest))
-            .collect();
-        moved.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-        let (total, free) = (
-            moved.iter().map(|(need, ..)| need).sum::<u64>(),
-            room.values().sum::<u64>(),
-        );
-        for (need, name, _) in moved {
-            let Some(most) = room.values_mut().max().filter(|most| **most >= need) else {
-                return Some(format!(
-                    "if {} is lost, its protected guests need {} and the other hosts have {} \
-                     left: {name} ({}) would find no room",
-                    gone.join(" and "),
-                    words(total),
-                    words(free),
-                    words(need)
-                ));
-            };
-            *most -= need;
-        }
-    }
-    None
+/// How much the guest's failover domain prefers that host: the lower, the more.
+pub(crate) fn priority(round: &Round<'_>, guest: &VirtualMachine, host: &str) -> u32 {
+    let domain = guest.spec.placement.failover_domain.as_ref();
+    let domain = domain.and_then(|domain| round.state.domains.get(domain.as_str()));
+    let listed = domain.and_then(|domain| {
+        let mut nodes = domain.spec.nodes.iter();
+        nodes.find(|one| one.node.as_str() == host)
+    });
+    listed.map_or(u32::MAX, |one| one.priority)
 }
 
-/// The lower, the better: the domain's order, then where it was, affinity, load, name.
-fn rank<'a>(
+/// How much the guest suits that host, for comparing two of them: company counts most, then the
+/// domain's order, then how much memory is left, in permille.
+pub(crate) fn liking(
     round: &Round<'_>,
     ledger: &Ledger<'_>,
     guest: &VirtualMachine,
-    host: &'a str,
-) -> (u32, bool, i64, u64, &'a str) {
+    host: &str,
+) -> i64 {
+    let priority = i64::from(priority(round, guest, host).min(1000));
+    let load = i64::try_from(load(round, ledger, host)).unwrap_or(i64::MAX);
+    100 * company_weight(ledger, guest, host) - 10 * priority - load
+}
+
+fn company_weight(ledger: &Ledger<'_>, guest: &VirtualMachine, host: &str) -> i64 {
     let placement = &guest.spec.placement;
-    let domain = placement
-        .failover_domain
-        .as_ref()
-        .and_then(|domain| round.state.domains.get(domain.as_str()))
-        .and_then(|domain| {
-            domain
-                .spec
-                .nodes
-                .iter()
-                .find(|one| one.node.as_str() == host)
-        })
-        .map_or(u32::MAX, |one| one.priority);
-    let before = guest
-        .status
-        .as_ref()
-        .and_then(|status| status.placement.as_ref()?.node.as_ref());
-    let weight = |terms: &[quorate_crds::AffinityTerm]| -> i64 {
-        let there = |term: &&quorate_crds::AffinityTerm| {
-            ledger.on(host).any(|(name, _)| name == term.guest.as_str())
-        };
+    let weight = |terms: &[AffinityTerm]| -> i64 {
+        let there = |term: &&AffinityTerm| ledger.is_on(term.guest.as_str(), host);
         terms
             .iter()
             .filter(there)
             .map(|term| i64::from(term.weight))
             .sum()
     };
-    let affinity = weight(&placement.apart_from) - weight(&placement.together_with);
+    weight(&placement.together_with) - weight(&placement.apart_from)
+}
+
+fn load(round: &Round<'_>, ledger: &Ledger<'_>, host: &str) -> u64 {
     let memory = round.hosts[host].memory.max(1);
-    let load = ledger.memory(host).saturating_mul(1000) / memory;
+    ledger.memory(host).saturating_mul(1000) / memory
+}
+
+/// The lower, the better: the domain's order, then where it was, company, load; names decide last.
+fn rank(
+    round: &Round<'_>,
+    ledger: &Ledger<'_>,
+    guest: &VirtualMachine,
+    host: &str,
+) -> (u32, bool, i64, u64) {
+    let before = guest
+        .status
+        .as_ref()
+        .and_then(|status| status.placement.as_ref()?.node.as_ref());
     (
-        domain,
+        priority(round, guest, host),
         before.is_none_or(|before| before.as_str() != host),
-        affinity,
-        load,
-        host,
+        -company_weight(ledger, guest, host),
+        load(round, ledger, host),
     )
 }

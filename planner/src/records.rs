@@ -17,6 +17,8 @@ pub enum Ending {
     GuestCrashed,
     /// `GuestPoweredOff`: it was switched off from inside.
     GuestPoweredOff,
+    /// `MigrationFailed`: it could not be sent, and runs on where it was.
+    MigrationFailed,
     /// Anything else: it could not be made so.
     NotStarted,
 }
@@ -26,6 +28,7 @@ impl Ending {
         match reason {
             "GuestCrashed" => Self::GuestCrashed,
             "GuestPoweredOff" => Self::GuestPoweredOff,
+            "MigrationFailed" => Self::MigrationFailed,
             _ => Self::NotStarted,
         }
     }
@@ -36,6 +39,7 @@ impl Ending {
         match self {
             Self::GuestCrashed => "GuestCrashed",
             Self::GuestPoweredOff => "GuestPoweredOff",
+            Self::MigrationFailed => "MigrationFailed",
             Self::NotStarted => "NotStarted",
         }
     }
@@ -45,19 +49,30 @@ impl Ending {
 /// checksum, so that no two records share one.
 #[must_use]
 pub fn record_name(host: &str, subject: &Subject) -> String {
-    let kind = subject.kind.as_str().to_ascii_lowercase();
+    let kind = subject.kind.word();
     let plain = format!("{host}.{kind}.{}", subject.name);
     let dotted = host.contains('.') || subject.name.contains('.');
     if !dotted && plain.len() <= 253 {
         return plain;
     }
-    let sum = format!("{host}\0{kind}\0{}", subject.name)
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    shortened(&plain, &format!("{host}\0{kind}\0{}", subject.name))
+}
+
+/// The beginning of `plain`, with a checksum of `whole`.
+pub(crate) fn shortened(plain: &str, whole: &str) -> String {
     let head: String = plain.chars().take(230).collect();
-    format!("{}.{sum:016x}", head.trim_end_matches(['.', '-']))
+    format!(
+        "{}.{:016x}",
+        head.trim_end_matches(['.', '-']),
+        checksum(whole)
+    )
+}
+
+/// FNV-1a: the same everywhere, for ever.
+pub(crate) fn checksum(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[derive(Default)]

@@ -4,8 +4,10 @@
 
 use crate::amounts::{bytes, maybe_bytes};
 use crate::records::Ending;
+use crate::state::ClusterState;
 use quorate_crds::{
-    ConditionStatus, Node, NodeMode, NodePlan, NodeState, ReplicaRole, VirtualMachine,
+    Condition, ConditionStatus, FenceAction, FenceOperation, FencePhase, Node, NodeMode, NodePlan,
+    NodePlanStatus, NodeState, ReplicaRole, VirtualMachine,
 };
 use std::collections::BTreeMap;
 
@@ -35,7 +37,7 @@ pub(crate) struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    pub(crate) fn of(name: &'a str, node: &'a Node) -> Self {
+    fn of(name: &'a str, node: &'a Node, proofs: &Proofs<'a>) -> Self {
         let status = node.status.as_ref();
         let state = status.and_then(|status| status.state);
         let room = status.and_then(|status| status.allocatable.as_ref());
@@ -46,17 +48,30 @@ impl<'a> Host<'a> {
                 .saturating_sub(bytes(&node.spec.reserve.memory)),
         };
         let cpus = room.or(whole).and_then(|has| has.cpus).unwrap_or(0);
+        let incarnation = status.and_then(|status| status.incarnation).unwrap_or(0);
+        let doubted = proofs.voided.contains_key(&(name, incarnation))
+            && proofs.off.get(name).is_none_or(|off| *off < incarnation);
+        let going = status.is_some_and(|status| {
+            is_true(&status.conditions, "ShuttingDown")
+                && matches!(node.spec.mode, NodeMode::Active | NodeMode::Cordoned)
+        });
         Self {
             name,
             node,
             presence: match state {
                 Some(NodeState::Online) => Presence::Online,
                 Some(NodeState::Suspect | NodeState::Fencing) => Presence::Silent,
+                // It was heard after it had been confirmed off: nothing is known about it.
+                Some(NodeState::Fenced) if doubted => Presence::Silent,
                 Some(NodeState::Fenced) => Presence::Fenced,
                 Some(NodeState::Joining | NodeState::Left) | None => Presence::Away,
             },
-            incarnation: status.and_then(|status| status.incarnation).unwrap_or(0),
-            mode: node.spec.mode,
+            incarnation,
+            mode: if going {
+                NodeMode::Withdrawn
+            } else {
+                node.spec.mode
+            },
             memory,
             cpus: u64::from(cpus),
         }
@@ -65,17 +80,123 @@ impl<'a> Host<'a> {
     pub(crate) fn online(&self) -> bool {
         self.presence == Presence::Online
     }
+
+    /// Whether it may be given something new.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.online() && self.mode == NodeMode::Active
+    }
+
+    /// Whether guests are to be moved off it.
+    pub(crate) fn emptied(&self) -> bool {
+        matches!(self.mode, NodeMode::Drained | NodeMode::Withdrawn)
+    }
 }
 
-pub(crate) type Hosts<'a> = BTreeMap<&'a str, Host<'a>>;
+/// What fence operations prove.
+struct Proofs<'a> {
+    /// The newest incarnation of each host that is confirmed off.
+    off: BTreeMap<&'a str, u64>,
+    /// Evidence that was contradicted.
+    voided: BTreeMap<(&'a str, u64), ()>,
+}
 
-/// Whether nothing that this incarnation of the host ever started can still be active: it is
-/// confirmed off, or the same host has registered a later boot.
-pub(crate) fn dead(hosts: &Hosts<'_>, host: &str, incarnation: u64) -> bool {
-    hosts.get(host).is_some_and(|host| {
-        host.incarnation > incarnation
-            || (host.incarnation == incarnation && host.presence == Presence::Fenced)
-    })
+impl<'a> Proofs<'a> {
+    fn of(state: &'a ClusterState) -> Self {
+        let mut proofs = Self {
+            off: BTreeMap::new(),
+            voided: BTreeMap::new(),
+        };
+        for operation in state.operations.values() {
+            let node = operation.spec.node.as_str();
+            let status = operation.status.as_ref();
+            if let Some(incarnation) = proven(operation) {
+                let off = proofs.off.entry(node).or_default();
+                *off = (*off).max(incarnation);
+            } else if let Some(incarnation) = operation.spec.incarnation
+                && status.is_some_and(|status| {
+                    status.phase == Some(FencePhase::Voided) || status.voided_at.is_some()
+                })
+            {
+                proofs.voided.insert((node, incarnation), ());
+            }
+        }
+        proofs
+    }
+}
+
+/// The incarnation that an operation, a person's confirmation included, proves to be off.
+pub(crate) fn proven(operation: &FenceOperation) -> Option<u64> {
+    let powers = matches!(
+        operation.spec.action,
+        FenceAction::PowerOff | FenceAction::PowerCycle | FenceAction::Confirm
+    );
+    let status = operation.status.as_ref()?;
+    let valid = status.phase == Some(FencePhase::Succeeded) && status.voided_at.is_none();
+    let evidence = status.evidence.as_ref()?;
+    (powers && valid).then_some(evidence.incarnation)
+}
+
+/// The hosts, and what is proven about those that are gone.
+pub(crate) struct Hosts<'a> {
+    known: BTreeMap<&'a str, Host<'a>>,
+    /// Hosts whose Node is deleted, with the newest incarnation that is confirmed off.
+    gone: BTreeMap<&'a str, u64>,
+}
+
+impl<'a> Hosts<'a> {
+    pub(crate) fn of(state: &'a ClusterState) -> Self {
+        let proofs = Proofs::of(state);
+        let known: BTreeMap<_, _> = state
+            .nodes
+            .iter()
+            .map(|(name, node)| (name.as_str(), Host::of(name, node, &proofs)))
+            .collect();
+        let gone = proofs.off.into_iter();
+        let gone = gone.filter(|(name, _)| !known.contains_key(name)).collect();
+        Self { known, gone }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Host<'a>> {
+        self.known.get(name)
+    }
+
+    pub(crate) fn names(&self) -> impl DoubleEndedIterator<Item = &'a str> {
+        self.known.keys().copied()
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Host<'a>> {
+        self.known.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether nothing that this incarnation of the host ever started can still be active: it is
+    /// confirmed off, or the same host has registered a later boot.
+    pub(crate) fn dead(&self, host: &str, incarnation: u64) -> bool {
+        match self.known.get(host) {
+            Some(host) => {
+                host.incarnation > incarnation
+                    || (host.incarnation == incarnation && host.presence == Presence::Fenced)
+            }
+            None => self.gone.get(host).is_some_and(|off| *off >= incarnation),
+        }
+    }
+
+    pub(crate) fn is(&self, host: &str, presence: Presence) -> bool {
+        self.known
+            .get(host)
+            .is_some_and(|host| host.presence == presence)
+    }
+}
+
+impl<'a> std::ops::Index<&str> for Hosts<'a> {
+    type Output = Host<'a>;
+
+    fn index(&self, name: &str) -> &Host<'a> {
+        &self.known[name]
+    }
 }
 
 /// What a host says about a record as it stands now.
@@ -93,48 +214,73 @@ pub(crate) enum Answer {
     Ended(Ending, String),
 }
 
+/// What the incarnation that the record is for says about this generation of it, or a newer one.
+fn said(record: &NodePlan) -> Option<&NodePlanStatus> {
+    record.status.as_ref().filter(|status| {
+        status.incarnation == Some(record.spec.incarnation)
+            && status
+                .observed_plan_generation
+                .is_some_and(|seen| seen >= record.spec.plan_generation)
+    })
+}
+
 pub(crate) fn answer(record: &NodePlan) -> Answer {
-    let Some(status) = &record.status else {
+    let Some(status) = said(record) else {
         return Answer::Nothing;
     };
-    if status
-        .observed_plan_generation
-        .is_none_or(|seen| seen < record.spec.plan_generation)
-    {
-        return Answer::Nothing;
-    }
-    let condition = |type_: &str| {
-        status
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == type_ && condition.status == ConditionStatus::True)
-    };
+    let stalled = status.conditions.iter().find(|condition| {
+        condition.type_ == "Stalled" && condition.status == ConditionStatus::True
+    });
     if status.released == Some(true) {
         Answer::Released
-    } else if let Some(stalled) = condition("Stalled") {
+    } else if let Some(stalled) = stalled {
         Answer::Ended(Ending::of(&stalled.reason), stalled.message.clone())
-    } else if condition("Converged").is_some() {
+    } else if is_true(&status.conditions, "Converged") {
         Answer::Converged
     } else {
         Answer::Working
     }
 }
 
+pub(crate) fn is_true(conditions: &[Condition], type_: &str) -> bool {
+    conditions
+        .iter()
+        .any(|condition| condition.type_ == type_ && condition.status == ConditionStatus::True)
+}
+
+/// What the present incarnation of its host sees, whatever generation it answers about.
+pub(crate) fn observed<'r>(hosts: &Hosts<'_>, record: &'r NodePlan) -> Option<&'r NodePlanStatus> {
+    let host = hosts.get(record.spec.node.as_str())?;
+    record
+        .status
+        .as_ref()
+        .filter(|status| status.incarnation == Some(host.incarnation))
+}
+
+pub(crate) fn active(record: &NodePlan) -> bool {
+    let assignment = record.spec.assignment.as_ref();
+    assignment.is_some_and(|assignment| assignment.active)
+}
+
 /// Whether what the record is about may be active on its host.
 pub(crate) fn held(hosts: &Hosts<'_>, record: &NodePlan) -> bool {
-    !dead(hosts, record.spec.node.as_str(), record.spec.incarnation)
+    !hosts.dead(record.spec.node.as_str(), record.spec.incarnation)
         && answer(record) != Answer::Released
 }
 
 /// Whether the record's replica may be open for writing on its host.
 pub(crate) fn writes(hosts: &Hosts<'_>, record: &NodePlan) -> bool {
-    let primary = record
+    held(hosts, record) && (is_primary(record) || answer(record) != Answer::Converged)
+}
+
+pub(crate) fn is_primary(record: &NodePlan) -> bool {
+    record
         .spec
         .assignment
         .as_ref()
+        .filter(|assignment| assignment.active)
         .and_then(|assignment| assignment.replica.as_ref())
-        .is_some_and(|replica| replica.role == ReplicaRole::Primary);
-    held(hosts, record) && (primary || answer(record) != Answer::Converged)
+        .is_some_and(|replica| replica.role == ReplicaRole::Primary)
 }
 
 /// Where a guest that has no record yet is seen to run: one that was there before us.
@@ -145,8 +291,5 @@ pub(crate) fn seen_on<'a>(hosts: &Hosts<'_>, guest: &'a VirtualMachine) -> Optio
     let active = status
         .state
         .is_some_and(|state| !matches!(state, Pending | Stopped | Failed));
-    let fenced = hosts
-        .get(node)
-        .is_some_and(|host| host.presence == Presence::Fenced);
-    (active && !fenced).then_some(node)
+    (active && !hosts.is(node, Presence::Fenced)).then_some(node)
 }

@@ -1,11 +1,12 @@
 //! One round: everything is looked at once, in an order in which nothing is decided on a guess.
 
 use crate::outcome::Outcome;
-use crate::rights::{Host, Hosts};
+use crate::rights::Hosts;
 use crate::state::ClusterState;
-use crate::{Decisions, fencing, guests, records, volumes};
+use crate::volumes::Views;
+use crate::{Decisions, fencing, filesystems, guests, hosts, networks, pools, records, volumes};
 use jiff::Timestamp;
-use quorate_crds::ClusterSpec;
+use quorate_crds::{ClusterPower, ClusterSpec};
 
 /// Who decides, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,15 @@ pub(crate) struct Round<'a> {
     pub(crate) settings: ClusterSpec,
     pub(crate) hosts: Hosts<'a>,
     pub(crate) now: Timestamp,
+    /// The volumes, as their hosts see them now.
+    pub(crate) views: Views<'a>,
+}
+
+impl Round<'_> {
+    /// Whether the whole cluster is to be shut down.
+    pub(crate) fn stopping(&self) -> bool {
+        self.settings.power == ClusterPower::Stopped
+    }
 }
 
 /// Decides. The same state and leader always give the same decisions.
@@ -36,19 +46,22 @@ pub fn plan(state: &ClusterState, leader: Leader) -> Decisions {
     if settings.maintenance {
         return outcome.decisions;
     }
-    let hosts = state
-        .nodes
-        .iter()
-        .map(|(name, node)| (name.as_str(), Host::of(name, node)));
+    let hosts = Hosts::of(state);
+    let views = volumes::look(state, &hosts, leader.now);
     let round = Round {
         state,
         settings,
-        hosts: hosts.collect(),
+        hosts,
         now: leader.now,
+        views,
     };
     fencing::plan(&round, &mut outcome);
+    networks::plan(&round, &mut outcome);
+    pools::plan(&round, &mut outcome);
     guests::plan(&round, &mut outcome);
+    filesystems::plan(&round, &mut outcome);
     volumes::plan(&round, &mut outcome);
+    hosts::plan(&round, &mut outcome);
     records::settle(state, &round.hosts, leader.term, &mut outcome);
     outcome.decisions
 }

@@ -71,7 +71,8 @@ pub struct NodePlanSpec {
     pub term: u64,
     /// The generation in which this record last changed; in the head, the newest of all.
     pub plan_generation: u64,
-    /// In the head: records of older generations no longer give the right to activate anything.
+    /// In the head: something was withdrawn in this generation. A host whose newest plan is older
+    /// does not know of it, and activates nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lowest_valid_generation: Option<u64>,
     /// In the head: how many other records there are, so that a host knows when it has them all.

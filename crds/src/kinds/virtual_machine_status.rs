@@ -132,6 +132,9 @@ pub struct GuestFailure {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub reason: Option<String>,
+    /// The epoch that it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
 }
 
 /// The Volume of a disk.

@@ -5,8 +5,8 @@ mod subject;
 pub use subject::{Subject, SubjectKind};
 
 use quorate_crds::{
-    Cluster, FailoverDomain, FenceOperation, Network, Node, NodePlan, StoragePool, VirtualMachine,
-    VirtualMachineMigration, Volume,
+    Cluster, FailoverDomain, FenceOperation, Network, Node, NodePlan, SharedFilesystem,
+    StoragePool, VirtualMachine, VirtualMachineMigration, Volume,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,6 +46,7 @@ pub struct ClusterState {
     pub(crate) networks: Table<Network>,
     pub(crate) pools: Table<StoragePool>,
     pub(crate) volumes: Table<Volume>,
+    pub(crate) filesystems: Table<SharedFilesystem>,
     pub(crate) guests: Table<VirtualMachine>,
     pub(crate) migrations: Table<VirtualMachineMigration>,
     pub(crate) operations: Table<FenceOperation>,
@@ -102,12 +103,13 @@ impl ClusterState {
                 name,
                 steady_volume(read(kind, name, object)?),
             ),
+            "SharedFilesystem" => replace(&mut self.filesystems, name, read(kind, name, object)?),
             "VirtualMachine" => replace(&mut self.guests, name, read(kind, name, object)?),
             "VirtualMachineMigration" => {
                 replace(&mut self.migrations, name, read(kind, name, object)?)
             }
             "FenceOperation" => replace(&mut self.operations, name, read(kind, name, object)?),
-            "NodePlan" => self.put_plan(name, read(kind, name, object)?),
+            "NodePlan" => self.put_plan(name, steady_plan(read(kind, name, object)?)),
             _ => false,
         };
         self.version += u64::from(changed);
@@ -123,6 +125,7 @@ impl ClusterState {
             "Network" => self.networks.remove(name).is_some(),
             "StoragePool" => self.pools.remove(name).is_some(),
             "Volume" => self.volumes.remove(name).is_some(),
+            "SharedFilesystem" => self.filesystems.remove(name).is_some(),
             "VirtualMachine" => self.guests.remove(name).is_some(),
             "VirtualMachineMigration" => self.migrations.remove(name).is_some(),
             "FenceOperation" => self.operations.remove(name).is_some(),
@@ -185,12 +188,7 @@ impl ClusterState {
         }
         self.remove_plan(name);
         let host = plan.spec.node.as_str().to_owned();
-        match plan
-            .spec
-            .assignment
-            .as_ref()
-            .map(|held| Subject::of(&held.object))
-        {
+        match plan.spec.assignment.as_ref().map(Subject::of) {
             Some(Some(subject)) => {
                 self.records
                     .entry(subject)
@@ -211,12 +209,7 @@ impl ClusterState {
             return false;
         };
         let host = plan.spec.node.as_str();
-        match plan
-            .spec
-            .assignment
-            .as_ref()
-            .map(|held| Subject::of(&held.object))
-        {
+        match plan.spec.assignment.as_ref().map(Subject::of) {
             Some(None) => {}
             Some(Some(subject)) => {
                 if let Some(hosts) = self.records.get_mut(&subject) {
@@ -274,6 +267,22 @@ fn steady_volume(mut volume: Volume) -> Volume {
         }
     }
     volume
+}
+
+fn steady_plan(mut plan: NodePlan) -> NodePlan {
+    plan.metadata.resource_version = None;
+    plan.metadata.managed_fields = None;
+    if let Some(status) = &mut plan.status {
+        status.attempts = None;
+        if let Some(replica) = &mut status.replica {
+            replica.sync = None;
+            replica.out_of_sync = None;
+        }
+        if let Some(pool) = &mut status.pool {
+            pool.free = None;
+        }
+    }
+    plan
 }
 
 #[cfg(test)]

@@ -1,12 +1,20 @@
 //! What a record of a plan is about.
 
-use quorate_crds::{Name, ObjectReference};
+use quorate_crds::{Assignment, Name, ObjectReference};
 
-/// The kinds that records assign to hosts, in the order in which they are made so.
+/// What records assign to hosts, in the order in which it is made so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SubjectKind {
+    /// A Network on a host.
+    Network,
+    /// A host's part of a StoragePool.
+    Pool,
     /// A Volume: the replica that a host keeps.
     Volume,
+    /// The local filesystem of a Volume.
+    Mount,
+    /// A SharedFilesystem.
+    Filesystem,
     /// A VirtualMachine.
     Guest,
 }
@@ -14,19 +22,35 @@ pub enum SubjectKind {
 /// An object that records assign.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
-    /// Its kind.
+    /// What it is.
     pub kind: SubjectKind,
     /// Its name.
     pub name: String,
 }
 
 impl SubjectKind {
-    /// The kind's name.
+    /// The name of the object's kind.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Volume => "Volume",
+            Self::Network => "Network",
+            Self::Pool => "StoragePool",
+            Self::Volume | Self::Mount => "Volume",
+            Self::Filesystem => "SharedFilesystem",
             Self::Guest => "VirtualMachine",
+        }
+    }
+
+    /// What it is called in the names of records.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Pool => "storagepool",
+            Self::Volume => "volume",
+            Self::Mount => "mount",
+            Self::Filesystem => "sharedfilesystem",
+            Self::Guest => "virtualmachine",
         }
     }
 }
@@ -35,27 +59,35 @@ impl Subject {
     /// The guest of that name.
     #[must_use]
     pub fn guest(name: &str) -> Self {
-        Self {
-            kind: SubjectKind::Guest,
-            name: name.to_owned(),
-        }
+        Self::new(SubjectKind::Guest, name)
     }
 
     /// The volume of that name.
     #[must_use]
     pub fn volume(name: &str) -> Self {
+        Self::new(SubjectKind::Volume, name)
+    }
+
+    /// That subject.
+    #[must_use]
+    pub fn new(kind: SubjectKind, name: &str) -> Self {
         Self {
-            kind: SubjectKind::Volume,
+            kind,
             name: name.to_owned(),
         }
     }
 
-    pub(crate) fn of(object: &ObjectReference) -> Option<Self> {
-        match object.kind.as_str() {
-            "Volume" => Some(Self::volume(object.name.as_str())),
-            "VirtualMachine" => Some(Self::guest(object.name.as_str())),
-            _ => None,
-        }
+    pub(crate) fn of(assignment: &Assignment) -> Option<Self> {
+        let kind = match assignment.object.kind.as_str() {
+            "Network" => SubjectKind::Network,
+            "StoragePool" => SubjectKind::Pool,
+            "Volume" if assignment.mount.is_some() => SubjectKind::Mount,
+            "Volume" => SubjectKind::Volume,
+            "SharedFilesystem" => SubjectKind::Filesystem,
+            "VirtualMachine" => SubjectKind::Guest,
+            _ => return None,
+        };
+        Some(Self::new(kind, assignment.object.name.as_str()))
     }
 
     pub(crate) fn reference(&self) -> ObjectReference {

@@ -1,10 +1,14 @@
-//! Where the replicas of a new volume are kept, and under which numbers.
+//! Where the replicas of a volume are kept, under which numbers, and how large they are.
 
+use super::lifetime;
 use crate::amounts::{bytes, words};
+use crate::networks;
 use crate::round::Round;
 use crate::{Reason, Why};
 use quorate_crds::scalar::IpAddress;
-use quorate_crds::{Name, NetworkRole, NodeMode, PoolState, ReplicaStatus, Volume, VolumeStatus};
+use quorate_crds::{
+    Name, NetworkRole, PoolState, ReplicaStatus, Volume, VolumeState, VolumeStatus,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What volumes have taken so far.
@@ -12,6 +16,8 @@ pub(crate) struct Choice {
     minors: BTreeSet<u32>,
     ports: BTreeSet<u32>,
     promised: BTreeMap<(String, String), u64>,
+    /// Why the volume at hand gets no more replicas.
+    lacking: Option<Why>,
 }
 
 impl Choice {
@@ -20,6 +26,7 @@ impl Choice {
             minors: BTreeSet::new(),
             ports: BTreeSet::new(),
             promised: BTreeMap::new(),
+            lacking: None,
         };
         for volume in round.state.volumes.values() {
             let Some(status) = &volume.status else {
@@ -28,18 +35,20 @@ impl Choice {
             choice.minors.extend(status.minor);
             choice.ports.extend(status.port);
             for replica in &status.replicas {
-                choice.promise(volume, &replica.node);
+                let size = status.size.as_ref().unwrap_or(&volume.spec.size);
+                choice.promise(volume, &replica.node, bytes(size));
             }
         }
         choice
     }
 
-    fn promise(&mut self, volume: &Volume, host: &Name) {
+    fn promise(&mut self, volume: &Volume, host: &Name, size: u64) {
         let key = (volume.spec.pool.to_string(), host.to_string());
-        *self.promised.entry(key).or_default() += bytes(&volume.spec.size);
+        *self.promised.entry(key).or_default() += size;
     }
 
-    /// Gives a new volume its hosts and numbers. What was given once stays.
+    /// Gives a volume its hosts and numbers, and the place of a replica that cannot stay to another
+    /// one. What was given once stays.
     pub(crate) fn settle(
         &mut self,
         round: &Round<'_>,
@@ -47,23 +56,44 @@ impl Choice {
         volume: &Volume,
         status: &mut VolumeStatus,
     ) -> Result<(), Why> {
-        if status.replicas.is_empty() {
-            let hosts = self.hosts(round, name, volume)?;
-            for (host, number) in hosts.into_iter().zip(0..) {
-                self.promise(volume, &host);
-                status.replicas.push(ReplicaStatus {
-                    node_id: Some(number),
-                    ..blank(host)
-                });
+        if volume.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        self.lacking = None;
+        let new = status.replicas.is_empty();
+        lifetime::forget_gone(round, name, volume, status);
+        let wanted = status
+            .replicas
+            .iter()
+            .filter(|replica| lifetime::wanted_on(round, volume, replica))
+            .count();
+        let missing = (volume.spec.replicas as usize).saturating_sub(wanted);
+        if missing > 0 {
+            let taken: Vec<&str> = status.replicas.iter().map(|it| it.node.as_str()).collect();
+            match self.hosts(round, name, volume, (missing, &taken)) {
+                Ok(hosts) => {
+                    for host in hosts {
+                        self.promise(volume, &host, bytes(&volume.spec.size));
+                        let used =
+                            |id: &u32| status.replicas.iter().all(|one| one.node_id != Some(*id));
+                        let node_id = (0..).find(used);
+                        status.replicas.push(ReplicaStatus {
+                            node_id,
+                            ..blank(host)
+                        });
+                    }
+                }
+                Err(why) if new => return Err(why),
+                Err(why) => self.lacking = Some(why),
             }
+        }
+        if new {
             // Nothing is written yet, so that one replica is as good as any; the others follow it.
-            status.in_sync = status
-                .replicas
-                .first()
-                .map(|first| first.node.clone())
-                .into_iter()
-                .collect();
+            let first = status.replicas.first();
+            status.in_sync = first.map(|first| first.node.clone()).into_iter().collect();
             status.in_sync_generation = Some(1);
+            status.size = Some(volume.spec.size.clone());
+            status.state = Some(VolumeState::Pending);
         }
         if status.minor.is_none() {
             status.minor = (0..).find(|minor| self.minors.insert(*minor));
@@ -75,7 +105,88 @@ impl Choice {
         Ok(())
     }
 
-    fn hosts(&self, round: &Round<'_>, name: &str, volume: &Volume) -> Result<Vec<Name>, Why> {
+    /// Lets a volume grow when every host of its replicas has the space; says how that stands.
+    pub(crate) fn grow(
+        &mut self,
+        round: &Round<'_>,
+        volume: &Volume,
+        status: &mut VolumeStatus,
+    ) -> Option<Why> {
+        let wanted = bytes(&volume.spec.size);
+        let given = status.size.as_ref().map_or(wanted, bytes);
+        if wanted > given {
+            let more = wanted - given;
+            for replica in &status.replicas {
+                let room = self.room(round, volume.spec.pool.as_str(), &replica.node);
+                if room.free < more {
+                    let message = format!(
+                        "{}: growing by {} needs more than the {} that are left: {}",
+                        replica.node,
+                        words(more),
+                        words(room.free),
+                        room.arithmetic()
+                    );
+                    let reason = Reason::NoRoom;
+                    return Some(Why { reason, message });
+                }
+            }
+            for replica in &status.replicas {
+                self.promise(volume, &replica.node, more);
+            }
+            status.size = Some(volume.spec.size.clone());
+        }
+        let behind: Vec<&str> = status
+            .replicas
+            .iter()
+            .filter(|replica| {
+                replica
+                    .size
+                    .as_ref()
+                    .is_some_and(|size| bytes(size) < wanted)
+            })
+            .map(|replica| replica.node.as_str())
+            .collect();
+        (!behind.is_empty()).then(|| Why {
+            reason: Reason::Growing,
+            message: format!(
+                "it is not yet {} on {}",
+                words(wanted),
+                behind.join(" and ")
+            ),
+        })
+    }
+
+    /// Why the volume that was settled last has fewer replicas than it should, if so.
+    pub(crate) fn lacking(&mut self) -> Option<Why> {
+        self.lacking.take()
+    }
+
+    fn room(&self, round: &Round<'_>, pool: &str, host: &Name) -> Room {
+        let known = round.state.pools.get(pool);
+        let seen = known
+            .and_then(|pool| pool.status.as_ref())
+            .and_then(|status| status.hosts.iter().find(|seen| seen.node == *host));
+        let capacity = seen
+            .and_then(|seen| seen.capacity.as_ref())
+            .map_or(0, bytes);
+        let reserve = known.map_or(0, |pool| bytes(&pool.spec.reserve));
+        let key = (pool.to_owned(), host.to_string());
+        let promised = self.promised.get(&key).copied().unwrap_or(0);
+        Room {
+            capacity,
+            reserve,
+            promised,
+            free: capacity.saturating_sub(reserve).saturating_sub(promised),
+        }
+    }
+
+    fn hosts(
+        &self,
+        round: &Round<'_>,
+        name: &str,
+        volume: &Volume,
+        (count, taken): (usize, &[&str]),
+    ) -> Result<Vec<Name>, Why> {
         let refuse = |message: String| Why {
             reason: Reason::NoRoom,
             message,
@@ -90,34 +201,28 @@ impl Choice {
         for part in &pool.spec.hosts {
             let listed = volume.spec.nodes.is_empty() || volume.spec.nodes.contains(&part.node);
             let host = round.hosts.get(part.node.as_str());
-            let ready = host.filter(|host| host.online() && host.mode == NodeMode::Active);
+            let ready = host.filter(|host| host.takes_more());
+            if taken.contains(&part.node.as_str()) {
+                continue;
+            }
             let seen = pool
                 .status
                 .as_ref()
                 .and_then(|status| status.hosts.iter().find(|seen| seen.node == part.node));
-            let capacity = seen
-                .and_then(|seen| seen.capacity.as_ref())
-                .map_or(0, bytes);
-            let reserve = bytes(&pool.spec.reserve);
-            let key = (pool_name.to_owned(), part.node.to_string());
-            let promised = self.promised.get(&key).copied().unwrap_or(0);
-            let free = capacity.saturating_sub(reserve).saturating_sub(promised);
+            let room = self.room(round, pool_name, &part.node);
             if !listed {
                 obstacles.push(format!("{}: is not among spec.nodes", part.node));
             } else if let Some(host) = ready
                 && seen.is_some_and(|seen| seen.state == Some(PoolState::Ready))
             {
-                if free >= need {
-                    fit.push((free, &part.node, host.node.spec.site.as_deref()));
+                if room.free >= need {
+                    fit.push((room.free, &part.node, host.node.spec.site.as_deref()));
                 } else {
                     obstacles.push(format!(
-                        "{}: needs {}; of {}, {} are reserved and {} promised, {} are left",
+                        "{}: needs {}; {}",
                         part.node,
                         words(need),
-                        words(capacity),
-                        words(reserve),
-                        words(promised),
-                        words(free)
+                        room.arithmetic()
                     ));
                 }
             } else {
@@ -129,22 +234,42 @@ impl Choice {
         }
         fit.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
         let mut chosen: Vec<(&Name, Option<&str>)> = Vec::new();
-        while chosen.len() < volume.spec.replicas as usize && !fit.is_empty() {
+        while chosen.len() < count && !fit.is_empty() {
             let apart = fit.iter().position(|(_, _, site)| {
                 site.is_none() || chosen.iter().all(|(_, taken)| taken != site)
             });
             let (_, host, site) = fit.remove(apart.unwrap_or(0));
             chosen.push((host, site));
         }
-        if chosen.len() < volume.spec.replicas as usize {
+        if chosen.len() < count {
             return Err(refuse(format!(
-                "volume {name} needs {} hosts, {} fit: {}",
-                volume.spec.replicas,
+                "volume {name} needs {count} hosts{}, {} fit: {}",
+                if taken.is_empty() { "" } else { " more" },
                 chosen.len(),
                 obstacles.join("; ")
             )));
         }
         Ok(chosen.into_iter().map(|(host, _)| host.clone()).collect())
+    }
+}
+
+/// The space that a host's part of a pool has.
+struct Room {
+    capacity: u64,
+    reserve: u64,
+    promised: u64,
+    free: u64,
+}
+
+impl Room {
+    fn arithmetic(&self) -> String {
+        format!(
+            "of {}, {} are reserved and {} promised, {} are left",
+            words(self.capacity),
+            words(self.reserve),
+            words(self.promised),
+            words(self.free)
+        )
     }
 }
 
@@ -170,34 +295,12 @@ pub(crate) fn backing_device(
     format!("/dev/{group}/{logical}")
 }
 
-/// Where a host is reached for replication, by what its networks report.
+/// Where a host is reached for replication.
 pub(crate) fn addresses(round: &Round<'_>, volume: &Volume, host: &Name) -> Vec<IpAddress> {
     let settings = &round.settings.replication;
-    let named = volume
-        .spec
-        .replication
-        .network
-        .as_ref()
-        .or(settings.network.as_ref());
-    let carries = |name: &str, role: NetworkRole| match named {
-        Some(named) => named.as_str() == name,
-        None => role == NetworkRole::Storage,
-    };
-    round
-        .state
-        .networks
-        .iter()
-        .filter(|(name, network)| carries(name, network.spec.role))
-        .filter_map(|(_, network)| {
-            let hosts = &network.status.as_ref()?.hosts;
-            let address = hosts
-                .iter()
-                .find(|seen| seen.node == *host)?
-                .address
-                .as_deref()?;
-            address.split('/').next().map(IpAddress::from)
-        })
-        .collect()
+    let own = volume.spec.replication.network.as_ref();
+    let named = own.or(settings.network.as_ref()).map(Name::as_str);
+    networks::addresses(round, host.as_str(), named, &[NetworkRole::Storage])
 }
 
 /// A replica of which nothing is known yet.

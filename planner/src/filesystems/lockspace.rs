@@ -1,0 +1,149 @@
+//! How the members of a lockspace change: all present ones stop, and only when each has said so the
+//! new members are set and it starts again.
+//!
+//! Without the first half a host that joins can take itself for the first that mounts, and both
+//! hang; without the confirmed fence of a lost member its journal would be replayed under it.
+
+use std::collections::BTreeSet;
+
+/// A host's part in it, as it is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seat {
+    /// It is a member.
+    pub(super) member: bool,
+    /// It surely has no part any more: its incarnation is dead.
+    pub(super) dead: bool,
+    /// It is a member that is not heard, and not confirmed off.
+    pub(super) silent: bool,
+    /// It should be a member, and could become one now.
+    pub(super) wanted: bool,
+    /// It has answered what it was last told.
+    pub(super) answered: bool,
+}
+
+/// What is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) generation: u64,
+    pub(super) running: bool,
+    pub(super) members: BTreeSet<String>,
+    /// Members of the former generation that go.
+    pub(super) leaving: BTreeSet<String>,
+}
+
+/// The next step, from the present generation and what every host says.
+pub(super) fn next<'s>(
+    generation: u64,
+    running: bool,
+    seats: impl Iterator<Item = (&'s str, Seat)> + Clone,
+) -> Step {
+    let names = |which: &dyn Fn(&Seat) -> bool| -> BTreeSet<String> {
+        let chosen = seats.clone().filter(|(_, seat)| which(seat));
+        chosen.map(|(name, _)| name.to_owned()).collect()
+    };
+    let present = names(&|seat| seat.member && !seat.dead);
+    let stay = Step {
+        generation,
+        running,
+        members: present.clone(),
+        leaving: BTreeSet::new(),
+    };
+    let any = |which: &dyn Fn(&Seat) -> bool| seats.clone().any(|(_, seat)| which(&seat));
+    if any(&|seat| seat.member && seat.silent) {
+        let members = names(&|seat| seat.member);
+        return Step { members, ..stay };
+    }
+    let died = any(&|seat| seat.member && seat.dead);
+    let changes = died || any(&|seat| seat.member != seat.wanted && !seat.dead);
+    let answered = !any(&|seat| seat.member && !seat.dead && !seat.answered);
+    let start = |generation| Step {
+        generation,
+        running: true,
+        members: names(&|seat| seat.wanted && !seat.dead),
+        leaving: names(&|seat| seat.member && !seat.dead && !seat.wanted),
+    };
+    match (running, changes) {
+        (true, false) => stay,
+        (true, true) if present.is_empty() => start(generation + 1),
+        // Who waits to become a member waits for the dead one; that is no reason to wait for it.
+        (true, true) if answered || died => Step {
+            generation: generation + 1,
+            running: false,
+            ..stay
+        },
+        (true, true) => stay,
+        (false, _) if answered || present.is_empty() => start(generation),
+        (false, _) => stay,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMBER: Seat = Seat {
+        member: true,
+        dead: false,
+        silent: false,
+        wanted: true,
+        answered: true,
+    };
+    const NEWCOMER: Seat = Seat {
+        member: false,
+        answered: false,
+        ..MEMBER
+    };
+
+    fn step(generation: u64, running: bool, seats: &[(&str, Seat)]) -> (u64, bool, String) {
+        let step = next(generation, running, seats.iter().copied());
+        let members: Vec<String> = step.members.into_iter().collect();
+        (step.generation, step.running, members.join(" "))
+    }
+
+    #[test]
+    fn a_newcomer_is_let_in_only_after_everybody_has_stopped() {
+        let seats = [("a", MEMBER), ("b", MEMBER), ("c", NEWCOMER)];
+        assert_eq!(step(4, true, &seats), (5, false, "a b".into()));
+        let waiting = Seat {
+            answered: false,
+            ..MEMBER
+        };
+        let seats = [("a", MEMBER), ("b", waiting), ("c", NEWCOMER)];
+        assert_eq!(step(5, false, &seats), (5, false, "a b".into()));
+        let seats = [("a", MEMBER), ("b", MEMBER), ("c", NEWCOMER)];
+        assert_eq!(step(5, false, &seats), (5, true, "a b c".into()));
+    }
+
+    #[test]
+    fn nothing_changes_while_a_member_is_silent() {
+        let silent = Seat {
+            silent: true,
+            wanted: false,
+            ..MEMBER
+        };
+        let seats = [("a", MEMBER), ("b", silent), ("c", NEWCOMER)];
+        assert_eq!(step(4, true, &seats), (4, true, "a b".into()));
+    }
+
+    #[test]
+    fn a_dead_member_goes_even_when_somebody_waits_for_it() {
+        let dead = Seat {
+            dead: true,
+            wanted: false,
+            ..MEMBER
+        };
+        let waiting = Seat {
+            answered: false,
+            ..MEMBER
+        };
+        let seats = [("a", waiting), ("b", dead)];
+        assert_eq!(step(4, true, &seats), (5, false, "a".into()));
+        let seats = [("a", MEMBER), ("b", dead)];
+        assert_eq!(step(5, false, &seats), (5, true, "a".into()));
+    }
+
+    #[test]
+    fn the_first_one_has_nobody_to_wait_for() {
+        assert_eq!(step(0, true, &[("a", NEWCOMER)]), (1, true, "a".into()));
+    }
+}

@@ -1,0 +1,298 @@
+//! Filesystems that all hosts share (GFS2, OCFS2), above a volume that all of them write.
+
+use super::lockspace::{Seat, Step, next};
+use super::of;
+use crate::networks;
+use crate::outcome::{Outcome, condition};
+use crate::records::checksum;
+use crate::rights::{Answer, Presence, active, answer, held, observed};
+use crate::round::Round;
+use crate::state::{Subject, SubjectKind};
+use crate::volumes;
+use crate::{Reason, Why};
+use quorate_crds::scalar::AbsolutePath;
+use quorate_crds::{
+    Assignment, LockspaceAssignment, LockspaceMember, LockspaceState, LockspaceStatus,
+    LockspaceStep, MountAssignment, Name, NetworkRole, NodeMode, NodePlan, SharedFilesystem,
+    SharedFilesystemStatus, SharedFilesystemType,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
+    let mut users: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (name, guest) in &round.state.guests {
+        let subject = Subject::guest(name);
+        for filesystem in of(guest) {
+            let wanted = outcome.assignments.get(&subject);
+            let on = wanted.into_iter().flat_map(BTreeMap::keys).cloned();
+            users.entry(filesystem).or_default().extend(on);
+        }
+    }
+    for (name, filesystem) in &round.state.filesystems {
+        let none = BTreeSet::new();
+        let users = users.get(name.as_str()).unwrap_or(&none);
+        one(round, outcome, (name, filesystem), users);
+    }
+}
+
+fn one(
+    round: &Round<'_>,
+    outcome: &mut Outcome,
+    (name, filesystem): (&str, &SharedFilesystem),
+    users: &BTreeSet<String>,
+) {
+    let subject = Subject::new(SubjectKind::Filesystem, name);
+    let old = filesystem.status.clone().unwrap_or_default();
+    let mut status = old.clone();
+    let lockspace = status.lockspace.clone().unwrap_or_default();
+    let volume = filesystem.spec.volume.as_str();
+    let made = status.journals.is_some();
+    let seats = seats(round, outcome, (name, filesystem), users, &lockspace);
+    let silent = seats.values().any(|seat| seat.member && seat.silent);
+    let running = lockspace.state != Some(LockspaceState::Stopped);
+    let generation = lockspace.generation.unwrap_or(0);
+    let all = seats.iter().map(|(host, seat)| (host.as_str(), *seat));
+    let step = next(generation, running, all);
+    for host in seats.keys() {
+        let record = round.state.record(&subject, host);
+        let holding = record.is_some_and(|record| held(&round.hosts, record));
+        if holding || step.members.contains(host) {
+            outcome.uses(volume, host);
+        }
+        let written = record.and_then(|record| record.spec.assignment.as_ref());
+        let told = |active| assignment(round, (name, filesystem), &step, host, active, !made);
+        let member = step.members.contains(host);
+        match written {
+            Some(written) if silent || untouched(round, host) => {
+                outcome.assign(&subject, host, written.clone());
+            }
+            _ if member => outcome.assign(&subject, host, told(true)),
+            Some(_) if holding => outcome.assign(&subject, host, told(false)),
+            _ => {}
+        }
+    }
+    if !silent {
+        status.lockspace = Some(LockspaceStatus {
+            generation: Some(step.generation),
+            state: Some(match step.running {
+                true => LockspaceState::Running,
+                false => LockspaceState::Stopped,
+            }),
+            members: step.members.iter().cloned().map(Name).collect(),
+        });
+    }
+    describe(round, outcome, (name, filesystem), &mut status, silent);
+    outcome.status("SharedFilesystem", name, &old, &status);
+}
+
+fn seats(
+    round: &Round<'_>,
+    outcome: &mut Outcome,
+    (name, filesystem): (&str, &SharedFilesystem),
+    users: &BTreeSet<String>,
+    lockspace: &LockspaceStatus,
+) -> BTreeMap<String, Seat> {
+    let subject = Subject::new(SubjectKind::Filesystem, name);
+    let volume = filesystem.spec.volume.as_str();
+    let made = filesystem
+        .status
+        .as_ref()
+        .is_some_and(|status| status.journals.is_some());
+    let keepers = round.views.get(volume).into_iter();
+    let keepers = keepers.flat_map(|status| status.replicas.iter().map(|it| it.node.to_string()));
+    let allowed: BTreeSet<String> = match filesystem.spec.nodes.is_empty() {
+        true => keepers.collect(),
+        false => filesystem
+            .spec
+            .nodes
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    };
+    let records = round.state.records_of(&subject).into_iter().flatten();
+    let members = lockspace.members.iter().map(ToString::to_string);
+    let everybody: BTreeSet<String> = allowed
+        .iter()
+        .cloned()
+        .chain(members)
+        .chain(records.map(|(host, _)| host.clone()))
+        .collect();
+    let mut first = !made && lockspace.members.is_empty();
+    let mut seats = BTreeMap::new();
+    for host in everybody {
+        let known = round.hosts.get(&host);
+        let record = round.state.record(&subject, &host);
+        let holding = record.is_some_and(|record| held(&round.hosts, record));
+        let member = lockspace.members.iter().any(|one| one.as_str() == host) && record.is_some();
+        let goes = round.stopping()
+            || filesystem.metadata.deletion_timestamp.is_some()
+            || !allowed.contains(&host)
+            || known.is_none_or(|known| known.mode == NodeMode::Withdrawn);
+        let there =
+            known.is_some_and(|known| known.online() && known.mode != NodeMode::Maintenance);
+        let wishes = there && (!goes || users.contains(&host));
+        if wishes {
+            outcome.uses(volume, &host);
+        }
+        let leaving = record.is_some_and(|record| holding && !active(record));
+        let wanted = wishes && !leaving && (member || volumes::joined(round, volume, &host));
+        // The one that makes the filesystem is alone until it has.
+        let wanted = wanted && (made || member || std::mem::take(&mut first));
+        seats.insert(
+            host.clone(),
+            Seat {
+                member,
+                dead: member && !holding,
+                silent: holding && !there,
+                wanted,
+                answered: record.is_some_and(has_answered),
+            },
+        );
+    }
+    seats
+}
+
+fn has_answered(record: &NodePlan) -> bool {
+    !matches!(answer(record), Answer::Nothing | Answer::Working)
+}
+
+fn untouched(round: &Round<'_>, host: &str) -> bool {
+    round
+        .hosts
+        .get(host)
+        .is_none_or(|host| host.presence != Presence::Online || host.mode == NodeMode::Maintenance)
+}
+
+fn assignment(
+    round: &Round<'_>,
+    (name, filesystem): (&str, &SharedFilesystem),
+    step: &Step,
+    host: &str,
+    active: bool,
+    make: bool,
+) -> Assignment {
+    let volume = filesystem.spec.volume.as_str();
+    let table = filesystem.spec.lock_table.clone();
+    let table = table.unwrap_or_else(|| match &round.state.cluster {
+        Some(cluster) => format!(
+            "{}:{name}",
+            cluster.metadata.name.as_deref().unwrap_or("quorate")
+        ),
+        None => format!("quorate:{name}"),
+    });
+    let minor = round.views.get(volume).and_then(|status| status.minor);
+    let members = step.members.iter().map(|member| LockspaceMember {
+        node: Name::from(member.as_str()),
+        node_id: number(round, volume, member),
+        addresses: networks::addresses(
+            round,
+            member,
+            None,
+            &[NetworkRole::BackChannel, NetworkRole::Storage],
+        ),
+    });
+    Assignment {
+        object: Subject::new(SubjectKind::Filesystem, name).reference(),
+        object_generation: filesystem.metadata.generation,
+        epoch: step.generation,
+        active,
+        after: vec![Subject::volume(volume).reference()],
+        network: None,
+        storage: None,
+        replica: None,
+        mount: Some(MountAssignment {
+            device: AbsolutePath(format!("/dev/drbd{}", minor.unwrap_or(0))),
+            filesystem: match filesystem.spec.type_ {
+                SharedFilesystemType::Gfs2 => "gfs2".to_owned(),
+                SharedFilesystemType::Ocfs2 => "ocfs2".to_owned(),
+            },
+            mount_point: filesystem.spec.mount_point.clone(),
+            options: filesystem.spec.mount_options.clone(),
+            make: make && active && step.members.first().is_some_and(|first| first == host),
+            journals: Some(filesystem.spec.journals),
+            lockspace: Some(LockspaceAssignment {
+                id: u32::try_from(checksum(&table) & 0x7fff_ffff)
+                    .unwrap_or(1)
+                    .max(1),
+                table,
+                generation: step.generation,
+                step: match step.running {
+                    true => LockspaceStep::Start,
+                    false => LockspaceStep::Stop,
+                },
+                members: members.collect(),
+            }),
+        }),
+        guest: None,
+        secrets: Vec::new(),
+    }
+}
+
+/// The number of a host in lockspaces: its own, or else that of its replica.
+fn number(round: &Round<'_>, volume: &str, host: &str) -> u32 {
+    let own = round.hosts.get(host).and_then(|host| host.node.spec.number);
+    own.unwrap_or_else(|| {
+        let status = round.views.get(volume);
+        let replica = status.and_then(|status| {
+            let mut replicas = status.replicas.iter();
+            replicas.find(|replica| replica.node.as_str() == host)
+        });
+        replica.and_then(|replica| replica.node_id).unwrap_or(0) + 1
+    })
+}
+
+fn describe(
+    round: &Round<'_>,
+    outcome: &mut Outcome,
+    (name, filesystem): (&str, &SharedFilesystem),
+    status: &mut SharedFilesystemStatus,
+    silent: bool,
+) {
+    let subject = Subject::new(SubjectKind::Filesystem, name);
+    let records = round.state.records_of(&subject);
+    let mut mounted = 0;
+    status.mounts.clear();
+    for (_, record) in records.into_iter().flatten() {
+        if let Some(seen) = observed(&round.hosts, record).and_then(|it| it.mount.clone()) {
+            status.mounts.push(seen);
+        }
+        let held_now = active(record) && held(&round.hosts, record);
+        mounted += usize::from(held_now && answer(record) == Answer::Converged);
+    }
+    if mounted > 0 && status.journals.is_none() {
+        status.journals = Some(filesystem.spec.journals);
+    }
+    let members = status.lockspace.as_ref().map_or(0, |it| it.members.len());
+    status.mounted_summary = Some(format!("{mounted}/{members}"));
+    let stopped =
+        status.lockspace.as_ref().and_then(|it| it.state) == Some(LockspaceState::Stopped);
+    let (reason, message) = if silent {
+        (
+            Reason::LocksFrozen,
+            "locks wait until a member that is silent is confirmed off".to_owned(),
+        )
+    } else if stopped {
+        (
+            Reason::LocksFrozen,
+            "locks wait while the members change".to_owned(),
+        )
+    } else if members > 0 && mounted == members {
+        (Reason::Mounted, format!("mounted on {mounted} hosts"))
+    } else if members > 0 {
+        (
+            Reason::Mounting,
+            format!("mounted on {mounted} of {members} hosts"),
+        )
+    } else {
+        (
+            Reason::WaitingForVolume,
+            format!("volume {} is open on no host yet", filesystem.spec.volume),
+        )
+    };
+    let why = Why { reason, message };
+    outcome.why("SharedFilesystem", name, why.reason, &why.message);
+    let ready = why.reason == Reason::Mounted;
+    condition(&mut status.conditions, "Ready", ready, &why, round.now);
+    let frozen = why.reason == Reason::LocksFrozen;
+    condition(&mut status.conditions, "Frozen", frozen, &why, round.now);
+}

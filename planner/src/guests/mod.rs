@@ -1,0 +1,446 @@
+//! What becomes of every guest, the most important first.
+
+mod assignment;
+mod migration;
+mod moves;
+mod place;
+mod running;
+mod traffic;
+
+use crate::amounts::{later, moment, span};
+use crate::order::Starts;
+use crate::outcome::{Outcome, condition};
+use crate::placement::Ledger;
+use crate::rights::{Presence, active, held, observed, seen_on};
+use crate::round::Round;
+use crate::state::Subject;
+use crate::volumes;
+use crate::{Reason, Why};
+use assignment::{Told, assignment, step};
+use jiff::Timestamp;
+use quorate_crds::{
+    DesiredState, GuestFailure, GuestState, GuestStep, GuestVolume, Name, NodeMode, NodePlan,
+    PlacementStatus, Time, VirtualMachine, VirtualMachineStatus, VolumeState,
+};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use traffic::Traffic;
+
+pub(crate) type Guest<'a> = (&'a str, &'a VirtualMachine);
+
+/// What guests share while they are decided one after the other.
+struct Work<'r, 'a> {
+    round: &'r Round<'a>,
+    outcome: &'r mut Outcome,
+    ledger: Ledger<'a>,
+    starts: Starts<'a>,
+    traffic: Traffic<'a>,
+    /// Guests that are started after a guest, while they still hold anything: it stops after them.
+    leaning: BTreeMap<&'a str, Vec<&'a str>>,
+}
+
+pub(crate) fn plan<'a>(round: &Round<'a>, outcome: &mut Outcome) {
+    volumes::plan_inline(round, outcome);
+    let mut order: Vec<Guest<'a>> = round
+        .state
+        .guests
+        .iter()
+        .map(|(name, guest)| (name.as_str(), guest.as_ref()))
+        .collect();
+    order.sort_by_key(|(name, guest)| (Reverse(guest.spec.priority), *name));
+    let mut ledger = Ledger::of(round);
+    let mut leaning: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, guest) in &order {
+        let mut somewhere = false;
+        for (host, _) in holding(round, name) {
+            ledger.promise(host, name, guest);
+            somewhere = true;
+        }
+        if let Some(host) = unknown_yet(round, (name, guest)) {
+            ledger.promise(host, name, guest);
+        }
+        if somewhere && round.stopping() {
+            for after in &guest.spec.start.after {
+                leaning.entry(after.guest.as_str()).or_default().push(name);
+            }
+        }
+    }
+    let mut work = Work {
+        round,
+        outcome,
+        ledger,
+        starts: Starts::of(round),
+        traffic: Traffic::of(round),
+        leaning,
+    };
+    for guest in order {
+        work.decide(guest);
+    }
+    let Work {
+        traffic, outcome, ..
+    } = work;
+    traffic.settle(round, outcome);
+    use_volumes(round, outcome);
+}
+
+/// The records under which the guest may be active on a host.
+fn holding<'a>(round: &Round<'a>, name: &str) -> Vec<(&'a str, &'a NodePlan)> {
+    let records = round.state.records_of(&Subject::guest(name));
+    records
+        .into_iter()
+        .flatten()
+        .filter(|(_, record)| held(&round.hosts, record))
+        .map(|(host, record)| (host.as_str(), record.as_ref()))
+        .collect()
+}
+
+/// Where a guest runs that no record knows yet.
+fn unknown_yet<'a>(round: &Round<'a>, (name, guest): Guest<'a>) -> Option<&'a str> {
+    match round.state.records_of(&Subject::guest(name)) {
+        Some(_) => None,
+        None => seen_on(&round.hosts, guest),
+    }
+}
+
+/// Every host on which a guest is, or may be, needs the guest's volumes there.
+fn use_volumes(round: &Round<'_>, outcome: &mut Outcome) {
+    let mut used: Vec<(String, String)> = Vec::new();
+    for (name, guest) in &round.state.guests {
+        if guest.spec.disks.is_empty() {
+            continue;
+        }
+        let wanted = outcome.assignments.get(&Subject::guest(name));
+        let wanted = wanted.into_iter().flat_map(BTreeMap::keys).cloned();
+        let holding = holding(round, name).into_iter();
+        let mut on: Vec<String> = wanted
+            .chain(holding.map(|(host, _)| host.to_owned()))
+            .collect();
+        on.sort();
+        on.dedup();
+        for volume in volumes::of(name, guest) {
+            used.extend(on.iter().map(|host| (volume.clone(), host.clone())));
+        }
+    }
+    for (volume, host) in used {
+        outcome.uses(&volume, &host);
+    }
+}
+
+impl<'a> Work<'_, 'a> {
+    fn decide(&mut self, (name, guest): Guest<'a>) {
+        let round = self.round;
+        let subject = Subject::guest(name);
+        let mut status = guest.status.clone().unwrap_or_default();
+        status.observed_generation = guest.metadata.generation;
+        self.forget_old_failures(guest, &mut status);
+        let why = self.fate((name, guest), &mut status);
+        self.observe((name, guest), &mut status);
+        let old = guest.status.as_ref();
+        let scheduled = matches!(
+            why.reason,
+            Reason::Placed
+                | Reason::Running
+                | Reason::Migrating
+                | Reason::Recovered
+                | Reason::Relocated
+                | Reason::RestartedInPlace
+                | Reason::Restarted
+                | Reason::Migrated
+        );
+        self.outcome
+            .why("VirtualMachine", name, why.reason, &why.message);
+        if scheduled && let Some(placement) = &status.placement {
+            let message = placement.message.clone().unwrap_or_default();
+            let reason = placed_because(&status);
+            if reason != why.reason {
+                self.outcome.why("VirtualMachine", name, reason, &message);
+            }
+        }
+        condition(
+            &mut status.conditions,
+            "Scheduled",
+            scheduled,
+            &why,
+            round.now,
+        );
+        let ready = match guest.spec.desired_state {
+            DesiredState::Running => {
+                matches!(
+                    status.state,
+                    Some(GuestState::Running | GuestState::Migrating)
+                )
+            }
+            DesiredState::Paused => status.state == Some(GuestState::Paused),
+            DesiredState::Stopped => status.state == Some(GuestState::Stopped),
+        };
+        condition(&mut status.conditions, "Ready", ready, &why, round.now);
+        let moved = |status: &VirtualMachineStatus| (status.epoch, status.state);
+        if old.map(moved) != Some(moved(&status)) {
+            self.outcome.event(round.now, subject.reference(), &why);
+        }
+        let none = VirtualMachineStatus::default();
+        let old = old.unwrap_or(&none);
+        self.outcome.status("VirtualMachine", name, old, &status);
+    }
+
+    fn fate(&mut self, (name, guest): Guest<'a>, status: &mut VirtualMachineStatus) -> Why {
+        let round = self.round;
+        let records = holding(round, name);
+        let wanted = guest.spec.desired_state != DesiredState::Stopped
+            && guest.metadata.deletion_timestamp.is_none()
+            && !round.stopping();
+        let found = unknown_yet(round, (name, guest));
+        let in_maintenance = |host: &str| {
+            let host = round.hosts.get(host);
+            host.is_some_and(|host| host.mode == NodeMode::Maintenance)
+        };
+        let mut on = records.iter().map(|(host, _)| *host).chain(found);
+        if !guest.spec.managed || on.any(in_maintenance) {
+            self.keep(name);
+            return why(Reason::NotManaged, "it, or its host, is left alone");
+        }
+        if let Some(host) = found {
+            return self.take_over((name, guest), host, status);
+        }
+        let of_step = |receiving: bool| {
+            let mut fitting: Vec<&(&str, &NodePlan)> = records
+                .iter()
+                .filter(|(_, record)| {
+                    active(record) && (step(record) == GuestStep::Receive) == receiving
+                })
+                .collect();
+            // More than one only after evidence was contradicted: the newest right counts.
+            fitting.sort_by_key(|(_, record)| Reverse(epoch(record)));
+            fitting.first().map(|(host, record)| (*host, *record))
+        };
+        let (main, target) = (of_step(false), of_step(true));
+        for (host, record) in &records {
+            let counts = [main, target].iter().flatten().any(|(one, _)| one == host);
+            if !counts {
+                self.withdraw((name, guest), host, record);
+            }
+        }
+        if let Some(target) = target {
+            return self.in_flight((name, guest), main, target, wanted, status);
+        }
+        if let Some((host, record)) = main {
+            return match round.hosts.get(host).map(|host| host.presence) {
+                Some(Presence::Online) => self.running((name, guest), record, wanted, status),
+                _ => self.unheard(name, host, status),
+            };
+        }
+        if let Some((host, _)) = records.first() {
+            if !round.hosts.is(host, Presence::Online) {
+                return self.unheard(name, host, status);
+            }
+            if wanted {
+                if status.state != Some(GuestState::Failed) {
+                    enter(status, GuestState::Stopping, round.now);
+                }
+                let text = format!("{host} is letting go of it");
+                return why(Reason::WaitingForRelease, &text);
+            }
+            enter(status, GuestState::Stopping, round.now);
+            return why(
+                Reason::StopWanted,
+                &format!("it is being shut down on {host}"),
+            );
+        }
+        status.node = None;
+        if wanted {
+            return self.place((name, guest), status);
+        }
+        enter(status, GuestState::Stopped, round.now);
+        why(Reason::StopWanted, "it is to be off")
+    }
+
+    /// A host that holds it is not heard: nothing moves before it is safe.
+    fn unheard(&mut self, name: &str, host: &str, status: &mut VirtualMachineStatus) -> Why {
+        self.keep(name);
+        enter(status, GuestState::Unknown, self.round.now);
+        match self.round.hosts.get(host).map(|host| host.presence) {
+            Some(Presence::Silent) => why(
+                Reason::WaitingForFence,
+                &format!("{host} is silent and not confirmed off"),
+            ),
+            _ => why(
+                Reason::HostAway,
+                &format!("{host} did not say that it let go"),
+            ),
+        }
+    }
+
+    /// A guest that was there before us is taken over without being touched.
+    fn take_over(
+        &mut self,
+        (name, guest): Guest<'a>,
+        host: &'a str,
+        status: &mut VirtualMachineStatus,
+    ) -> Why {
+        if !self.round.hosts.is(host, Presence::Online) {
+            return self.unheard(name, host, status);
+        }
+        let text = "it was found running there and is taken over";
+        self.give((name, guest), host, why(Reason::Placed, text), status)
+    }
+
+    /// Gives the right to run it, under a new epoch.
+    fn give(
+        &mut self,
+        (name, guest): Guest<'a>,
+        host: &str,
+        why: Why,
+        status: &mut VirtualMachineStatus,
+    ) -> Why {
+        let epoch = status.epoch.unwrap_or(0) + 1;
+        status.epoch = Some(epoch);
+        status.restarted_for = restart_wish(guest).map(str::to_owned);
+        status
+            .conditions
+            .retain(|condition| condition.type_ != "StartDelayed");
+        settle_on(status, host, &why, self.round.now);
+        enter(status, GuestState::Starting, self.round.now);
+        let told = assignment((name, guest), epoch, Told::Run);
+        self.outcome.assign(&Subject::guest(name), host, told);
+        why
+    }
+
+    /// Takes the right away; it has ended when the host says so.
+    fn withdraw(&mut self, (name, guest): Guest<'_>, host: &str, record: &NodePlan) {
+        let subject = Subject::guest(name);
+        if !self.round.hosts.is(host, Presence::Online) && !active(record) {
+            return self.keep_on(&subject, host, record);
+        }
+        let told = match (step(record), assignment::handed_over(record)) {
+            (_, Some(migration)) => Told::HandOver(migration.clone()),
+            (GuestStep::Receive | GuestStep::Release, None) => Told::Discard,
+            (GuestStep::Keep | GuestStep::Send, None) => Told::Stop,
+        };
+        let assigned = assignment((name, guest), epoch(record), told);
+        self.outcome.assign(&subject, host, assigned);
+    }
+
+    /// What is written stays written.
+    fn keep(&mut self, name: &str) {
+        let subject = Subject::guest(name);
+        for (host, record) in self.round.state.records_of(&subject).into_iter().flatten() {
+            self.keep_on(&subject, host, record);
+        }
+    }
+
+    fn keep_on(&mut self, subject: &Subject, host: &str, record: &NodePlan) {
+        if let Some(held) = &record.spec.assignment {
+            self.outcome.assign(subject, host, held.clone());
+        }
+    }
+
+    /// What its host sees of it, for people.
+    fn observe(&self, (name, guest): Guest<'_>, status: &mut VirtualMachineStatus) {
+        let host = status.node.as_ref().map(Name::as_str);
+        let record = host.and_then(|host| self.round.state.record(&Subject::guest(name), host));
+        let seen = record
+            .and_then(|record| observed(&self.round.hosts, record))
+            .and_then(|status| status.guest.as_ref());
+        match seen {
+            Some(seen) => {
+                status.agent.clone_from(&seen.agent);
+                status.display.clone_from(&seen.display);
+                status.nics.clone_from(&seen.nics);
+                status.resources.clone_from(&seen.resources);
+            }
+            None => {
+                status.agent = None;
+                status.display = None;
+                status.resources = None;
+            }
+        }
+        status.volumes = guest
+            .spec
+            .disks
+            .iter()
+            .filter_map(|disk| {
+                let volume = volumes::of_disk(name, disk)?;
+                let state = self.round.views.get(volume.as_str())?.state;
+                Some(GuestVolume {
+                    disk: disk.name.clone(),
+                    volume: Name(volume),
+                    ready: Some(matches!(
+                        state,
+                        Some(VolumeState::Ready | VolumeState::Syncing | VolumeState::Degraded)
+                    )),
+                })
+            })
+            .collect();
+    }
+
+    fn forget_old_failures(&mut self, guest: &VirtualMachine, status: &mut VirtualMachineStatus) {
+        let window = span(&guest.spec.recovery.restart_window);
+        let now = self.round.now;
+        let end = |failure: &GuestFailure| {
+            later(moment(Some(&failure.at)).unwrap_or(Timestamp::MIN), window)
+        };
+        status.failures.retain(|failure| end(failure) > now);
+        if let Some(first) = status.failures.iter().map(end).min() {
+            self.outcome.wake(first);
+        }
+        if status.restart_count.is_some() {
+            status.restart_count = u32::try_from(status.failures.len()).ok();
+        }
+    }
+}
+
+fn settle_on(status: &mut VirtualMachineStatus, host: &str, why: &Why, now: Timestamp) {
+    status.node = Some(Name::from(host));
+    status.placement = Some(PlacementStatus {
+        node: Some(Name::from(host)),
+        reason: Some(why.reason.to_string()),
+        message: Some(why.message.clone()),
+        since: Some(Time::from(now)),
+    });
+}
+
+/// A person's wish that it be restarted once: any new value of the annotation.
+fn restart_wish(guest: &VirtualMachine) -> Option<&str> {
+    let annotations = guest.metadata.annotations.as_ref()?;
+    annotations.get("quorate.dev/restart").map(String::as_str)
+}
+
+fn epoch(record: &NodePlan) -> u64 {
+    record.spec.assignment.as_ref().map_or(0, |held| held.epoch)
+}
+
+fn failures_on(status: &VirtualMachineStatus, host: &str) -> u32 {
+    let there = |failure: &&GuestFailure| {
+        failure
+            .node
+            .as_ref()
+            .is_some_and(|node| node.as_str() == host)
+    };
+    u32::try_from(status.failures.iter().filter(there).count()).unwrap_or(u32::MAX)
+}
+
+fn placed_because(status: &VirtualMachineStatus) -> Reason {
+    let word = status
+        .placement
+        .as_ref()
+        .and_then(|placement| placement.reason.as_deref());
+    Reason::ALL
+        .iter()
+        .copied()
+        .find(|reason| Some(reason.as_str()) == word)
+        .unwrap_or(Reason::Placed)
+}
+
+fn enter(status: &mut VirtualMachineStatus, state: GuestState, now: Timestamp) {
+    if status.state != Some(state) {
+        status.state = Some(state);
+        status.since = Some(Time::from(now));
+    }
+}
+
+fn why(reason: Reason, message: &str) -> Why {
+    Why {
+        reason,
+        message: message.to_owned(),
+    }
+}

@@ -1,0 +1,237 @@
+//! Networks on every host that takes part: what the interface is called, its address, its cards.
+
+use crate::outcome::{Outcome, condition};
+use crate::records::checksum;
+use crate::rights::{Host, Presence, observed};
+use crate::round::Round;
+use crate::state::{Subject, SubjectKind};
+use crate::{Reason, Why};
+use quorate_crds::scalar::IpAddress;
+use quorate_crds::{
+    Addressing, Assignment, LinkState, Network, NetworkAssignment, NetworkHost, NetworkRole,
+    NodeMode, VirtualMachine,
+};
+use std::net::IpAddr;
+
+/// What the kernel allows for an interface's name.
+const LONGEST_DEVICE: usize = 15;
+
+pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
+    for (name, network) in &round.state.networks {
+        let subject = Subject::new(SubjectKind::Network, name);
+        let old = network.status.clone().unwrap_or_default();
+        let mut status = old.clone();
+        status
+            .hosts
+            .retain(|seen| round.hosts.get(seen.node.as_str()).is_some());
+        for host in round.hosts.values() {
+            let record = round.state.record(&subject, host.name);
+            let written = record.and_then(|record| record.spec.assignment.as_ref());
+            if let Some(seen) = record
+                .and_then(|record| observed(&round.hosts, record))
+                .and_then(|status| status.network.clone())
+            {
+                match status.hosts.iter_mut().find(|one| one.node == seen.node) {
+                    Some(one) => *one = seen,
+                    None => status.hosts.push(seen),
+                }
+            }
+            let untouched = host.mode == NodeMode::Maintenance || host.presence != Presence::Online;
+            let takes_part = !network.spec.only_listed || listed(network, host.name).is_some();
+            match written {
+                Some(written) if untouched => outcome.assign(&subject, host.name, written.clone()),
+                _ if untouched || !takes_part => {}
+                _ => outcome.assign(&subject, host.name, assignment(name, network, host)),
+            }
+        }
+        status.hosts.sort_by(|a, b| a.node.cmp(&b.node));
+        let broken: Vec<&str> = status
+            .hosts
+            .iter()
+            .filter(|seen| seen.state == Some(LinkState::Down))
+            .map(|seen| seen.node.as_str())
+            .collect();
+        if !status.hosts.is_empty() {
+            let why = if broken.is_empty() {
+                Why {
+                    reason: Reason::NetworkReady,
+                    message: "it works on every host that takes part".to_owned(),
+                }
+            } else {
+                Why {
+                    reason: Reason::NetworkDown,
+                    message: format!("it does not work on {}", broken.join(" and ")),
+                }
+            };
+            outcome.why("Network", name, why.reason, &why.message);
+            let ready = broken.is_empty();
+            condition(&mut status.conditions, "Ready", ready, &why, round.now);
+        }
+        outcome.status("Network", name, &old, &status);
+    }
+}
+
+fn listed<'n>(network: &'n Network, host: &str) -> Option<&'n NetworkHost> {
+    network
+        .spec
+        .hosts
+        .iter()
+        .find(|one| one.node.as_str() == host)
+}
+
+fn assignment(name: &str, network: &Network, host: &Host<'_>) -> Assignment {
+    let own = listed(network, host.name);
+    let nics = match own {
+        Some(own) if !own.nics.is_empty() => own.nics.clone(),
+        _ => network.spec.nics.clone(),
+    };
+    let after = network.spec.parent.iter();
+    Assignment {
+        object: Subject::new(SubjectKind::Network, name).reference(),
+        object_generation: network.metadata.generation,
+        epoch: 0,
+        active: true,
+        after: after
+            .map(|parent| Subject::new(SubjectKind::Network, parent.as_str()).reference())
+            .collect(),
+        network: Some(NetworkAssignment {
+            device: device(name, network, nics.first().map(|nic| nic.as_str())),
+            address: address(network, host.name, host.node.spec.number)
+                .map(|(address, prefix)| format!("{address}/{prefix}")),
+            nics,
+        }),
+        storage: None,
+        replica: None,
+        mount: None,
+        guest: None,
+        secrets: Vec::new(),
+    }
+}
+
+/// The topmost interface: the bridge, or else the VLAN, the bond, the card.
+fn device(name: &str, network: &Network, nic: Option<&str>) -> String {
+    let spec = &network.spec;
+    let plain = match (&spec.bridge, spec.vlan, &spec.bond) {
+        (Some(bridge), ..) => bridge.name.clone().unwrap_or_else(|| format!("br-{name}")),
+        (None, Some(vlan), _) => format!("{name}.{vlan}"),
+        (None, None, Some(_)) => format!("bond-{name}"),
+        (None, None, None) => nic.unwrap_or(name).to_owned(),
+    };
+    if plain.len() <= LONGEST_DEVICE {
+        return plain;
+    }
+    let head: String = plain.chars().take(LONGEST_DEVICE - 5).collect();
+    format!("{head}-{:04x}", checksum(&plain) & 0xffff)
+}
+
+/// A host's address on a network, with the length of the prefix.
+fn address(network: &Network, host: &str, number: Option<u32>) -> Option<(IpAddr, u8)> {
+    let own = listed(network, host).and_then(|own| own.address.as_ref());
+    let (base, prefix) = network.spec.subnet.as_ref()?.as_str().split_once('/')?;
+    let (base, prefix): (IpAddr, u8) = (base.parse().ok()?, prefix.parse().ok()?);
+    let address = match network.spec.addressing {
+        Addressing::None => return None,
+        Addressing::Explicit => own?.as_str().parse().ok()?,
+        Addressing::NodeNumber => match own {
+            Some(own) => own.as_str().parse().ok()?,
+            None => nth(base, number?)?,
+        },
+    };
+    Some((address, prefix))
+}
+
+/// Node 3 of 10.20.0.0/16 is 10.20.0.3.
+fn nth(base: IpAddr, number: u32) -> Option<IpAddr> {
+    Some(match base {
+        IpAddr::V4(base) => IpAddr::from(u32::from(base).checked_add(number)?.to_be_bytes()),
+        IpAddr::V6(base) => IpAddr::from(
+            u128::from(base)
+                .checked_add(u128::from(number))?
+                .to_be_bytes(),
+        ),
+    })
+}
+
+/// Where a host is reached on the network of that name, or else on those of these roles, in this
+/// order.
+pub(crate) fn addresses(
+    round: &Round<'_>,
+    host: &str,
+    named: Option<&str>,
+    roles: &[NetworkRole],
+) -> Vec<IpAddress> {
+    let reached = |network: &Network| -> Option<IpAddress> {
+        let seen = network.status.as_ref().and_then(|status| {
+            let seen = status
+                .hosts
+                .iter()
+                .find(|seen| seen.node.as_str() == host)?;
+            Some(IpAddress::from(seen.address.as_deref()?.split('/').next()?))
+        });
+        let number = round.hosts.get(host).and_then(|host| host.node.spec.number);
+        seen.or_else(|| {
+            let (address, _) = address(network, host, number)?;
+            Some(IpAddress::from(address.to_string().as_str()))
+        })
+    };
+    if let Some(named) = named {
+        let network = round.state.networks.get(named);
+        return network.and_then(|it| reached(it)).into_iter().collect();
+    }
+    for role in roles {
+        let found: Vec<IpAddress> = round
+            .state
+            .networks
+            .values()
+            .filter(|network| network.spec.role == *role)
+            .filter_map(|network| reached(network))
+            .collect();
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    Vec::new()
+}
+
+/// The network of the guest that does not work on that host, if any: its cards would be cut off.
+pub(crate) fn cut_off<'r>(
+    round: &'r Round<'_>,
+    guest: &'r VirtualMachine,
+    host: &str,
+) -> Option<&'r str> {
+    guest.spec.nics.iter().find_map(|nic| {
+        let name = nic.network.as_str();
+        let status = round.state.networks.get(name)?.status.as_ref()?;
+        let seen = status
+            .hosts
+            .iter()
+            .find(|seen| seen.node.as_str() == host)?;
+        (seen.state == Some(LinkState::Down)).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_counts_from_the_beginning_of_the_subnet() {
+        let base: IpAddr = "10.20.0.0".parse().expect("an address");
+        assert_eq!(nth(base, 3).expect("inside").to_string(), "10.20.0.3");
+        let base: IpAddr = "fd00::".parse().expect("an address");
+        assert_eq!(nth(base, 300).expect("inside").to_string(), "fd00::12c");
+    }
+
+    #[test]
+    fn a_device_is_never_longer_than_the_kernel_allows() {
+        let network = Network::new(
+            "a-network-with-a-long-name",
+            quorate_crds::NetworkSpec {
+                vlan: Some(100),
+                ..Default::default()
+            },
+        );
+        let device = device("a-network-with-a-long-name", &network, None);
+        assert_eq!(device.len(), LONGEST_DEVICE, "{device}");
+    }
+}

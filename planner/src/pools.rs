@@ -1,0 +1,112 @@
+//! Each host's part of a pool, and how much space the pool has.
+
+use crate::amounts::{bytes, words};
+use crate::outcome::{Outcome, condition};
+use crate::rights::{Presence, observed};
+use crate::round::Round;
+use crate::state::{Subject, SubjectKind};
+use crate::{Reason, Why};
+use quorate_crds::{Assignment, NodeMode, PoolState, StorageAssignment, StoragePool};
+
+pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
+    for (name, pool) in &round.state.pools {
+        let subject = Subject::new(SubjectKind::Pool, name);
+        let old = pool.status.clone().unwrap_or_default();
+        let mut status = old.clone();
+        for part in &pool.spec.hosts {
+            let host = part.node.as_str();
+            let Some(known) = round.hosts.get(host) else {
+                continue;
+            };
+            let record = round.state.record(&subject, host);
+            let written = record.and_then(|record| record.spec.assignment.as_ref());
+            if let Some(seen) = record
+                .and_then(|record| observed(&round.hosts, record))
+                .and_then(|status| status.pool.clone())
+            {
+                match status.hosts.iter_mut().find(|one| one.node == seen.node) {
+                    Some(one) => *one = seen,
+                    None => status.hosts.push(seen),
+                }
+            }
+            let untouched =
+                known.mode == NodeMode::Maintenance || known.presence != Presence::Online;
+            match written {
+                Some(written) if untouched => outcome.assign(&subject, host, written.clone()),
+                _ if untouched => {}
+                _ => outcome.assign(&subject, host, assignment(name, pool, host)),
+            }
+        }
+        status.hosts.sort_by(|a, b| a.node.cmp(&b.node));
+        summarise(round, outcome, name, &mut status);
+        outcome.status("StoragePool", name, &old, &status);
+    }
+}
+
+fn summarise(
+    round: &Round<'_>,
+    outcome: &mut Outcome,
+    name: &str,
+    status: &mut quorate_crds::StoragePoolStatus,
+) {
+    if status.hosts.is_empty() {
+        return;
+    }
+    let missing: Vec<String> = status
+        .hosts
+        .iter()
+        .filter(|seen| seen.state != Some(PoolState::Ready))
+        .map(|seen| match &seen.message {
+            Some(message) => format!("{}: {message}", seen.node),
+            None => seen.node.to_string(),
+        })
+        .collect();
+    let whole = status
+        .hosts
+        .iter()
+        .filter_map(|seen| seen.capacity.as_ref());
+    let whole = whole.map(bytes).sum::<u64>();
+    let why = if missing.is_empty() {
+        Why {
+            reason: Reason::PoolReady,
+            message: format!("{} on {} hosts", words(whole), status.hosts.len()),
+        }
+    } else {
+        Why {
+            reason: Reason::PoolIncomplete,
+            message: format!("its part is not sound on {}", missing.join("; ")),
+        }
+    };
+    outcome.why("StoragePool", name, why.reason, &why.message);
+    let ready = missing.is_empty();
+    condition(&mut status.conditions, "Ready", ready, &why, round.now);
+}
+
+fn assignment(name: &str, pool: &StoragePool, host: &str) -> Assignment {
+    let own = pool
+        .spec
+        .hosts
+        .iter()
+        .find(|part| part.node.as_str() == host);
+    let group = own
+        .and_then(|part| part.volume_group.as_deref())
+        .or(pool.spec.volume_group.as_deref())
+        .unwrap_or(name);
+    Assignment {
+        object: Subject::new(SubjectKind::Pool, name).reference(),
+        object_generation: pool.metadata.generation,
+        epoch: 0,
+        active: true,
+        after: Vec::new(),
+        network: None,
+        storage: Some(StorageAssignment {
+            volume_group: group.to_owned(),
+            logical_volume: None,
+            size: None,
+        }),
+        replica: None,
+        mount: None,
+        guest: None,
+        secrets: Vec::new(),
+    }
+}

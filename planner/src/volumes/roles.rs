@@ -1,0 +1,165 @@
+//! Which replica is open for writing, and what else each host is told about its own.
+
+use super::assignment::{Role, assignment};
+use super::members;
+use super::writing::{Asking, ready_to_join, unwritable};
+use crate::outcome::Outcome;
+use crate::rights::{Presence, held, is_primary, writes};
+use crate::round::Round;
+use crate::state::Subject;
+use quorate_crds::{
+    NodeMode, NodePlan, ReplicaData, ReplicaStatus, Volume, VolumeAccess, VolumeState, VolumeStatus,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) fn plan(
+    round: &Round<'_>,
+    outcome: &mut Outcome,
+    (name, volume): (&str, &Volume),
+    status: &mut VolumeStatus,
+    users: &BTreeSet<String>,
+    leaving: &BTreeMap<String, ReplicaData>,
+) {
+    let subject = Subject::volume(name);
+    let records = round.state.records_of(&subject);
+    let writers = records
+        .into_iter()
+        .flatten()
+        .filter(|(_, record)| writes(&round.hosts, record) && is_primary(record))
+        .count();
+    let moving = outcome.moving.get(name).cloned();
+    let two = volume.spec.access == VolumeAccess::MultiWriter || moving.is_some() || writers > 1;
+    let resolved = resolved(volume, status);
+    let mut primaries: BTreeSet<String> = BTreeSet::new();
+    for replica in &status.replicas.clone() {
+        let host = replica.node.as_str();
+        let record = round.state.record(&subject, host);
+        let before = record.and_then(|record| record.spec.assignment.as_ref());
+        let was_primary =
+            record.is_some_and(|record| held(&round.hosts, record) && is_primary(record));
+        if untouched(round, host) {
+            if was_primary {
+                primaries.insert(host.to_owned());
+            }
+            if let Some(before) = before {
+                outcome.assign(&subject, host, before.clone());
+            }
+            continue;
+        }
+        let arriving = moving.as_ref().filter(|(_, to)| to == host);
+        let primary = users.contains(host)
+            && !leaving.contains_key(host)
+            && (was_primary
+                || match arriving {
+                    Some((from, _)) if *from != host => ready_to_join(round, name, from, host),
+                    _ => unwritable(round, name, volume, host, Asking::default()).is_none(),
+                });
+        if primary {
+            primaries.insert(host.to_owned());
+        }
+        let mut epoch = before.map_or(0, |before| before.epoch);
+        if primary && !was_primary {
+            epoch = status.epoch.unwrap_or(0) + 1;
+            status.epoch = Some(epoch);
+        }
+        let role = Role {
+            epoch,
+            active: !leaving.contains_key(host),
+            primary,
+            allow_two_primaries: two,
+            begins_here: begins_here(status, replica),
+            outdate: !primary && asked_about(status, replica),
+            give_up: resolved
+                .as_ref()
+                .filter(|(_, victim)| *victim == host)
+                .map(|(number, _)| *number),
+            data: leaving.get(host).copied().unwrap_or_default(),
+        };
+        let assigned = assignment(round, (name, volume), status, replica, &role);
+        outcome.assign(&subject, host, assigned);
+    }
+    status.two_primaries_allowed = two.then_some(true);
+    if let Some((_, victim)) = resolved
+        && status.in_sync.len() > 1
+    {
+        status.in_sync.retain(|member| member.as_str() != victim);
+    }
+    let going: BTreeSet<String> = leaving.keys().cloned().collect();
+    members::settle(round, status, &primaries, &going);
+}
+
+/// A host that is not heard, or is left alone, keeps what it was told.
+fn untouched(round: &Round<'_>, host: &str) -> bool {
+    round.hosts.get(host).is_none_or(|host| {
+        matches!(host.presence, Presence::Silent | Presence::Away)
+            || host.mode == NodeMode::Maintenance
+    })
+}
+
+/// No replica holds data yet, and this one is where they begin.
+fn begins_here(status: &VolumeStatus, replica: &ReplicaStatus) -> bool {
+    matches!(status.state, None | Some(VolumeState::Pending))
+        && status.in_sync_generation == Some(1)
+        && status.in_sync.contains(&replica.node)
+}
+
+/// Whether another replica's writes wait for this one to be outdated.
+fn asked_about(status: &VolumeStatus, replica: &ReplicaStatus) -> bool {
+    status
+        .replicas
+        .iter()
+        .any(|other| other.asks_about.contains(&replica.node))
+}
+
+/// The split brain that a person has decided, and the host whose data is given up.
+fn resolved(volume: &Volume, status: &VolumeStatus) -> Option<(u64, String)> {
+    let resolve = volume.spec.resolve.as_ref()?;
+    let number = status.split_brain.as_ref()?.number?;
+    (status.state == Some(VolumeState::SplitBrain) && resolve.split_brain == number)
+        .then(|| (number, resolve.discard.to_string()))
+}
+
+/// Hosts whose storage lost each other while both write: one of each pair must go. The one that
+/// carries less is chosen.
+pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
+    let mut victims = BTreeMap::new();
+    for (name, status) in &round.views {
+        let writing = |host: &str| {
+            let record: Option<&NodePlan> = round.state.record(&Subject::volume(name), host);
+            round.hosts.is(host, Presence::Online)
+                && record.is_some_and(|record| is_primary(record) && held(&round.hosts, record))
+        };
+        for replica in &status.replicas {
+            let asker = replica.node.as_str();
+            for peer in &replica.asks_about {
+                let peer = peer.as_str();
+                if !writing(asker) || !writing(peer) {
+                    continue;
+                }
+                let weight = |host| (carried(round, host), std::cmp::Reverse(host));
+                let victim = if weight(peer) < weight(asker) {
+                    peer
+                } else {
+                    asker
+                };
+                let text = format!(
+                    "{asker} and {peer} both write volume {name} and do not reach each other"
+                );
+                victims.insert(victim.to_owned(), text);
+            }
+        }
+    }
+    victims
+}
+
+/// What a host carries, by the priorities of its protected guests.
+fn carried(round: &Round<'_>, host: &str) -> u64 {
+    let here = round.state.guests.values().filter(|guest| {
+        let node = guest
+            .status
+            .as_ref()
+            .and_then(|status| status.node.as_ref());
+        guest.spec.protected && node.is_some_and(|node| node.as_str() == host)
+    });
+    here.map(|guest| u64::from(guest.spec.priority) + 1).sum()
+}

@@ -1,0 +1,136 @@
+//! A volume as its hosts see it now: what each of them says about its replica.
+
+use crate::rights::{Hosts, Presence, observed};
+use crate::round::Round;
+use crate::state::{ClusterState, Subject};
+use jiff::Timestamp;
+use quorate_crds::{
+    ConnectionState, DiskState, ReplicaRole, ReplicaStatus, SplitBrainSide, SplitBrainStatus, Time,
+    VolumeState, VolumeStatus,
+};
+use std::collections::BTreeMap;
+
+/// Volumes by name, each with its status as of now.
+pub(crate) type Views<'a> = BTreeMap<&'a str, VolumeStatus>;
+
+pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestamp) -> Views<'a> {
+    let views = state.volumes.iter().map(|(name, volume)| {
+        let mut status = volume.status.clone().unwrap_or_default();
+        let records = state.records_of(&Subject::volume(name));
+        for replica in &mut status.replicas {
+            let record = records.and_then(|records| records.get(replica.node.as_str()));
+            let seen = record
+                .and_then(|record| observed(hosts, record))
+                .and_then(|status| status.replica.as_ref());
+            update(hosts, replica, seen);
+        }
+        look_for_a_split(&mut status, now);
+        (name.as_str(), status)
+    });
+    views.collect()
+}
+
+/// What the host says, or that nobody knows: what a former incarnation said says nothing about what
+/// is on the disks now.
+fn update(hosts: &Hosts<'_>, replica: &mut ReplicaStatus, seen: Option<&ReplicaStatus>) {
+    let host = hosts.get(replica.node.as_str());
+    let gone = host.is_none_or(|host| host.presence == Presence::Fenced);
+    match seen.filter(|_| !gone) {
+        Some(seen) => {
+            *replica = ReplicaStatus {
+                node: replica.node.clone(),
+                node_id: replica.node_id,
+                sync: None,
+                out_of_sync: None,
+                ..seen.clone()
+            };
+        }
+        None if gone || replica.disk.is_some() => {
+            replica.role = Some(ReplicaRole::Unknown);
+            replica.disk = Some(DiskState::Unknown);
+            replica.connection = None;
+            replica.peers.clear();
+            replica.two_primaries_allowed = None;
+            replica.asks_about.clear();
+        }
+        None => {}
+    }
+}
+
+/// Two sides that have both written refuse each other. A person must choose; the number keeps a
+/// decision from being taken for a later split.
+fn look_for_a_split(status: &mut VolumeStatus, now: Timestamp) {
+    let alone = |replica: &ReplicaStatus| {
+        replica.connection == Some(ConnectionState::StandAlone)
+            || replica
+                .peers
+                .iter()
+                .any(|peer| peer.connection == Some(ConnectionState::StandAlone))
+    };
+    let split = status.replicas.iter().any(alone);
+    let was = status.state == Some(VolumeState::SplitBrain);
+    if split && !was {
+        let number = status
+            .split_brain
+            .as_ref()
+            .and_then(|split| split.number)
+            .unwrap_or(0);
+        let sides = status.replicas.iter().map(|replica| SplitBrainSide {
+            node: replica.node.clone(),
+            written: replica.out_of_sync.clone(),
+            last_write: None,
+        });
+        status.split_brain = Some(SplitBrainStatus {
+            number: Some(number + 1),
+            since: Some(Time::from(now)),
+            sides: sides.collect(),
+        });
+        status.state = Some(VolumeState::SplitBrain);
+    } else if !split && was {
+        status.state = Some(VolumeState::Degraded);
+    }
+}
+
+/// Whether the replica holds complete, current data on a host that is heard.
+pub(crate) fn current(hosts: &Hosts<'_>, replica: &ReplicaStatus) -> bool {
+    replica.disk == Some(DiskState::UpToDate) && hosts.is(replica.node.as_str(), Presence::Online)
+}
+
+/// Puts the whole in a word.
+pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
+    let member = |replica: &&ReplicaStatus| status.in_sync.contains(&replica.node);
+    let frozen = status
+        .replicas
+        .iter()
+        .any(|replica| !replica.asks_about.is_empty());
+    let syncing = status.replicas.iter().any(|replica| {
+        replica.disk == Some(DiskState::Inconsistent)
+            && replica.connection == Some(ConnectionState::Connected)
+    });
+    let there = status
+        .replicas
+        .iter()
+        .filter(member)
+        .any(|replica| current(&round.hosts, replica));
+    let born = !matches!(status.state, None | Some(VolumeState::Pending));
+    status.state = Some(match status.state {
+        Some(VolumeState::SplitBrain) => VolumeState::SplitBrain,
+        _ if !born && !there => VolumeState::Pending,
+        _ if frozen => VolumeState::Frozen,
+        _ if !there => VolumeState::Lost,
+        _ if status.in_sync.len() == status.replicas.len() => VolumeState::Ready,
+        _ if syncing => VolumeState::Syncing,
+        _ => VolumeState::Degraded,
+    });
+    status.in_sync_summary = Some(format!(
+        "{}/{}",
+        status.in_sync.len(),
+        status.replicas.len()
+    ));
+    status.primary = status
+        .replicas
+        .iter()
+        .filter(|replica| replica.role == Some(ReplicaRole::Primary))
+        .map(|replica| replica.node.clone())
+        .collect();
+}

@@ -1,0 +1,146 @@
+//! Who may open a volume for writing: rules R1 and R10.
+
+use crate::rights::{Answer, Presence, answer, writes};
+use crate::round::Round;
+use crate::state::Subject;
+use quorate_crds::{
+    DiskState, ReplicaRole, ReplicaStatus, VirtualMachine, Volume, VolumeAccess, VolumeState,
+};
+
+/// What a host is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asking<'a> {
+    /// The host that the guest comes from, and that lets go of its volumes before or while the
+    /// guest moves: its writing is no obstacle, but then the data must be current on both.
+    pub(crate) from: Option<&'a str>,
+}
+
+/// Why the guest's volumes cannot be written on that host now, if so.
+pub(crate) fn obstacle(
+    round: &Round<'_>,
+    name: &str,
+    guest: &VirtualMachine,
+    host: &str,
+    asking: Asking<'_>,
+) -> Option<String> {
+    super::of(name, guest).find_map(|volume| match round.state.volumes.get(&volume) {
+        None => Some(format!("volume {volume} does not exist")),
+        Some(known) => unwritable(round, &volume, known, host, asking),
+    })
+}
+
+/// Only a current member of the in-sync set, and nobody else beside it.
+pub(crate) fn unwritable(
+    round: &Round<'_>,
+    name: &str,
+    volume: &Volume,
+    host: &str,
+    asking: Asking<'_>,
+) -> Option<String> {
+    let subject = Subject::volume(name);
+    let status = &round.views[name];
+    if status.replicas.is_empty() {
+        return Some(format!("volume {name} is not made yet"));
+    }
+    if status.state == Some(VolumeState::SplitBrain) {
+        return Some(format!("volume {name} is split: a person must choose"));
+    }
+    if volume.metadata.deletion_timestamp.is_some() {
+        return Some(format!("volume {name} is being deleted"));
+    }
+    let replica = status
+        .replicas
+        .iter()
+        .find(|replica| replica.node.as_str() == host);
+    let Some(replica) = replica else {
+        return Some(format!("keeps no replica of volume {name}"));
+    };
+    let there = round.state.record(&subject, host).is_some_and(|record| {
+        let incarnation = round.hosts.get(host).map(|host| host.incarnation);
+        Some(record.spec.incarnation) == incarnation
+            && record.spec.assignment.as_ref().is_some_and(|it| it.active)
+            && answer(record) == Answer::Converged
+    });
+    if !there {
+        return Some(format!("its replica of volume {name} is not up yet"));
+    }
+    if volume.spec.access == VolumeAccess::SingleWriter {
+        let records = round.state.records_of(&subject).into_iter().flatten();
+        for (other, record) in records {
+            if other != host && asking.from != Some(other) && writes(&round.hosts, record) {
+                return Some(format!("volume {name} may be open for writing on {other}"));
+            }
+        }
+    }
+    if !status.in_sync.iter().any(|member| member.as_str() == host) {
+        return Some(format!("its replica of volume {name} is not in sync"));
+    }
+    let others = status
+        .in_sync
+        .iter()
+        .filter(|member| member.as_str() != host);
+    let alone = others.into_iter().all(|member| {
+        round.hosts.is(member.as_str(), Presence::Fenced)
+            || status
+                .replicas
+                .iter()
+                .any(|replica| replica.node == *member && replica.disk == Some(DiskState::Outdated))
+    });
+    match replica.disk {
+        Some(DiskState::UpToDate) => None,
+        Some(DiskState::Consistent) if alone && asking.from.is_none() => None,
+        disk => {
+            let disk = disk.unwrap_or(DiskState::Unknown);
+            Some(format!(
+                "its replica of volume {name} is {disk:?}, not UpToDate"
+            ))
+        }
+    }
+}
+
+/// Whether both sides have said that two may have the volume open, and the second is current: only
+/// then may it be opened beside the first.
+pub(crate) fn ready_to_join(round: &Round<'_>, name: &str, first: &str, second: &str) -> bool {
+    let Some(volume) = round.state.volumes.get(name) else {
+        return false;
+    };
+    let asking = Asking { from: Some(first) };
+    let open = |host: &str| {
+        let converged = round
+            .state
+            .record(&Subject::volume(name), host)
+            .is_some_and(|record| {
+                let assigned = record.spec.assignment.as_ref();
+                assigned
+                    .and_then(|it| it.replica.as_ref())
+                    .is_some_and(|replica| replica.allow_two_primaries)
+                    && answer(record) == Answer::Converged
+            });
+        converged
+            && replica(round, name, host)
+                .is_some_and(|replica| replica.two_primaries_allowed == Some(true))
+    };
+    (volume.spec.access == VolumeAccess::MultiWriter || (open(first) && open(second)))
+        && unwritable(round, name, volume, second, asking).is_none()
+}
+
+/// Whether the volume is open on that host, as it says itself.
+pub(crate) fn joined(round: &Round<'_>, name: &str, host: &str) -> bool {
+    round
+        .state
+        .record(&Subject::volume(name), host)
+        .is_some_and(|record| {
+            crate::rights::is_primary(record) && answer(record) == Answer::Converged
+        })
+        && replica(round, name, host)
+            .is_some_and(|replica| replica.role == Some(ReplicaRole::Primary))
+}
+
+fn replica<'r>(round: &'r Round<'_>, name: &str, host: &str) -> Option<&'r ReplicaStatus> {
+    round
+        .views
+        .get(name)?
+        .replicas
+        .iter()
+        .find(|replica| replica.node.as_str() == host)
+}
