@@ -1,5 +1,6 @@
 //! Makes one host match its plan, and makes no choice of its own.
 
+pub mod daemon;
 pub mod drivers;
 pub mod lease;
 pub mod link;

@@ -24,7 +24,7 @@ pub(super) fn decide(case: &Case<'_>, assigned: &GuestAssignment) -> Verdict {
         guest.metadata.generation
     }) {
         Ok(guest) => guest,
-        Err(verdict) => return verdict,
+        Err(waits) => return Verdict::Waits(waits),
     };
     match assigned.step {
         GuestStep::Keep => keep(case, guest, assigned.desired_state),

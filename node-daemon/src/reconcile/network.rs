@@ -18,7 +18,7 @@ pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
         network.metadata.generation
     }) {
         Ok(network) => network,
-        Err(verdict) => return verdict,
+        Err(waits) => return Verdict::Waits(waits),
     };
     let Some(node) = case.plan.node() else {
         return Verdict::Waits("the host's own manifest is not here yet".to_owned());

@@ -2,7 +2,7 @@ use super::act::{Act, Job};
 use super::seen::{Observation, Subsystem};
 use crate::drivers::{DriverError, Drivers, SecretValue, Trouble};
 use crate::link::ClusterLink;
-use crate::plan::{Memory, Remembered};
+use crate::plan::{Memory, MemoryError, Remembered};
 use quorate_crds::SecretKey;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -30,6 +30,23 @@ impl Hands {
             self.spend(guest, epoch).await?;
         }
         self.act(job.act).await
+    }
+
+    /// Remembers the newest plan that this host acknowledges.
+    ///
+    /// # Errors
+    /// When it cannot be remembered; then it must not be acknowledged.
+    pub async fn accept(&self, generation: u64, term: u64) -> Result<(), MemoryError> {
+        let mut remembered = self.remembered.lock().await;
+        if generation <= remembered.generation && term <= remembered.term {
+            return Ok(());
+        }
+        let mut next = remembered.clone();
+        next.generation = next.generation.max(generation);
+        next.term = next.term.max(term);
+        self.memory.save(&next).await?;
+        *remembered = next;
+        Ok(())
     }
 
     async fn spend(&self, guest: String, epoch: u64) -> Result<(), DriverError> {

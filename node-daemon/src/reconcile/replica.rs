@@ -27,7 +27,7 @@ pub(super) fn decide(case: &Case<'_>, assigned: &ReplicaAssignment) -> Verdict {
         volume.metadata.generation
     }) {
         Ok(volume) => volume,
-        Err(verdict) => return verdict,
+        Err(waits) => return Verdict::Waits(waits),
     };
     let wanted = bytes(&assigned.size);
     let target = || {

@@ -129,6 +129,18 @@ impl Seen {
         self.lockspaces.iter().find(|seen| seen.name == *name)
     }
 
+    /// Every replica.
+    #[must_use]
+    pub fn replicas(&self) -> &[ReplicaSeen] {
+        &self.replicas
+    }
+
+    /// Every guest.
+    #[must_use]
+    pub fn guests(&self) -> &[GuestSeen] {
+        &self.guests
+    }
+
     /// The guest of that name.
     #[must_use]
     pub fn guest(&self, name: &Name) -> Option<&GuestSeen> {

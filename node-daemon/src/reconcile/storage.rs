@@ -22,7 +22,7 @@ fn group(case: &Case<'_>, assigned: &StorageAssignment) -> Verdict {
         pool.metadata.generation
     }) {
         Ok(pool) => pool,
-        Err(verdict) => return verdict,
+        Err(waits) => return Verdict::Waits(waits),
     };
     let devices = pool
         .spec

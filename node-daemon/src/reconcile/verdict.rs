@@ -42,21 +42,21 @@ impl<'a> Case<'a> {
         &self.record.assignment.object.name
     }
 
-    /// The object in exactly the generation that was planned.
+    /// The object in exactly the generation that was planned, or what is waited for.
     pub(super) fn planned<T>(
         &self,
         object: Option<&'a T>,
         generation: impl Fn(&T) -> Option<i64>,
-    ) -> Result<&'a T, Verdict> {
+    ) -> Result<&'a T, String> {
         let planned = self.record.assignment.object_generation;
         match object {
             Some(object) if planned.is_none() || generation(object) == planned => Ok(object),
-            Some(object) => Err(Verdict::Waits(format!(
+            Some(object) => Err(format!(
                 "generation {} of its manifest is planned, {} is here",
                 planned.unwrap_or(0),
                 generation(object).unwrap_or(0)
-            ))),
-            None => Err(Verdict::Waits("its manifest is not here yet".to_owned())),
+            )),
+            None => Err("its manifest is not here yet".to_owned()),
         }
     }
 }
