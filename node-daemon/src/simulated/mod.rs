@@ -4,9 +4,11 @@
 
 mod drivers;
 mod handle;
+mod manifests;
 pub mod room;
 mod socket;
 
 pub use drivers::{RoomWatchdog, drivers};
 pub use handle::{LocalRoom, Room};
+pub use manifests::layout_of;
 pub use socket::{SocketRoom, serve};

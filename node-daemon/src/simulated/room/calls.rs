@@ -38,7 +38,6 @@ impl MachineRoom {
                 let lines = self.log.get(from..).unwrap_or_default().to_vec();
                 at_once(Ok(Reply::Log(self.log.len(), lines)))
             }
-            Request::Layout => at_once(Ok(Reply::Layout(Box::new(self.layout())))),
         }
     }
 

@@ -46,7 +46,7 @@ impl MachineLayout {
     }
 }
 
-/// One fence device, named like its FenceDevice.
+/// One fence device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceLayout {
     /// Its name.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     MachineRoom,
-    layout::{DeviceKind, DeviceLayout, Layout, MachineLayout},
+    layout::{DeviceKind, MachineLayout},
     refusal::Refusal,
     request::{Changed, FenceCall, PowerReply},
 };
@@ -208,25 +208,6 @@ impl MachineRoom {
         Err(Refusal::NotThere(format!(
             "{device} has no outlets {one} and {other} that something is plugged into"
         )))
-    }
-
-    /// What stands in the room.
-    pub(crate) fn layout(&self) -> Layout {
-        Layout {
-            machines: self
-                .machines
-                .values()
-                .map(|machine| machine.layout.clone())
-                .collect(),
-            devices: self
-                .devices
-                .iter()
-                .map(|(name, device)| DeviceLayout {
-                    name: name.clone(),
-                    kind: device.kind.clone(),
-                })
-                .collect(),
-        }
     }
 
     pub(crate) fn machine(&mut self, name: &str) -> Result<&mut Machine, Refusal> {

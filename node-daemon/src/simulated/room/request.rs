@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     guests::{Definition, MigrationFault},
-    layout::Layout,
     power::DeviceBehaviour,
     refusal::Refusal,
     truth::Truth,
@@ -32,8 +31,6 @@ pub enum Request {
     Truth,
     /// What has happened in the room since this line of its log.
     Log(usize),
-    /// What stands in the room.
-    Layout,
 }
 
 /// What a daemon asks of its host.
@@ -426,7 +423,6 @@ pub enum Reply {
     Power(PowerReply),
     Truth(Box<Truth>),
     Log(usize, Vec<String>),
-    Layout(Box<Layout>),
 }
 
 /// The answer, and when it comes.
