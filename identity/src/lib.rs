@@ -31,7 +31,9 @@ pub use explain::explain_tls_error;
 pub use files::FileError;
 pub use join_token::{JoinToken, JoinTokenError, SecretHash};
 pub use keyring::{Keyring, KeyringError};
-pub use member_config::{BOOTSTRAP_FILE, Bootstrap, BootstrapError, MemberConfig};
+pub use member_config::{
+    BOOTSTRAP_FILE, Bootstrap, BootstrapError, MemberConfig, default_agent_dirs,
+};
 pub use peer::{Peer, PeerError};
 pub use pki_dir::PkiDir;
 pub use request::{KeyError, KeyRequest};

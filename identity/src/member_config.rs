@@ -40,10 +40,19 @@ pub struct MemberConfig {
     /// Where the audit log is written.
     #[serde(default = "default_audit_dir")]
     pub audit_dir: PathBuf,
+    /// Where fence agents are found; the first directory that has one of a name wins.
+    #[serde(default = "default_agent_dirs")]
+    pub agent_dirs: Vec<PathBuf>,
 }
 
 fn default_listen() -> Vec<SocketAddr> {
     vec![SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], 7443))]
+}
+
+/// Where the fence-agents package puts its programs.
+#[must_use]
+pub fn default_agent_dirs() -> Vec<PathBuf> {
+    vec![PathBuf::from("/usr/sbin")]
 }
 
 fn default_audit_dir() -> PathBuf {

@@ -1,15 +1,18 @@
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use hyper_util::rt::TokioIo;
+use quorate_crds::manifest::to_yaml;
 use quorate_identity::{
     Authority, Bootstrap, Credentials, Dates, JoinToken, KeyRequest, Keyring, LiveCredentials,
     MEMBER_NAME, SystemClock, Trust, joining_client_config,
 };
 use quorate_proto::api::v1::{
-    CreateJoinTokenRequest, JoinKind, JoinRequest, PromoteRequest, StatusRequest,
-    cluster_client::ClusterClient, identity_client::IdentityClient,
+    CreateJoinTokenRequest, GetRequest, JoinKind, JoinReply, JoinRequest, ObjectRef,
+    PromoteRequest, StatusRequest, cluster_client::ClusterClient, identity_client::IdentityClient,
+    objects_client::ObjectsClient,
 };
 use rustls::{ClientConfig, pki_types::ServerName};
+use serde_json::json;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep},
@@ -20,13 +23,14 @@ use tower::service_fn;
 
 use super::{
     ASK_EVERY, DevError, PATIENCE,
-    site::{Site, free_address},
+    site::{Site, free_address, write},
 };
 
 /// Does what an operator would do with the command line.
 pub(super) struct DevClient {
     address: String,
     cluster: ClusterClient<Channel>,
+    objects: ObjectsClient<Channel>,
 }
 
 impl DevClient {
@@ -41,8 +45,10 @@ impl DevClient {
         let tls = trust
             .client_config(Some(LiveCredentials::new(admin.clone())), Dates::Checked)
             .map_err(refused)?;
+        let channel = channel(&address, tls)?;
         Ok(Self {
-            cluster: ClusterClient::new(channel(&address, tls)?),
+            cluster: ClusterClient::new(channel.clone()),
+            objects: ObjectsClient::new(channel),
             address,
         })
     }
@@ -68,32 +74,18 @@ impl DevClient {
             kind: JoinKind::Member.into(),
             ..CreateJoinTokenRequest::default()
         };
-        let token = self
-            .cluster
-            .clone()
-            .create_join_token(request)
-            .await
-            .map_err(|status| DevError::refused(&status))?
-            .into_inner()
-            .token;
-        let parsed: JoinToken = token
-            .parse()
-            .map_err(|error| DevError::Refused(format!("{error}")))?;
-        let tls = joining_client_config(&parsed, &(Arc::new(SystemClock) as Arc<_>))
-            .map_err(|error| DevError::Refused(error.to_string()))?;
+        let token = self.token(request).await?;
         let key = KeyRequest::generate().map_err(|error| DevError::Refused(error.to_string()))?;
         let address = free_address()?;
-        let reply = IdentityClient::new(channel(&self.address, tls)?)
-            .join(JoinRequest {
+        let reply = self
+            .redeem(&token, |token| JoinRequest {
                 token,
                 csr: key.request().to_owned(),
                 addresses: vec![address.clone()],
                 name: site.name.clone(),
                 supported_feature_level: quorate_proto::FEATURE_LEVEL,
             })
-            .await
-            .map_err(|status| DevError::refused(&status))?
-            .into_inner();
+            .await?;
         let grant = reply
             .member
             .ok_or_else(|| DevError::Refused("the cluster granted no membership".into()))?;
@@ -112,6 +104,67 @@ impl DevClient {
             &note,
         )?;
         Ok(grant.member_id)
+    }
+
+    /// Whether the cluster knows a host of this name.
+    pub(super) async fn knows_host(&self, name: &str) -> bool {
+        let request = GetRequest {
+            object: Some(ObjectRef {
+                kind: "Node".into(),
+                name: name.to_owned(),
+                ..ObjectRef::default()
+            }),
+            ..GetRequest::default()
+        };
+        self.objects.clone().get(request).await.is_ok()
+    }
+
+    /// Gives a machine of the room the identity of that host.
+    pub(super) async fn join_host(&self, name: &str, dir: &Path) -> Result<(), DevError> {
+        let request = CreateJoinTokenRequest {
+            kind: JoinKind::Node.into(),
+            name: name.to_owned(),
+            ..CreateJoinTokenRequest::default()
+        };
+        let token = self.token(request).await?;
+        let key = KeyRequest::generate().map_err(|error| DevError::Refused(error.to_string()))?;
+        let reply = self
+            .redeem(&token, |token| JoinRequest {
+                token,
+                csr: key.request().to_owned(),
+                supported_feature_level: quorate_proto::FEATURE_LEVEL,
+                ..JoinRequest::default()
+            })
+            .await?;
+        let settings = json!({"name": name, "endpoints": reply.endpoints});
+        write(&dir.join("ca.crt"), &reply.ca_certificate)?;
+        write(&dir.join("node.key"), key.key())?;
+        write(&dir.join("node.crt"), &reply.certificate)?;
+        // It comes last: it says that the rest is there.
+        write(&dir.join("node.yaml"), &to_yaml(&settings))
+    }
+
+    async fn token(&self, request: CreateJoinTokenRequest) -> Result<String, DevError> {
+        let reply = self.cluster.clone().create_join_token(request).await;
+        let reply = reply.map_err(|status| DevError::refused(&status))?;
+        Ok(reply.into_inner().token)
+    }
+
+    async fn redeem(
+        &self,
+        token: &str,
+        request: impl FnOnce(String) -> JoinRequest,
+    ) -> Result<JoinReply, DevError> {
+        let parsed: JoinToken = token
+            .parse()
+            .map_err(|error| DevError::Refused(format!("{error}")))?;
+        let tls = joining_client_config(&parsed, &(Arc::new(SystemClock) as Arc<_>))
+            .map_err(|error| DevError::Refused(error.to_string()))?;
+        let reply = IdentityClient::new(channel(&self.address, tls)?)
+            .join(request(token.to_owned()))
+            .await
+            .map_err(|status| DevError::refused(&status))?;
+        Ok(reply.into_inner())
     }
 
     /// Makes a voter of it once it has caught up.

@@ -4,6 +4,7 @@
 //! are founded and joined as an operator would do it: a note for the first, tokens for the others.
 
 mod client;
+mod hosts;
 mod process;
 mod site;
 
@@ -25,11 +26,13 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::Status;
 
-use self::{client::DevClient, process::Processes, site::Site};
+use self::{client::DevClient, hosts::Hosts, process::Processes, site::Site};
 use crate::{error::ApiError, sources::Sources};
 
 const CLUSTER: &str = "dev";
 const CONTEXTS: &str = "config.yaml";
+/// The directory of the fence agents that stand in for real ones.
+const AGENTS: &str = "agents";
 const MAX_MEMBERS: u8 = 5;
 /// How long a member may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,6 +51,9 @@ pub struct DevOptions {
     /// Start a member again when it ends by itself or is killed
     #[arg(long)]
     restart: bool,
+    /// Simulate the hosts, fence devices and disks of the manifests in this directory; each host joins once its Node is applied
+    #[arg(long, value_name = "DIR")]
+    room: Option<PathBuf>,
 }
 
 /// Why there is no cluster.
@@ -109,19 +115,35 @@ pub async fn dev(options: DevOptions) -> Result<(), DevError> {
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(DevError::io("cannot take signals"))?;
     let home = Home::make(options.dir.as_deref())?;
+    let hosts = match &options.room {
+        Some(manifests) => Some(Hosts::new(&home.path, manifests)?),
+        None => None,
+    };
     let mut processes = Processes::new(options.restart);
     let up = tokio::select! {
-        up = bring_up(&home.path, options.members, &mut processes) => up,
+        up = bring_up(&home.path, options.members, hosts.as_ref(), &mut processes) => up,
         _ = terminate.recv() => return processes.stop().await,
         _ = interrupt.recv() => return processes.stop().await,
     };
-    if let Err(error) = up {
-        processes.stop().await?;
-        return Err(error);
-    }
-    announce(&home.path, options.members, began.elapsed());
+    let client = match up {
+        Ok(client) => client,
+        Err(error) => {
+            processes.stop().await?;
+            return Err(error);
+        }
+    };
+    announce(&home.path, options.members, hosts.as_ref(), began.elapsed());
+    let joining = async {
+        if let Some(hosts) = &hosts
+            && let Err(error) = hosts.let_join(&client).await
+        {
+            println!("not every machine became a host: {error}");
+        }
+        std::future::pending().await
+    };
     tokio::select! {
         () = processes.watch_over() => {}
+        () = joining => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -129,7 +151,16 @@ pub async fn dev(options: DevOptions) -> Result<(), DevError> {
 }
 
 /// Founds the cluster, or finds it, and starts its members one after the other.
-async fn bring_up(home: &Path, members: u8, processes: &mut Processes) -> Result<(), DevError> {
+async fn bring_up(
+    home: &Path,
+    members: u8,
+    hosts: Option<&Hosts>,
+    processes: &mut Processes,
+) -> Result<DevClient, DevError> {
+    if let Some(hosts) = hosts {
+        hosts.set_up_agents()?;
+        processes.start(hosts.program())?;
+    }
     let first = Site::new(home, 1);
     if !first.exists() {
         found(&first)?;
@@ -142,14 +173,14 @@ async fn bring_up(home: &Path, members: u8, processes: &mut Processes) -> Result
         .collect();
     // Those that are there already need each other for a quorum.
     for site in sites.iter().filter(|site| site.exists()) {
-        processes.start(site)?;
+        processes.start(site.program()?)?;
     }
     let client = DevClient::new(&authority, &admin, first.address()?)?;
     client.until_led(&first).await?;
     for site in &sites {
         if !site.exists() {
             let grant = client.join(site).await?;
-            processes.start(site)?;
+            processes.start(site.program()?)?;
             client.promote(grant, site).await?;
         }
     }
@@ -167,7 +198,8 @@ async fn bring_up(home: &Path, members: u8, processes: &mut Processes) -> Result
             "clientKey": admin.key_pem(),
         }],
     });
-    site::write(&home.join(CONTEXTS), &to_yaml(&contexts))
+    site::write(&home.join(CONTEXTS), &to_yaml(&contexts))?;
+    Ok(client)
 }
 
 /// What `quorate init` does.
@@ -187,7 +219,7 @@ fn found(first: &Site) -> Result<(), DevError> {
     )
 }
 
-fn announce(home: &Path, members: u8, took: Duration) {
+fn announce(home: &Path, members: u8, hosts: Option<&Hosts>, took: Duration) {
     println!(
         "{members} member{} of cluster {CLUSTER} ready after {:.1} s in {}",
         if members == 1 { "" } else { "s" },
@@ -196,6 +228,10 @@ fn announce(home: &Path, members: u8, took: Duration) {
     );
     println!("  export QUORATE_CONFIG={}", home.join(CONTEXTS).display());
     println!("  quorate cluster status");
+    if let Some(hosts) = hosts {
+        println!("SIMULATED machines: their disks and guests do not exist. What is really so:");
+        println!("  {}", hosts.look());
+    }
     println!("Ctrl-C stops it.");
 }
 

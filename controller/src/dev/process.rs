@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::{self, File},
     path::PathBuf,
     process::Stdio,
@@ -10,24 +11,42 @@ use futures_util::future::select_all;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use super::{DevError, site::Site};
+use super::DevError;
 use crate::run::END_WITH_PARENT;
 
-/// A member that was killed stays away for this long, so that its absence can be seen.
+/// A process that was killed stays away for this long, so that its absence can be seen.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a member may take to stop before it is killed.
+/// How long a process may take to stop before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The members' processes.
-pub(super) struct Processes {
-    restart: bool,
-    running: BTreeMap<String, Member>,
+/// One of the cluster's processes.
+pub(super) struct Program {
+    /// What people call it.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<OsString>,
+    pub(super) log: PathBuf,
+    pub(super) pid: PathBuf,
 }
 
-struct Member {
-    config: PathBuf,
-    log: PathBuf,
-    pid: PathBuf,
+impl Program {
+    fn command_line(&self) -> String {
+        let words = [self.path.as_os_str()]
+            .into_iter()
+            .chain(self.arguments.iter().map(OsString::as_os_str))
+            .map(|word| word.to_string_lossy().into_owned());
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The cluster's processes.
+pub(super) struct Processes {
+    restart: bool,
+    running: BTreeMap<String, Running>,
+}
+
+struct Running {
+    program: Program,
     child: Child,
 }
 
@@ -39,54 +58,48 @@ impl Processes {
         }
     }
 
-    pub(super) fn start(&mut self, site: &Site) -> Result<(), DevError> {
-        let (config, log, pid) = (site.config(), site.log(), site.pid());
-        let child = spawn(&config, &log, &pid)?;
-        let member = Member {
-            config,
-            log,
-            pid,
-            child,
-        };
-        self.running.insert(site.name.clone(), member);
+    pub(super) fn start(&mut self, program: Program) -> Result<(), DevError> {
+        let child = spawn(&program)?;
+        self.running
+            .insert(program.name.clone(), Running { program, child });
         Ok(())
     }
 
-    /// Says when a member has ended, and starts it again if that was asked for. Returns when none is left.
+    /// Says when a process has ended, and starts it again if that was asked for. Returns when none is left.
     pub(super) async fn watch_over(&mut self) {
         while !self.running.is_empty() {
-            let waiting = self.running.iter_mut().map(|(name, member)| {
+            let waiting = self.running.iter_mut().map(|(name, running)| {
                 let name = name.clone();
-                Box::pin(async move { (name, member.child.wait().await) })
+                Box::pin(async move { (name, running.child.wait().await) })
             });
             let ((name, ended), _, _) = select_all(waiting).await;
-            let Some(mut member) = self.running.remove(&name) else {
+            let Some(mut running) = self.running.remove(&name) else {
                 continue;
             };
             let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
             if !self.restart {
                 println!(
-                    "member {name} ended ({how}); the others go on; start it again with: quorated run --config {}",
-                    member.config.display()
+                    "{name} ended ({how}); the others go on; start it again with: {}",
+                    running.program.command_line()
                 );
                 continue;
             }
-            println!("member {name} ended ({how}); it is started again");
+            println!("{name} ended ({how}); it is started again");
             tokio::time::sleep(PAUSE).await;
-            match spawn(&member.config, &member.log, &member.pid) {
+            match spawn(&running.program) {
                 Ok(child) => {
-                    member.child = child;
-                    self.running.insert(name, member);
+                    running.child = child;
+                    self.running.insert(name, running);
                 }
-                Err(error) => println!("member {name} was not started again: {error}"),
+                Err(error) => println!("{name} was not started again: {error}"),
             }
         }
     }
 
-    /// Asks all members to stop and waits for them.
+    /// Asks all processes to stop and waits for them.
     pub(super) async fn stop(&mut self) -> Result<(), DevError> {
-        for member in self.running.values() {
-            let pid = member
+        for running in self.running.values() {
+            let pid = running
                 .child
                 .id()
                 .and_then(|id| i32::try_from(id).ok())
@@ -96,37 +109,37 @@ impl Processes {
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
-        for (name, mut member) in std::mem::take(&mut self.running) {
-            if tokio::time::timeout(PATIENCE, member.child.wait())
+        for (name, mut running) in std::mem::take(&mut self.running) {
+            if tokio::time::timeout(PATIENCE, running.child.wait())
                 .await
                 .is_err()
             {
-                println!("member {name} does not stop, it is killed");
-                member
+                println!("{name} does not stop, it is killed");
+                running
                     .child
                     .kill()
                     .await
-                    .map_err(DevError::io(format!("cannot kill member {name}")))?;
+                    .map_err(DevError::io(format!("cannot kill {name}")))?;
             }
         }
         Ok(())
     }
 }
 
-fn spawn(config: &PathBuf, log: &PathBuf, pid: &PathBuf) -> Result<Child, DevError> {
-    let program = std::env::current_exe().map_err(DevError::io("cannot find this program"))?;
+fn spawn(program: &Program) -> Result<Child, DevError> {
     let log = File::options()
         .create(true)
         .append(true)
-        .open(log)
-        .map_err(DevError::io(format!("cannot write {}", log.display())))?;
+        .open(&program.log)
+        .map_err(DevError::io(format!(
+            "cannot write {}",
+            program.log.display()
+        )))?;
     let errors = log
         .try_clone()
         .map_err(DevError::io("cannot write the log"))?;
-    let child = Command::new(program)
-        .arg("run")
-        .arg("--config")
-        .arg(config)
+    let child = Command::new(&program.path)
+        .args(&program.arguments)
         .env(END_WITH_PARENT, "1")
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
@@ -134,10 +147,16 @@ fn spawn(config: &PathBuf, log: &PathBuf, pid: &PathBuf) -> Result<Child, DevErr
         .stderr(errors)
         .process_group(0)
         .spawn()
-        .map_err(DevError::io("cannot start a member"))?;
+        .map_err(DevError::io(format!(
+            "cannot start {}: {}",
+            program.name,
+            program.path.display()
+        )))?;
     if let Some(id) = child.id() {
-        fs::write(pid, format!("{id}\n"))
-            .map_err(DevError::io(format!("cannot write {}", pid.display())))?;
+        fs::write(&program.pid, format!("{id}\n")).map_err(DevError::io(format!(
+            "cannot write {}",
+            program.pid.display()
+        )))?;
     }
     Ok(child)
 }

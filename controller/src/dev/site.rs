@@ -10,13 +10,14 @@ use quorate_crds::manifest::to_yaml;
 use quorate_identity::{Bootstrap, Keyring, MemberConfig, PkiDir};
 use serde_json::json;
 
-use super::DevError;
+use super::{AGENTS, DevError, process::Program};
 use crate::config;
 
 /// The directory of one member of a development cluster.
 pub(super) struct Site {
     pub(super) name: String,
     dir: PathBuf,
+    agents: PathBuf,
 }
 
 impl Site {
@@ -24,6 +25,7 @@ impl Site {
         let name = format!("m{number}");
         Self {
             dir: home.join(&name),
+            agents: home.join(AGENTS),
             name,
         }
     }
@@ -44,8 +46,16 @@ impl Site {
         self.dir.join("quorated.log")
     }
 
-    pub(super) fn pid(&self) -> PathBuf {
-        self.dir.join("pid")
+    /// What runs it.
+    pub(super) fn program(&self) -> Result<Program, DevError> {
+        let path = std::env::current_exe().map_err(DevError::io("cannot find this program"))?;
+        Ok(Program {
+            name: format!("member {}", self.name),
+            path,
+            arguments: vec!["run".into(), "--config".into(), self.config().into()],
+            log: self.log(),
+            pid: self.dir.join("pid"),
+        })
     }
 
     /// Where its API answers.
@@ -96,6 +106,8 @@ impl Site {
             listen: vec![listen],
             addresses: vec![address.to_owned()],
             audit_dir: self.dir.join("audit"),
+            // Nothing else: a development cluster never drives devices that exist.
+            agent_dirs: vec![self.agents.clone()],
         };
         write(&self.config(), &to_yaml(&json!(config)))
     }

@@ -206,6 +206,7 @@ mod tests {
             listen: Vec::new(),
             addresses: vec!["node1:7443".into()],
             audit_dir: data_dir.to_owned(),
+            agent_dirs: quorate_identity::default_agent_dirs(),
         }
     }
 

@@ -67,6 +67,7 @@ fn site(name: &str, authority: &Authority, keyring: &Keyring, note: &Bootstrap) 
         listen: vec![address.parse().expect("an address")],
         addresses: vec![address],
         audit_dir: dir.path().join("audit"),
+        agent_dirs: quorate_identity::default_agent_dirs(),
     };
     std::fs::create_dir(&config.data_dir).expect("made");
     let pki = PkiDir::new(&config.pki_dir);
