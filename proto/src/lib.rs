@@ -32,6 +32,7 @@ pub mod member {
 }
 
 pub mod heartbeat;
+pub mod refusal;
 
 /// How members replicate their log.
 pub mod raft {

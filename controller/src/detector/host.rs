@@ -16,8 +16,6 @@ pub struct Known {
     pub incarnation: u64,
     /// What it does.
     pub state: NodeState,
-    /// Records of older generations no longer give it the right to activate anything.
-    pub lowest_valid_generation: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +30,8 @@ pub(super) struct Host {
     pub(super) known: Known,
     pub(super) key: HeartbeatKey,
     rings: [Ring; MAX_RINGS],
+    /// Records of older generations no longer give it the right to activate anything.
+    pub(super) lowest_valid_generation: u64,
     /// The newest beat on any ring.
     pub(super) heard: Option<Instant>,
     /// Since when it has been heard without a gap.
@@ -58,6 +58,7 @@ impl Host {
             known,
             key,
             rings: [Ring::default(); MAX_RINGS],
+            lowest_valid_generation: 0,
             heard: None,
             run_since: None,
             unwell_since: None,

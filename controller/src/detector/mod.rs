@@ -44,6 +44,8 @@ pub struct Detector {
     rings: usize,
     settings: Settings,
     hosts: BTreeMap<String, Host>,
+    /// Since when it listens at all.
+    born: Instant,
     /// Since when it has looked without a gap.
     awake_since: Instant,
     looked: Instant,
@@ -67,6 +69,7 @@ impl Detector {
             rings,
             settings: Settings::default(),
             hosts: BTreeMap::new(),
+            born: now,
             awake_since: now,
             looked: now,
             leading: None,
@@ -79,14 +82,22 @@ impl Detector {
         self.settings = settings;
     }
 
+    /// When a host counts as lost.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Takes what the log says about a host.
     pub fn know(&mut self, node: &str, known: Known, now: Instant) {
         match self.hosts.get_mut(node) {
             Some(host) if host.known.incarnation == known.incarnation => host.know(known, now),
             _ => {
                 let key = HeartbeatKey::new(&self.key(node, known.incarnation));
-                self.hosts
-                    .insert(node.to_owned(), Host::new(known, key, now));
+                let mut new = Host::new(known, key, now);
+                if let Some(former) = self.hosts.get(node) {
+                    new.lowest_valid_generation = former.lowest_valid_generation;
+                }
+                self.hosts.insert(node.to_owned(), new);
             }
         }
     }
@@ -94,7 +105,7 @@ impl Detector {
     /// Sets from which generation on a host's records give rights.
     pub fn set_lowest_valid_generation(&mut self, node: &str, generation: u64) {
         if let Some(host) = self.hosts.get_mut(node) {
-            host.known.lowest_valid_generation = generation;
+            host.lowest_valid_generation = generation;
         }
     }
 
@@ -158,7 +169,7 @@ impl Detector {
             term: leading.term,
             member: self.own_id,
             lease_ms,
-            lowest_valid_generation: host.known.lowest_valid_generation,
+            lowest_valid_generation: host.lowest_valid_generation,
             incarnation: beat.incarnation,
         };
         Some(grant.encode(&host.key, answer))
@@ -266,6 +277,8 @@ impl Detector {
                 silent += usize::from(host.silence(listening, now) > settings.together());
             }
             match state {
+                // After a cold start hosts come one after the other.
+                Online if host.heard.is_none() && now < self.born + settings.startup_wait => {}
                 Online if host.is_lost(settings, listening, now) => {
                     lost.push((incarnation(), host.was_consulted()));
                 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use quorate_crds::Detection;
+use quorate_crds::{ClusterSpec, Detection, Quorum};
 
-/// `Cluster.spec.detection`, read.
+/// `Cluster.spec.detection` and `quorum.startupWait`, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How often a host is heard of, on each ring.
@@ -17,12 +17,14 @@ pub struct Settings {
     pub lease: Duration,
     /// How long something may take to come back that went in order.
     pub restart_grace: Duration,
+    /// How long a member that has started waits for hosts that it has not heard yet.
+    pub startup_wait: Duration,
 }
 
-impl From<&Detection> for Settings {
+impl From<&ClusterSpec> for Settings {
     /// Whatever is no duration, which the schema does not let pass, is as by default.
-    fn from(spec: &Detection) -> Self {
-        let standard = Detection::default();
+    fn from(cluster: &ClusterSpec) -> Self {
+        let (spec, standard) = (&cluster.detection, Detection::default());
         let read = |given: &quorate_crds::Duration, standard: &quorate_crds::Duration| {
             given
                 .parse()
@@ -35,13 +37,17 @@ impl From<&Detection> for Settings {
             ring_warning_after: read(&spec.ring_warning_after, &standard.ring_warning_after),
             lease: read(&spec.lease, &standard.lease),
             restart_grace: read(&spec.restart_grace, &standard.restart_grace),
+            startup_wait: read(
+                &cluster.quorum.startup_wait,
+                &Quorum::default().startup_wait,
+            ),
         }
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self::from(&Detection::default())
+        Self::from(&ClusterSpec::default())
     }
 }
 

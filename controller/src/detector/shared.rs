@@ -4,6 +4,7 @@ use quorate_proto::{heartbeat::MAX_LENGTH, member::v1::Heard};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{Acknowledged, Detector, Incarnation, Judgement};
+use crate::fencing::Grants;
 
 /// A detector that a member's parts share. Cheap to clone.
 #[derive(Clone)]
@@ -36,11 +37,6 @@ impl SharedDetector {
         self.lock().heard(nodes, Instant::now())
     }
 
-    /// See [`Detector::last_possible_grant`].
-    pub fn last_possible_grant(&self, node: &str) -> Option<Instant> {
-        self.lock().last_possible_grant(node)
-    }
-
     /// See [`Detector::closed`].
     pub fn closed(&self, node: &str) {
         self.lock().closed(node, Instant::now());
@@ -71,5 +67,11 @@ impl SharedDetector {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Detector> {
         // What it has heard stays true, whatever a panicking caller wanted with it.
         self.detector.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Grants for SharedDetector {
+    fn last_possible_grant(&self, node: &str) -> Option<Instant> {
+        self.lock().last_possible_grant(node)
     }
 }

@@ -45,7 +45,6 @@ impl Story {
         let known = Known {
             incarnation: 1,
             state,
-            lowest_valid_generation: 5,
         };
         self.detector.know(host, known, self.now);
     }
@@ -354,4 +353,14 @@ fn a_daemon_that_does_not_work_is_reported_and_its_host_is_not_lost() {
     story.pass(40 * SECOND);
     assert_eq!(story.lost(), [""; 0]);
     assert!(story.detector.judgement().unwell.contains("an1"));
+}
+
+#[test]
+fn a_member_that_has_just_started_waits_for_hosts_that_it_has_not_heard_yet() {
+    let mut story = Story::begin();
+    story.silent = vec!["an2"];
+    story.pass(29 * SECOND);
+    assert_eq!(story.lost(), [""; 0]);
+    story.pass(2 * SECOND);
+    assert_eq!(story.lost(), ["an2"]);
 }

@@ -6,6 +6,7 @@
 
 mod recorder;
 
+pub(crate) use recorder::name_of;
 pub use recorder::{Happening, Recorder, Severity};
 
 /// How long an event is kept after it last happened.

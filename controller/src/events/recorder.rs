@@ -1,5 +1,6 @@
 use std::hash::{Hash, Hasher};
 
+use quorate_crds::{EventSpec, EventType};
 use quorate_store::Bucket;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -175,6 +176,21 @@ fn event_name(happening: &Happening) -> String {
     let mut digest = Fnv::default();
     happening.hash(&mut digest);
     format!("{}{:016x}", name_prefix(happening), digest.finish())
+}
+
+/// What an event is called that is written in one transaction with what it tells of. Equal ones share it.
+pub(crate) fn name_of(event: &EventSpec) -> String {
+    event_name(&Happening {
+        kind: event.regarding.kind.clone(),
+        name: event.regarding.name.to_string(),
+        uid: event.regarding.uid.clone(),
+        reason: event.reason.clone(),
+        note: event.note.clone(),
+        severity: match event.type_ {
+            EventType::Normal => Severity::Normal,
+            EventType::Warning => Severity::Warning,
+        },
+    })
 }
 
 /// FNV-1a: stable between versions and members, which the standard library's hasher is not.

@@ -11,6 +11,7 @@ mod apply;
 mod continue_token;
 mod create;
 mod delete;
+mod draft;
 mod get;
 mod list;
 mod live;
@@ -39,6 +40,7 @@ use crate::{
 
 pub use continue_token::ContinueToken;
 pub use delete::{Preconditions, Propagation};
+pub(crate) use draft::Draft;
 pub use list::{ListQuery, Page};
 pub use live::Live;
 pub(crate) use live::parse;

@@ -1,0 +1,177 @@
+//! Gives a host its power back, once its fencing is committed. Nothing waits for it.
+
+use std::time::Duration;
+
+use quorate_crds::{
+    ConditionStatus, EvidenceKind, FenceAction, FenceOperation, FenceOperationStatus, FenceTarget,
+    Time,
+};
+use quorate_planner::Reason;
+use tokio::time::Instant;
+
+use super::{
+    ask::{Ask, Dispatch, Urgency},
+    conditions::say,
+    level::was_told,
+    work::News,
+};
+use crate::fencing::{
+    agents::Action,
+    room::{Now, Room, length},
+};
+
+/// A management board may need a minute for itself after its outlets have power again.
+const ATTEMPTS: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+
+/// The condition that keeps a finished return from being done again by the next leader.
+const CONDITION: &str = "PowerReturned";
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    Returned,
+    GivenUp(String),
+}
+
+/// One return of power: the outlets of the last level first, so that a board has power when it is asked.
+#[derive(Debug)]
+pub(super) struct PowerReturn {
+    node: String,
+    /// What is left, the next at the end.
+    left: Vec<(String, FenceTarget)>,
+    ask: Option<Ask>,
+    failed: u32,
+    not_before: Instant,
+    ending: Option<Ending>,
+}
+
+impl PowerReturn {
+    /// What is to be switched on after this operation, if anything is.
+    pub(super) fn after(operation: &FenceOperation, room: &Room, now: Now) -> Option<Self> {
+        let status = operation.status.as_ref()?;
+        let by_person = status
+            .evidence
+            .as_ref()
+            .is_some_and(|evidence| evidence.kind == EvidenceKind::Person);
+        let done = status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == CONDITION);
+        if operation.spec.action != FenceAction::PowerCycle || by_person || done {
+            return None;
+        }
+        let node = room.node(operation.spec.node.as_str())?;
+        // Whatever was told to switch off may be off, whether it said so or not.
+        let left: Vec<(String, FenceTarget)> = node
+            .spec
+            .fencing
+            .levels
+            .iter()
+            .flat_map(|level| {
+                level
+                    .devices
+                    .iter()
+                    .map(|target| (level.name.0.clone(), target.clone()))
+            })
+            .filter(|(level, target)| {
+                status.results.iter().any(|result| {
+                    result.level.as_str() == level
+                        && result.device == target.device
+                        && result.plug == target.plug
+                        && was_told(room, result)
+                })
+            })
+            .collect();
+        (!left.is_empty()).then(|| Self {
+            node: operation.spec.node.as_str().to_owned(),
+            left,
+            ask: None,
+            failed: 0,
+            not_before: now.monotonic,
+            ending: None,
+        })
+    }
+
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.ending.clone()
+    }
+
+    pub(super) fn cancel(&mut self, dispatch: &mut Dispatch) {
+        if let Some(ask) = &mut self.ask {
+            ask.cancel(dispatch);
+        }
+    }
+
+    /// Goes on as far as it can. A host that `is_back` needs no board any more, only its other outlets.
+    pub(super) fn advance(
+        &mut self,
+        room: &Room,
+        dispatch: &mut Dispatch,
+        now: Now,
+        is_back: bool,
+    ) -> Option<Instant> {
+        loop {
+            let Some((level, target)) = self.left.last() else {
+                self.ending = Some(Ending::Returned);
+                return None;
+            };
+            if now.monotonic < self.not_before {
+                return Some(self.not_before);
+            }
+            let ask = self.ask.get_or_insert_with(|| {
+                Ask::new(Some(&self.node), level, target, Action::On, Urgency::Operation)
+            });
+            ask.advance(room, dispatch);
+            let report = ask.answered()?.report.clone();
+            self.ask = None;
+            match report {
+                Ok(_) => {
+                    self.left.pop();
+                    self.failed = 0;
+                }
+                Err(failure) => {
+                    self.failed += 1;
+                    if self.failed < ATTEMPTS && !is_back {
+                        let first = length(&room.cluster.fencing.retry_initial, FIRST_WAIT);
+                        self.not_before = now.monotonic + first * (1 << (self.failed - 1));
+                    } else {
+                        self.ending = Some(Ending::GivenUp(format!(
+                            "{} was not switched on: {failure}",
+                            target.device
+                        )));
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Ending {
+    pub(super) fn write(
+        self,
+        status: &mut FenceOperationStatus,
+        operation: &FenceOperation,
+        now: Now,
+    ) -> News {
+        let (so, reason, note) = match self {
+            Self::Returned => {
+                status.powered_on_at = Some(Time::from(now.wall));
+                let note = "its devices were told to switch on".to_owned();
+                (ConditionStatus::True, Reason::PowerReturned, note)
+            }
+            Self::GivenUp(failure) => {
+                let host = &operation.spec.node;
+                let note = format!("{failure}; switch {host} on by hand");
+                (ConditionStatus::False, Reason::PowerNotReturned, note)
+            }
+        };
+        say(&mut status.conditions, CONDITION, so, reason, &note, now.wall);
+        News {
+            warning: reason == Reason::PowerNotReturned,
+            reason,
+            note,
+        }
+    }
+}

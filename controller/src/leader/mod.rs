@@ -1,0 +1,274 @@
+//! What the leader does beside answering: it looks, decides and commits, again and again.
+//!
+//! One round looks at everything once: what the detector makes of the beats, what the planner decides, how the cluster is.
+//! Each of these is one transaction that is right only in this leader's term and only while the objects that it changes
+//! and rests on are what they were. A refusal therefore means nothing but: look again. When nothing has changed and no
+//! moment has come, nothing is done; an idle cluster writes nothing.
+
+mod carry_out;
+mod cluster_status;
+mod picture;
+mod presence;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use quorate_crds::Time;
+use quorate_planner::{Decisions, Leader};
+use quorate_proto::member::v1::{Heard, HeardRequest};
+use quorate_store::{
+    Condition, Outcome, Revision, Role, StoreError, View, Watch, WatchError, WatchScope,
+};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::{
+    detector::{Incarnation, SharedDetector},
+    error::ApiError,
+    members::MemberCalls,
+    resource::{Draft, Engine},
+};
+use picture::Picture;
+
+/// How often the membership is looked at, and whether the planner's moment has come by the wall clock.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After this many commits that only the own ones called for, something is wrong with a decision.
+const ROUNDS: u32 = 64;
+const BREATHE: Duration = Duration::from_secs(1);
+/// How long a round that was refused waits for what refused it.
+const SOON: Duration = Duration::from_millis(20);
+
+/// Why a leader stopped leading before its time.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Interrupted {
+    /// The store. It is tried again as long as this member leads.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The history has moved on without us. It is begun anew.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// An object.
+    #[error(transparent)]
+    Object(#[from] ApiError),
+}
+
+/// One term's leadership.
+pub(crate) struct Session {
+    pub(crate) engine: Engine,
+    pub(crate) detector: SharedDetector,
+    pub(crate) member_calls: Arc<dyn MemberCalls>,
+    pub(crate) term: u64,
+}
+
+/// What one round came to.
+enum Round {
+    /// There was nothing to write.
+    Quiet,
+    /// Something was written at this revision.
+    Wrote(Revision),
+    /// Others were faster.
+    Overtaken,
+}
+
+impl Session {
+    /// Leads until the store stops answering; the caller drops this when leadership is lost. `view` was taken after a
+    /// barrier in this term.
+    pub(crate) async fn lead(&self, view: View) -> Result<(), Interrupted> {
+        let store = self.engine.store();
+        let mut picture = Picture::of(&view);
+        let mut watch = store.watch(WatchScope::default(), view.revision())?;
+        drop(view);
+        let mut planned: Option<(u64, Option<Timestamp>)> = None;
+        let mut look_at = Instant::now();
+        let mut own_rounds = 0;
+        loop {
+            let round = self.round(&picture, &mut planned, &mut look_at).await?;
+            match round {
+                Round::Wrote(revision) => {
+                    own_rounds += 1;
+                    catch_up(&mut watch, &mut picture, revision).await?;
+                    if own_rounds > ROUNDS {
+                        tracing::warn!(
+                            own_rounds,
+                            "decisions call for decisions; the leader pauses for {BREATHE:?}"
+                        );
+                        tokio::time::sleep(BREATHE).await;
+                    }
+                }
+                Round::Overtaken => {
+                    planned = None;
+                    if let Ok(changes) = timeout(SOON, watch.next_batch()).await {
+                        picture.take(&changes?, watch.revision());
+                    }
+                }
+                Round::Quiet => {
+                    own_rounds = 0;
+                    self.wait(&mut watch, &mut picture, look_at).await?;
+                }
+            }
+            // What came meanwhile belongs into the same round.
+            while let Some(changes) = watch.next_batch().now_or_never() {
+                picture.take(&changes?, watch.revision());
+            }
+        }
+    }
+
+    /// Waits until there may be something to do.
+    async fn wait(
+        &self,
+        watch: &mut Watch,
+        picture: &mut Picture,
+        look_at: Instant,
+    ) -> Result<(), Interrupted> {
+        tokio::select! {
+            biased;
+            () = self.detector.changed() => {}
+            changes = watch.next_batch() => picture.take(&changes?, watch.revision()),
+            () = sleep_until(look_at) => {}
+        }
+        Ok(())
+    }
+
+    async fn round(
+        &self,
+        picture: &Picture,
+        planned: &mut Option<(u64, Option<Timestamp>)>,
+        look_at: &mut Instant,
+    ) -> Result<Round, Interrupted> {
+        let store = self.engine.store();
+        let Ok(view) = store.view_at(picture.revision) else {
+            return Ok(Round::Overtaken);
+        };
+        let now = self.now(&view);
+
+        let judgement = self.detector.judgement();
+        let mut draft = Draft::new(&view, self.engine.sources());
+        presence::settle(&mut draft, &judgement, now)?;
+        let round = self.commit(draft).await?;
+        if !matches!(round, Round::Quiet) {
+            return Ok(round);
+        }
+        if !judgement.doubtful.is_empty() {
+            let asked: Vec<Incarnation> = judgement.doubtful.into_iter().collect();
+            let answers = self.ask_the_others(&asked).await;
+            self.detector.consider(&asked, &answers);
+        }
+
+        let version = picture.state.version();
+        let due = match *planned {
+            Some((at, wake_at)) => at != version || wake_at.is_some_and(|wake_at| wake_at <= now),
+            None => true,
+        };
+        if due {
+            let decisions = quorate_planner::plan(
+                &picture.state,
+                Leader {
+                    now,
+                    term: self.term,
+                },
+            );
+            let round = self.carry_out(&view, picture, &decisions).await?;
+            if !matches!(round, Round::Quiet) {
+                return Ok(round);
+            }
+            *planned = Some((version, decisions.wake_at));
+        }
+        *look_at = Instant::now() + self.pause(*planned, now);
+
+        let mut draft = Draft::new(&view, self.engine.sources());
+        let status = store.status();
+        cluster_status::settle(&mut draft, picture.state.nodes(), &status, &Time::from(now))?;
+        self.commit(draft).await
+    }
+
+    /// The wall clock's time, which in the log never goes back.
+    fn now(&self, view: &View) -> Timestamp {
+        let clock = self.engine.sources().clock.now();
+        let logged = i64::try_from(view.time_ms())
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        logged.map_or(clock, |logged| clock.max(logged))
+    }
+
+    /// How long to wait when nothing happens.
+    fn pause(&self, planned: Option<(u64, Option<Timestamp>)>, now: Timestamp) -> Duration {
+        planned
+            .and_then(|(_, wake_at)| wake_at)
+            .and_then(|wake_at| Duration::try_from(wake_at.duration_since(now)).ok())
+            .map_or(LOOK_EVERY, |until| until.min(LOOK_EVERY))
+    }
+
+    async fn carry_out(
+        &self,
+        view: &View,
+        picture: &Picture,
+        decisions: &Decisions,
+    ) -> Result<Round, Interrupted> {
+        if decisions.is_empty() {
+            return Ok(Round::Quiet);
+        }
+        let away = picture.state.nodes().filter_map(|node| {
+            let state = node.status.as_ref().and_then(|status| status.state);
+            carry_out::is_away(state).then(|| node.metadata.name.clone())?
+        });
+        let mut draft = Draft::new(view, self.engine.sources());
+        carry_out::put(&mut draft, decisions, away)?;
+        self.commit(draft).await
+    }
+
+    async fn commit(&self, mut draft: Draft<'_>) -> Result<Round, Interrupted> {
+        if draft.is_empty() {
+            return Ok(Round::Quiet);
+        }
+        draft.require(Condition::Term(self.term));
+        let Some(transaction) = draft.finish() else {
+            return Ok(Round::Quiet);
+        };
+        Ok(match self.engine.store().propose(transaction).await? {
+            Outcome::Committed { revision, .. } => Round::Wrote(revision),
+            Outcome::Refused(refusals) => {
+                tracing::debug!(
+                    ?refusals,
+                    "what was decided is out of date; the leader looks again"
+                );
+                Round::Overtaken
+            }
+        })
+    }
+
+    /// What the other voters hear of these hosts. Those that do not answer within a detection time say nothing.
+    async fn ask_the_others(&self, asked: &[Incarnation]) -> Vec<Heard> {
+        let status = self.engine.store().status();
+        let request = HeardRequest {
+            nodes: asked.iter().map(|one| one.node.clone()).collect(),
+        };
+        let patience = self.detector.lock().settings().timeout;
+        let calls = status
+            .members
+            .iter()
+            .filter(|member| member.role == Role::Voter && member.id != status.member_id)
+            .map(|member| {
+                let call = self.member_calls.heard(member.id, request.clone());
+                async move { timeout(patience, call).await.ok()?.ok() }
+            });
+        let answers = futures_util::future::join_all(calls).await;
+        answers
+            .into_iter()
+            .flatten()
+            .flat_map(|answer| answer.heard)
+            .collect()
+    }
+}
+
+/// Takes in everything up to `revision`.
+async fn catch_up(
+    watch: &mut Watch,
+    picture: &mut Picture,
+    revision: Revision,
+) -> Result<(), WatchError> {
+    while watch.revision() < revision {
+        let changes = watch.next_batch().await?;
+        picture.take(&changes, watch.revision());
+    }
+    Ok(())
+}
