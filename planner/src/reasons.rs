@@ -152,6 +152,8 @@ reasons! {
         "Wait. When it lasts, look at that host's plan: `quorate get nodeplans`.";
     WritesFrozen, "A host that writes has lost a replica, and waits until that one is surely out of the way.",
         "Wait; when the other host cannot be fenced, see its fence operation.";
+    WaitingForPeer, "The replicas that are there cannot know whether they hold every write.",
+        "Start the other host, or look that it is off and confirm by `quorate node confirm-fenced`.";
     DataNotReachable, "No replica that holds every write is there.",
         "Start a host that holds them.";
     Deleting, "The volume is going away.",

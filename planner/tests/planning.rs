@@ -111,8 +111,7 @@ proptest! {
             };
             for step in steps {
                 world.command(&step);
-                once_each(&world.running);
-                once_each(&world.writing);
+                world.truth.check();
                 prop_assert_eq!(world.decisions(), world.decisions());
                 for (object, epoch) in world.epochs() {
                     let before = epochs.insert(object, epoch).unwrap_or(0);
@@ -126,16 +125,5 @@ proptest! {
                 }
             }
         }
-    }
-}
-
-fn once_each(active: &std::collections::BTreeSet<(String, String)>) {
-    let mut seen = BTreeMap::new();
-    for (name, host) in active {
-        assert_eq!(
-            seen.insert(name, host),
-            None,
-            "{name} is active twice, also on {host}"
-        );
     }
 }

@@ -2,15 +2,13 @@
 //! on, and say so.
 
 use super::trial::{Due, Trial};
-use crate::amounts::bytes;
 use crate::{Objects, StateError};
 use jiff::SignedDuration;
-use quorate_crds::Size;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A guest or a volume, and a host.
-type Place = (String, String);
+/// An object, and a host.
+pub(super) type Place = (String, String);
 
 /// What is so on the hosts, whatever the state says.
 #[derive(Clone, Debug, Default)]
@@ -18,14 +16,27 @@ pub(super) struct Hosts {
     /// Those that are not heard.
     lost: BTreeSet<String>,
     /// Where guests run.
-    running: BTreeSet<Place>,
+    pub(super) running: BTreeSet<Place>,
+    /// Guests whose memory has arrived, and those that were sent away: they stand still.
+    pub(super) arrived: BTreeSet<Place>,
+    pub(super) sent: BTreeSet<Place>,
     /// The newest epoch under which a host started a guest.
-    started: BTreeMap<Place, u64>,
-    /// Where volumes are open for writing.
-    writing: BTreeSet<Place>,
-    /// Replicas that exist, and those of them that hold every write.
-    made: BTreeSet<Place>,
-    current: BTreeSet<Place>,
+    pub(super) started: BTreeMap<Place, u64>,
+    /// Replicas that exist, with their sizes.
+    pub(super) made: BTreeMap<Place, Value>,
+    /// Replicas that are up, and so hear each other; those that are open; those that hold every
+    /// write; those that know that they do not; those that let another one write beside them.
+    pub(super) up: BTreeSet<Place>,
+    pub(super) writing: BTreeSet<Place>,
+    pub(super) current: BTreeSet<Place>,
+    pub(super) outdated: BTreeSet<Place>,
+    pub(super) two: BTreeSet<Place>,
+    /// Replicas without a working disk, and how that is said.
+    pub(super) diskless: BTreeMap<Place, Value>,
+    /// Replicas that refuse their peers, because both sides have written.
+    pub(super) apart: BTreeSet<Place>,
+    /// Where filesystems are mounted.
+    mounted: BTreeSet<Place>,
     /// Fence operations of which every level has failed.
     in_vain: BTreeSet<String>,
 }
@@ -34,28 +45,16 @@ impl Hosts {
     pub(super) fn of(objects: &Objects) -> Self {
         let mut hosts = Self::default();
         for ((kind, name), object) in objects {
-            let status = &object["status"];
             match kind.as_str() {
-                "Node" if status["state"] != "Online" => {
+                "Node" if object["status"]["state"] != "Online" => {
                     hosts.lost.insert(name.clone());
                 }
-                "NodePlan" => hosts.take_over(&object["spec"], status),
-                "Volume" => {
-                    for replica in status["replicas"].as_array().into_iter().flatten() {
-                        let place = (name.clone(), text(&replica["node"]));
-                        let member = status["inSync"]
-                            .as_array()
-                            .is_some_and(|members| members.contains(&replica["node"]));
-                        if replica["disk"] == "UpToDate" || (member && replica["disk"].is_null()) {
-                            hosts.current.insert(place);
-                        }
-                    }
-                }
+                "NodePlan" => hosts.take_over(&object["spec"], &object["status"]),
+                "Volume" => hosts.take_over_data(name, &object["status"]),
                 _ => {}
             }
         }
-        let lost = hosts.lost.clone();
-        for host in lost {
+        for host in hosts.lost.clone() {
             hosts.lose(&host);
         }
         hosts
@@ -64,33 +63,85 @@ impl Hosts {
     fn take_over(&mut self, spec: &Value, status: &Value) {
         let assignment = &spec["assignment"];
         let said = status["observedPlanGeneration"].is_u64() && status["released"] != true;
-        if !said || assignment["active"] != true {
+        if !said {
             return;
         }
         let place = (text(&assignment["object"]["name"]), text(&spec["node"]));
+        let converged = is_true(status, "Converged");
         if assignment["guest"].is_object() {
-            let epoch = assignment["epoch"].as_u64().unwrap_or(0);
-            self.started.insert(place.clone(), epoch);
-            let converged = status["conditions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .any(|condition| condition["type"] == "Converged" && condition["status"] == "True");
-            if converged && assignment["guest"]["step"] != "Receive" {
-                self.running.insert(place);
+            self.started
+                .insert(place.clone(), assignment["epoch"].as_u64().unwrap_or(0));
+            let active = assignment["active"] == true;
+            match status["guest"]["presence"].as_str() {
+                Some("Running" | "Paused") => self.running.insert(place),
+                Some("Arriving" | "Arrived") => self.arrived.insert(place),
+                Some("Sent") => self.sent.insert(place),
+                None if active && converged && assignment["guest"]["step"] == "Keep" => {
+                    self.running.insert(place)
+                }
+                _ => false,
+            };
+        } else if assignment["replica"].is_object() && assignment["active"] == true {
+            self.take_over_replica(place, &assignment["replica"], &status["replica"]);
+        } else if assignment["mount"].is_object() && assignment["active"] == true && converged {
+            self.mounted.insert(place);
+        }
+    }
+
+    fn take_over_replica(&mut self, place: Place, assigned: &Value, seen: &Value) {
+        self.made.insert(place.clone(), seen["size"].clone());
+        self.up.insert(place.clone());
+        let role = match seen["role"].is_null() {
+            true => &assigned["role"],
+            false => &seen["role"],
+        };
+        if role == "Primary" {
+            self.writing.insert(place.clone());
+        }
+        if seen["twoPrimariesAllowed"] == true {
+            self.two.insert(place.clone());
+        }
+        let peers = seen["peers"].as_array().into_iter().flatten();
+        let refused = peers
+            .into_iter()
+            .any(|peer| peer["connection"] == "StandAlone");
+        if refused || seen["connection"] == "StandAlone" {
+            self.apart.insert(place.clone());
+        }
+        match seen["disk"].as_str() {
+            Some("UpToDate") => {
+                self.current.insert(place);
             }
-        } else if let Some(replica) = assignment.get("replica") {
-            self.made.insert(place.clone());
-            if replica["role"] == "Primary" {
-                self.writing.insert(place);
+            Some("Outdated") => {
+                self.outdated.insert(place);
+            }
+            Some("Failed" | "Diskless") => {
+                self.diskless.insert(place, seen["disk"].clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Members of the in-sync set hold every write, also those that are not heard.
+    fn take_over_data(&mut self, volume: &str, status: &Value) {
+        for member in status["inSync"].as_array().into_iter().flatten() {
+            let place = (volume.to_owned(), text(member));
+            if !self.diskless.contains_key(&place) && !self.outdated.contains(&place) {
+                self.current.insert(place);
             }
         }
     }
 
     pub(super) fn lose(&mut self, host: &str) {
         self.lost.insert(host.to_owned());
-        self.running.retain(|(_, on)| on != host);
-        self.writing.retain(|(_, on)| on != host);
+        let elsewhere = |place: &Place| place.1 != host;
+        self.running.retain(elsewhere);
+        self.arrived.retain(elsewhere);
+        self.sent.retain(elsewhere);
+        self.up.retain(elsewhere);
+        self.writing.retain(elsewhere);
+        self.two.retain(elsewhere);
+        self.mounted.retain(elsewhere);
     }
 
     pub(super) fn hears(&self, host: &str) -> bool {
@@ -101,16 +152,22 @@ impl Hosts {
         self.running.iter().any(|(name, _)| name == guest)
     }
 
-    pub(super) fn caught_up(&mut self, volume: &str, host: &str) {
-        self.current.insert((volume.to_owned(), host.to_owned()));
-    }
-
     pub(super) fn fence_in_vain(&mut self, operation: &str) {
         self.in_vain.insert(operation.to_owned());
     }
 
     pub(super) fn fenced_in_vain(&self, operation: &Value) -> bool {
         self.in_vain.contains(&text(&operation["metadata"]["name"]))
+    }
+
+    /// Whether what a record depends on is there: an open volume, a mounted filesystem.
+    fn ready(&self, needed: &Value, host: &str) -> bool {
+        let place = (text(&needed["name"]), host.to_owned());
+        match needed["kind"].as_str() {
+            Some("Volume") => self.writing.contains(&place),
+            Some("SharedFilesystem") => self.mounted.contains(&place),
+            _ => true,
+        }
     }
 }
 
@@ -135,50 +192,34 @@ impl Trial {
     }
 
     fn is_news(&self, plan: &Value) -> bool {
-        let spec = &plan["spec"];
+        let (spec, status) = (&plan["spec"], &plan["status"]);
         let host = text(&spec["node"]);
         let node = self.object("Node", &host);
+        let answered = status["observedPlanGeneration"] == spec["planGeneration"]
+            && status["incarnation"] == spec["incarnation"];
         self.hosts.hears(&host)
+            && !answered
             && node.is_some_and(|node| node["status"]["incarnation"] == spec["incarnation"])
-            && plan["status"]["observedPlanGeneration"] != spec["planGeneration"]
     }
 
-    /// What starts comes after what it depends on; what is stopped, before it.
+    /// What starts comes after what it depends on. What stops waits for nothing: the planner takes
+    /// nothing down under its user.
     fn is_its_turn(&self, plan: &Value) -> bool {
-        let assignment = &plan["spec"]["assignment"];
-        if assignment["active"] != true {
+        let (assignment, host) = (&plan["spec"]["assignment"], text(&plan["spec"]["node"]));
+        let stops = assignment["mount"]["lockspace"]["step"] == "Stop";
+        if assignment["active"] != true || stops {
             return true;
         }
         let mut needed = assignment["after"].as_array().into_iter().flatten();
-        needed.all(|needed| {
-            self.objects_of("NodePlan").any(|(_, other)| {
-                let spec = &other["spec"];
-                let same = spec["node"] == plan["spec"]["node"]
-                    && spec["assignment"]["object"]["kind"] == needed["kind"]
-                    && spec["assignment"]["object"]["name"] == needed["name"];
-                same && spec["assignment"]["active"] == true
-                    && other["status"]["observedPlanGeneration"] == spec["planGeneration"]
-            })
-        })
+        needed.all(|needed| self.hosts.ready(needed, &host))
     }
 
     fn takes(&self, spec: &Value) -> SignedDuration {
         let assignment = &spec["assignment"];
-        if !assignment["guest"].is_object() {
-            return self.pace.storage;
+        if assignment["guest"].is_object() {
+            return self.guest_takes(assignment, &text(&spec["node"]));
         }
-        let guest = text(&assignment["object"]["name"]);
-        let place = (guest.clone(), text(&spec["node"]));
-        let runs = self.hosts.running.contains(&place);
-        match (assignment["active"] == true, runs) {
-            (true, _) if assignment["guest"]["step"] == "Send" => {
-                let memory = self.text("VirtualMachine", &guest, "/spec/memory");
-                self.pace.sending(bytes(&Size::from(memory.as_str())))
-            }
-            (true, false) => self.pace.guest_start,
-            (false, true) => self.pace.guest_stop,
-            _ => SignedDuration::ZERO,
-        }
+        self.pace.storage
     }
 
     /// A host has made a record so.
@@ -186,136 +227,78 @@ impl Trial {
         let Some(plan) = self.object("NodePlan", record) else {
             return Ok(());
         };
-        let spec = plan["spec"].clone();
+        let (spec, before) = (plan["spec"].clone(), plan["status"].clone());
         let host = text(&spec["node"]);
         if spec["planGeneration"] != generation || !self.hosts.hears(&host) {
             return Ok(());
         }
         let assignment = &spec["assignment"];
         let place = (text(&assignment["object"]["name"]), host);
-        let active = assignment["active"] == true;
-        if assignment["guest"].is_object() {
-            self.run_guest(&place, assignment);
-        } else if let Some(replica) = assignment.get("replica").filter(|it| it.is_object()) {
-            let role = replica["role"].clone();
-            self.make_replica(&place, active && role == "Primary");
-            self.replica(&place, |replica| replica["role"] = role)?;
-        }
-        let now = self.now.to_string();
-        self.edit("NodePlan", record, |plan| {
-            plan["status"] = json!({
-                "observedPlanGeneration": generation,
-                "released": !active,
-                "conditions": [{
-                    "type": "Converged", "status": "True", "reason": "AsPlanned", "message": "",
-                    "lastTransitionTime": now,
-                }],
-            });
-        })
-    }
-
-    fn run_guest(&mut self, place: &Place, assignment: &Value) {
-        if assignment["active"] != true {
-            self.hosts.running.remove(place);
-            return;
-        }
-        let epoch = assignment["epoch"].as_u64().unwrap_or(0);
-        if self.hosts.started.insert(place.clone(), epoch) != Some(epoch) {
-            self.hosts.running.insert(place.clone());
-        }
-    }
-
-    fn make_replica(&mut self, place: &Place, writes: bool) {
-        let (volume, _) = place;
-        if self.hosts.made.insert(place.clone()) {
-            // The first ones are made together and hold the same: nothing.
-            let written = self
-                .object("Volume", volume)
-                .is_some_and(|volume| volume["status"]["epoch"].is_u64());
-            if !written {
-                self.hosts.current.insert(place.clone());
-            }
-        }
-        if writes {
-            self.hosts.writing.insert(place.clone());
+        let mut status = if assignment["guest"].is_object() {
+            self.make_guest(&place, assignment)
+        } else if assignment["replica"].is_object() {
+            self.make_replica(&place, assignment)
         } else {
-            self.hosts.writing.remove(place);
-        }
-    }
-
-    /// Tells how every replica is: whoever is there hears the others, and what was away catches up.
-    pub(super) fn look_at_volumes(&mut self) -> Result<(), StateError> {
-        for place in self.hosts.made.clone() {
-            let (volume, host) = &place;
-            let peers: Vec<&Place> = self
-                .hosts
-                .made
-                .iter()
-                .filter(|(of, on)| of == volume && on != host && self.hosts.hears(on))
-                .collect();
-            let written = self
-                .hosts
-                .writing
-                .iter()
-                .any(|(of, on)| of == volume && self.hosts.hears(on));
-            if !self.hosts.hears(host) {
-                if written {
-                    self.hosts.current.remove(&place);
-                }
-                continue;
-            }
-            let from = peers.iter().any(|peer| self.hosts.current.contains(*peer));
-            let connection = if peers.is_empty() {
-                "Connecting"
-            } else {
-                "Connected"
-            };
-            let current = self.hosts.current.contains(&place);
-            let disk = match (current, written || from) {
-                (true, true) => "UpToDate",
-                (false, true) => "Inconsistent",
-                // Alone it cannot know what it missed.
-                (_, false) => "Consistent",
-            };
-            if !current && from {
-                self.catch_up(&place);
-            }
-            self.replica(&place, |replica| {
-                replica["disk"] = json!(disk);
-                replica["connection"] = json!(connection);
-            })?;
-        }
-        Ok(())
-    }
-
-    fn catch_up(&mut self, (volume, host): &Place) {
-        let due = Due::CaughtUp {
-            volume: volume.clone(),
-            host: host.clone(),
+            self.make_rest(&place, assignment, &before)
         };
-        if !self.expects(&due) {
-            self.after(self.pace.resync, due);
+        let released = assignment["active"] != true;
+        let now = json!(self.now.to_string());
+        if status["conditions"].is_null() {
+            status["conditions"] = json!([said("Converged", "AsPlanned")]);
         }
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            condition["lastTransitionTime"] = now.clone();
+        }
+        status["observedPlanGeneration"] = json!(generation);
+        status["incarnation"] = spec["incarnation"].clone();
+        status["released"] = json!(released);
+        self.edit("NodePlan", record, |plan| plan["status"] = status)
     }
 
-    fn replica(
-        &mut self,
-        (volume, host): &Place,
-        change: impl FnOnce(&mut Value),
-    ) -> Result<(), StateError> {
-        self.edit("Volume", volume, |volume| {
-            let replicas = volume["status"]["replicas"].as_array_mut();
-            if let Some(replica) = replicas
-                .into_iter()
-                .flatten()
-                .find(|replica| replica["node"] == host.as_str())
-            {
-                change(replica);
-            }
-        })
+    /// Networks, pools and filesystems.
+    fn make_rest(&mut self, place: &Place, assignment: &Value, before: &Value) -> Value {
+        let (_, host) = place;
+        let mut status = json!({});
+        if assignment["mount"].is_object() {
+            let stops = assignment["mount"]["lockspace"]["step"] == "Stop";
+            let mounted = match assignment["active"] == true {
+                true if stops => self.hosts.mounted.contains(place),
+                true => {
+                    self.hosts.mounted.insert(place.clone());
+                    true
+                }
+                false => {
+                    self.hosts.mounted.remove(place);
+                    false
+                }
+            };
+            let state = if mounted { "Mounted" } else { "Unmounted" };
+            status["mount"] = json!({"node": host, "state": state});
+        } else if assignment["network"].is_object() {
+            status["network"] = match before["network"].is_object() {
+                true => before["network"].clone(),
+                false => json!({
+                    "node": host, "state": "Up",
+                    "device": assignment["network"]["device"],
+                    "address": assignment["network"]["address"],
+                }),
+            };
+        } else if before["pool"].is_object() {
+            status["pool"] = before["pool"].clone();
+        }
+        status
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn said(type_: &str, reason: &str) -> Value {
+    json!({"type": type_, "status": "True", "reason": reason, "message": ""})
+}
+
+fn is_true(status: &Value, type_: &str) -> bool {
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.any(|condition| condition["type"] == type_ && condition["status"] == "True")
+}
+
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }

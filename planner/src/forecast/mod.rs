@@ -6,9 +6,11 @@
 //! differ from what a leader would do, except where the world differs from the hosts of the trial.
 
 mod fencing;
+mod guests;
 mod hosts;
 mod outlook;
 mod pace;
+mod replicas;
 mod trial;
 
 pub use outlook::{Change, Left, Outage};

@@ -148,7 +148,7 @@ impl Trial {
             }
             Due::Fence { operation } => self.fenced(&operation),
             Due::CaughtUp { volume, host } => {
-                self.hosts.caught_up(&volume, &host);
+                self.caught_up(&volume, &host);
                 Ok(())
             }
         }
@@ -178,7 +178,14 @@ impl Trial {
             let about = &event.regarding;
             self.step(&about.kind, about.name.as_str(), &event.reason, &event.note);
         }
-        for patch in decisions.statuses.iter().filter(|it| it.kind == "Volume") {
+        let told = |name: &str| {
+            let mut events = decisions.events.iter();
+            events.any(|event| {
+                event.regarding.kind == "Volume" && event.regarding.name.as_str() == name
+            })
+        };
+        let volumes = decisions.statuses.iter().filter(|it| it.kind == "Volume");
+        for patch in volumes.filter(|patch| !told(&patch.name)) {
             let members = |value: &Value| -> Vec<String> {
                 let names = value["inSync"].as_array().into_iter().flatten();
                 names.filter_map(Value::as_str).map(str::to_owned).collect()

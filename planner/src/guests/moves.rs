@@ -21,7 +21,7 @@ const GLUED: u32 = 100_000;
 impl<'a> Work<'_, 'a> {
     /// Has a migration made when the guest should be elsewhere. Says why it is to be stopped, when
     /// it cannot be moved while it runs and may not stay.
-    pub(super) fn to_move(&mut self, (name, guest): Guest<'a>, host: &'a str) -> Option<Why> {
+    pub(super) fn sent_away(&mut self, (name, guest): Guest<'a>, host: &'a str) -> Option<Why> {
         let round = self.round;
         let wanted = self.wanted((name, guest), host)?;
         if let Some(until) = self.traffic.paused_until(name, round.now) {

@@ -51,10 +51,8 @@ impl<'a> Work<'_, 'a> {
             }
             answer => {
                 let runs = answer == Answer::Converged;
-                if runs {
-                    if let Some(gone) = self.moved_off((name, guest), record, status) {
-                        return gone;
-                    }
+                if runs && let Some(gone) = self.moved_off((name, guest), record, status) {
+                    return gone;
                 }
                 let told = assignment((name, guest), epoch, Told::Run);
                 self.outcome.assign(&subject, host, told);
@@ -96,7 +94,7 @@ impl<'a> Work<'_, 'a> {
             self.prepare((name, guest), host, migration, status);
             return None;
         }
-        let moved = self.to_move((name, guest), host)?;
+        let moved = self.sent_away((name, guest), host)?;
         self.stop((name, guest), record, status, moved.reason, &moved.message)
             .into()
     }

@@ -66,7 +66,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             &leaving,
         );
         view::summarise(round, &mut status);
-        let why = describe(&status);
+        let why = describe(round, &status);
         outcome.why("Volume", name, why.reason, &why.message);
         if let Some(lacking) = choice.lacking() {
             outcome.why("Volume", name, lacking.reason, &lacking.message);
@@ -104,7 +104,7 @@ fn usable(status: &VolumeStatus) -> bool {
     )
 }
 
-fn describe(status: &VolumeStatus) -> Why {
+fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
     let members: Vec<&str> = status.in_sync.iter().map(Name::as_str).collect();
     let members = members.join(" and ");
     let (reason, message) = match status.state {
@@ -120,6 +120,19 @@ fn describe(status: &VolumeStatus) -> Why {
             );
             (Reason::SplitBrain, text)
         }
+        Some(VolumeState::Frozen)
+            if status
+                .replicas
+                .iter()
+                .all(|replica| replica.asks_about.is_empty()) =>
+        {
+            let text = format!(
+                "every write is held by {members}; {} cannot know whether it has the last ones until \
+                 the others are heard, or confirmed off",
+                view::in_doubt(&round.hosts, status).join(" and ")
+            );
+            (Reason::WaitingForPeer, text)
+        }
         Some(VolumeState::Frozen) => (
             Reason::WritesFrozen,
             "writes wait until a replica that is not reached is outdated or its host is fenced"
@@ -133,8 +146,11 @@ fn describe(status: &VolumeStatus) -> Why {
             Reason::BeingMade,
             "no replica is made and current yet".to_owned(),
         ),
+        Some(VolumeState::Ready) => (Reason::InSync, "every replica holds every write".to_owned()),
         _ if status.in_sync.len() == status.replicas.len() => {
-            (Reason::InSync, "every replica holds every write".to_owned())
+            let missing = view::missing(&round.hosts, status).join(" and ");
+            let text = format!("every write is held by {members}, and {missing} is not there");
+            (Reason::Degraded, text)
         }
         _ => (
             Reason::Degraded,

@@ -96,6 +96,45 @@ pub(crate) fn current(hosts: &Hosts<'_>, replica: &ReplicaStatus) -> bool {
     replica.disk == Some(DiskState::UpToDate) && hosts.is(replica.node.as_str(), Presence::Online)
 }
 
+/// Whether nobody but that replica can hold a write that it lacks: every other member of the set is
+/// confirmed off or outdated.
+pub(crate) fn alone(hosts: &Hosts<'_>, status: &VolumeStatus, host: &str) -> bool {
+    let mut others = status
+        .in_sync
+        .iter()
+        .filter(|member| member.as_str() != host);
+    others.all(|member| {
+        hosts.is(member.as_str(), Presence::Fenced)
+            || status
+                .replicas
+                .iter()
+                .any(|replica| replica.node == *member && replica.disk == Some(DiskState::Outdated))
+    })
+}
+
+/// Members that are heard and complete, and cannot know whether they hold every write.
+pub(crate) fn in_doubt<'s>(hosts: &Hosts<'_>, status: &'s VolumeStatus) -> Vec<&'s str> {
+    let replicas = status.replicas.iter();
+    replicas
+        .filter(|replica| {
+            let host = replica.node.as_str();
+            replica.disk == Some(DiskState::Consistent)
+                && hosts.is(host, Presence::Online)
+                && status.in_sync.contains(&replica.node)
+                && !alone(hosts, status, host)
+        })
+        .map(|replica| replica.node.as_str())
+        .collect()
+}
+
+/// Members that hold every write, as far as is known, and are not there.
+pub(crate) fn missing<'s>(hosts: &Hosts<'_>, status: &'s VolumeStatus) -> Vec<&'s str> {
+    let members = status.in_sync.iter().map(quorate_crds::Name::as_str);
+    members
+        .filter(|member| !hosts.is(member, Presence::Online))
+        .collect()
+}
+
 /// Puts the whole in a word.
 pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
     let member = |replica: &&ReplicaStatus| status.in_sync.contains(&replica.node);
@@ -107,18 +146,25 @@ pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
         replica.disk == Some(DiskState::Inconsistent)
             && replica.connection == Some(ConnectionState::Connected)
     });
-    let there = status
-        .replicas
-        .iter()
-        .filter(member)
-        .any(|replica| current(&round.hosts, replica));
+    let there = status.replicas.iter().filter(member).any(|replica| {
+        current(&round.hosts, replica)
+            || (replica.disk == Some(DiskState::Consistent)
+                && round.hosts.is(replica.node.as_str(), Presence::Online)
+                && alone(&round.hosts, status, replica.node.as_str()))
+    });
     let born = !matches!(status.state, None | Some(VolumeState::Pending));
     status.state = Some(match status.state {
         Some(VolumeState::SplitBrain) => VolumeState::SplitBrain,
         _ if !born && !there => VolumeState::Pending,
-        _ if frozen => VolumeState::Frozen,
+        _ if frozen || (!there && !in_doubt(&round.hosts, status).is_empty()) => {
+            VolumeState::Frozen
+        }
         _ if !there => VolumeState::Lost,
-        _ if status.in_sync.len() == status.replicas.len() => VolumeState::Ready,
+        _ if status.in_sync.len() == status.replicas.len()
+            && missing(&round.hosts, status).is_empty() =>
+        {
+            VolumeState::Ready
+        }
         _ if syncing => VolumeState::Syncing,
         _ => VolumeState::Degraded,
     });

@@ -1,6 +1,7 @@
 //! Who may open a volume for writing: rules R1 and R10.
 
-use crate::rights::{Answer, Presence, answer, writes};
+use super::view::alone;
+use crate::rights::{Answer, answer, writes};
 use crate::round::Round;
 use crate::state::Subject;
 use quorate_crds::{
@@ -75,20 +76,14 @@ pub(crate) fn unwritable(
     if !status.in_sync.iter().any(|member| member.as_str() == host) {
         return Some(format!("its replica of volume {name} is not in sync"));
     }
-    let others = status
-        .in_sync
-        .iter()
-        .filter(|member| member.as_str() != host);
-    let alone = others.into_iter().all(|member| {
-        round.hosts.is(member.as_str(), Presence::Fenced)
-            || status
-                .replicas
-                .iter()
-                .any(|replica| replica.node == *member && replica.disk == Some(DiskState::Outdated))
-    });
+    let alone = alone(&round.hosts, status, host);
     match replica.disk {
         Some(DiskState::UpToDate) => None,
         Some(DiskState::Consistent) if alone && asking.from.is_none() => None,
+        Some(DiskState::Consistent) if asking.from.is_none() => Some(format!(
+            "its replica of volume {name} cannot know whether it holds every write until the \
+             others are heard, or confirmed off"
+        )),
         disk => {
             let disk = disk.unwrap_or(DiskState::Unknown);
             Some(format!(

@@ -4,6 +4,8 @@
 //! the planner ever let something run twice.
 
 mod foresee;
+mod hosts;
+mod truth;
 
 use jiff::{SignedDuration, Timestamp};
 use quorate_planner::{ClusterState, Decisions, Leader, Objects, plan};
@@ -16,17 +18,20 @@ pub(crate) struct World {
     state: ClusterState,
     now: Timestamp,
     start: Timestamp,
-    /// Guests that really run, with the hosts on which they do.
-    pub(crate) running: BTreeSet<(String, String)>,
-    /// Volumes that are really open for writing.
-    pub(crate) writing: BTreeSet<(String, String)>,
-    /// Replicas that really hold every write, and those that ever held data.
-    current: BTreeSet<(String, String)>,
-    made: BTreeSet<(String, String)>,
-    started: BTreeMap<(String, String), u64>,
+    pub(crate) truth: truth::Truth,
+    caught_up: Vec<truth::Place>,
     broken_fence: BTreeSet<String>,
     silent: BTreeSet<String>,
     slow: BTreeSet<String>,
+    unpowered: BTreeSet<String>,
+    /// Hosts that act, and whose reports do not arrive.
+    muted: BTreeSet<String>,
+    /// Networks that do not work on a host.
+    cut: BTreeSet<truth::Place>,
+    /// Replicas do not hear each other, while everything else works.
+    storage_cut: bool,
+    no_sending: bool,
+    sending_takes: u32,
     /// What happened.
     pub(crate) transcript: Vec<String>,
 }
@@ -40,14 +45,17 @@ impl World {
             state: ClusterState::default(),
             now: start,
             start,
-            running: BTreeSet::new(),
-            writing: BTreeSet::new(),
-            current: BTreeSet::new(),
-            made: BTreeSet::new(),
-            started: BTreeMap::new(),
+            truth: truth::Truth::default(),
+            caught_up: Vec::new(),
             broken_fence: BTreeSet::new(),
             silent: BTreeSet::new(),
             slow: BTreeSet::new(),
+            unpowered: BTreeSet::new(),
+            muted: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            storage_cut: false,
+            no_sending: false,
+            sending_takes: 2,
             transcript: Vec::new(),
         }
     }
@@ -58,15 +66,57 @@ impl World {
         match words.as_slice() {
             ["host", name, memory] => self.host(name, memory),
             ["pool", name, size, hosts @ ..] => self.pool(name, size, hosts),
-            ["volume", name, size] => self.put(json!({
-                "kind": "Volume", "metadata": {"name": name},
-                "spec": {"size": size, "pool": "fast"},
+            ["volume", name, size, fields @ ..] => self.volume(name, size, fields),
+            ["put", rest @ ..] => {
+                self.put(serde_json::from_str(&rest.join(" ")).expect("an object"));
+            }
+            ["move", guest, target] => self.put(json!({
+                "kind": "VirtualMachineMigration", "metadata": {"name": format!("move-{guest}")},
+                "spec": {"virtualMachine": guest, "target": target},
             })),
+            ["mute", host] => {
+                self.muted.insert((*host).to_owned());
+            }
+            ["hear", host] => {
+                self.muted.remove(*host);
+            }
+            ["cut", network, host] => {
+                self.cut.insert(((*network).to_owned(), (*host).to_owned()));
+            }
+            ["mend", network, host] => {
+                self.cut
+                    .remove(&((*network).to_owned(), (*host).to_owned()));
+            }
+            ["cut-storage"] => self.storage_cut = true,
+            ["mend-storage"] => self.storage_cut = false,
+            ["sending", "fails"] => self.no_sending = true,
+            ["sending", "works"] => self.no_sending = false,
+            ["sending", "takes", seconds] => {
+                self.sending_takes = seconds.trim_end_matches('s').parse().expect("seconds");
+            }
+            ["delete", kind, name] => {
+                let now = self.now.to_string();
+                if self
+                    .of("NodePlan")
+                    .any(|plan| plan["spec"]["assignment"]["object"]["name"] == *name)
+                {
+                    self.edit(kind, name, |object| {
+                        object["metadata"]["deletionTimestamp"] = json!(now);
+                    });
+                } else {
+                    self.forget(kind, name);
+                }
+            }
+            ["forget", kind, name] => self.forget(kind, name),
+            ["confirm-off", host] => self.confirm_off(host),
+            ["void", host] => self.void(host),
             ["guest", name, memory, fields @ ..] => self.guest(name, memory, fields),
             ["set", kind, name, path, value] => {
                 let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
                 self.edit(kind, name, |object| {
-                    *object.pointer_mut(path).expect("the path") = value
+                    let (above, field) = path.rsplit_once('/').expect("a path");
+                    let above = object.pointer_mut(above).expect("the path");
+                    above[field] = value;
                 });
             }
             ["crash", name] => self.end(name, "GuestCrashed"),
@@ -152,128 +202,13 @@ impl World {
         }
     }
 
-    /// Every host that is heard makes its plan so and says so.
-    fn obey(&mut self) {
-        let plans: Vec<Value> = self
-            .of("NodePlan")
-            .filter(|plan| !plan["spec"]["assignment"].is_null())
-            .cloned()
-            .collect();
-        for plan in plans {
-            let spec = &plan["spec"];
-            let host = text(&spec["node"]);
-            let node = &self.objects[&("Node".to_owned(), host.clone())];
-            let fresh = node["status"]["incarnation"] == spec["incarnation"];
-            let seen = plan["status"]["observedPlanGeneration"] == spec["planGeneration"];
-            if self.silent.contains(&host)
-                || self.slow.contains(&host)
-                || node["status"]["state"] != "Online"
-                || !fresh
-                || seen
-            {
-                continue;
-            }
-            let assignment = &spec["assignment"];
-            let name = text(&assignment["object"]["name"]);
-            let active = assignment["active"] == true;
-            let here = (name.clone(), host.clone());
-            if let Some(replica) = assignment.get("replica") {
-                if self.made.insert(here.clone()) {
-                    self.current.insert(here.clone());
-                }
-                match replica["role"] == "Primary" && active {
-                    true => {
-                        assert!(
-                            self.current.contains(&here),
-                            "{name} is opened on stale data"
-                        );
-                        self.writing.insert(here);
-                    }
-                    false => {
-                        self.writing.remove(&here);
-                    }
-                }
-                let role = replica["role"].clone();
-                self.replica(&name, &host, |replica| replica["role"] = role);
-            } else if !active {
-                self.running.remove(&here);
-            } else {
-                let epoch = assignment["epoch"].as_u64().expect("an epoch");
-                if self.started.insert(here.clone(), epoch) != Some(epoch) {
-                    self.running.insert(here);
-                }
-            }
-            let generation = spec["planGeneration"].clone();
-            self.edit("NodePlan", &text(&plan["metadata"]["name"]), |plan| {
-                plan["status"] = json!({
-                    "observedPlanGeneration": generation,
-                    "released": !active,
-                    "conditions": [said("Converged")],
-                });
-            });
-        }
-    }
-
-    /// Whoever is open for writing writes; replicas that are not there miss it, those that are back
-    /// catch up from one that has everything.
-    fn write_and_resync(&mut self) {
-        let there = |host: &str, world: &Self| {
-            !world.silent.contains(host)
-                && world.objects[&("Node".to_owned(), host.to_owned())]["status"]["state"]
-                    == "Online"
-        };
-        for (volume, host) in self.made.clone() {
-            let written = self
-                .writing
-                .iter()
-                .any(|(v, on)| *v == volume && there(on, self));
-            let here = (volume.clone(), host.clone());
-            if !there(&host, self) {
-                if written {
-                    self.current.remove(&here);
-                }
-                continue;
-            }
-            let peer = self
-                .current
-                .iter()
-                .any(|(v, on)| *v == volume && *on != host && there(on, self));
-            let everybody = self.made.iter().filter(|(v, _)| *v == volume);
-            let alone = everybody
-                .into_iter()
-                .all(|(_, on)| *on == host || !there(on, self));
-            let disk = match (self.current.contains(&here), written || peer) {
-                (true, true) => "UpToDate",
-                (false, true) => "Inconsistent",
-                // Alone it cannot know what it missed.
-                (_, false) => "Consistent",
-            };
-            if peer {
-                self.current.insert(here);
-            }
-            let connection = if alone { "Connecting" } else { "Connected" };
-            self.replica(&volume, &host, |replica| {
-                replica["disk"] = json!(disk);
-                replica["connection"] = json!(connection);
-            });
-        }
-    }
-
-    fn replica(&mut self, volume: &str, host: &str, change: impl FnOnce(&mut Value)) {
-        self.edit("Volume", volume, |volume| {
-            let replicas = volume["status"]["replicas"]
-                .as_array_mut()
-                .expect("replicas");
-            if let Some(one) = replicas.iter_mut().find(|one| one["node"] == host) {
-                change(one);
-            }
-        });
-    }
-
     fn fence(&mut self) {
         let open: Vec<Value> = self
             .of("FenceOperation")
-            .filter(|operation| operation["status"]["phase"] != "Succeeded")
+            .filter(|operation| {
+                operation["status"]["phase"] != "Succeeded"
+                    && operation["status"]["phase"] != "Voided"
+            })
             .cloned()
             .collect();
         for operation in open {
@@ -282,8 +217,8 @@ impl World {
             let status = if self.broken_fence.contains(&host) {
                 json!({"phase": "Blocked"})
             } else {
-                self.running.retain(|(_, on)| *on != host);
-                self.writing.retain(|(_, on)| *on != host);
+                self.truth.off(&host);
+                self.unpowered.insert(host.clone());
                 json!({"phase": "Succeeded", "evidence": {
                     "kind": "Devices", "at": now,
                     "incarnation": operation["spec"]["incarnation"],
@@ -335,14 +270,70 @@ impl World {
     }
 
     fn end(&mut self, guest: &str, reason: &str) {
-        let Some(here) = self.running.iter().find(|(name, _)| name == guest).cloned() else {
+        let running = &self.truth.running;
+        let Some(here) = running.iter().find(|(name, _)| name == guest).cloned() else {
             return;
         };
-        self.running.remove(&here);
+        self.truth.running.remove(&here);
         let record = format!("{}.virtualmachine.{guest}", here.1);
+        if self.muted.contains(&here.1) {
+            return;
+        }
         self.edit("NodePlan", &record, |plan| {
-            plan["status"]["conditions"] = json!([said_because("Stalled", reason)]);
+            plan["status"]["conditions"] = json!([condition("Stalled", reason)]);
         });
+    }
+
+    fn powered(&self, host: &str) -> bool {
+        !self.unpowered.contains(host)
+    }
+
+    /// A person has looked, and the host is off.
+    fn confirm_off(&mut self, host: &str) {
+        let key = ("Node".to_owned(), host.to_owned());
+        let known = self
+            .objects
+            .get(&key)
+            .map(|node| node["status"]["incarnation"].clone());
+        let incarnation = known.unwrap_or(json!(1));
+        self.truth.off(host);
+        self.unpowered.insert(host.to_owned());
+        self.put(json!({
+            "kind": "FenceOperation", "metadata": {"name": format!("confirm-{host}")},
+            "spec": {"node": host, "incarnation": incarnation, "action": "Confirm",
+                "reason": "looked", "confirmation": {"by": "ann", "statement": "unplugged"}},
+            "status": {"phase": "Succeeded", "evidence": {
+                "kind": "Person", "at": self.now.to_string(), "incarnation": incarnation}},
+        }));
+    }
+
+    /// The host was heard although it had been confirmed off.
+    fn void(&mut self, host: &str) {
+        let operations: Vec<String> = self
+            .of("FenceOperation")
+            .filter(|operation| operation["spec"]["node"] == host)
+            .map(|operation| text(&operation["metadata"]["name"]))
+            .collect();
+        for name in operations {
+            self.edit("FenceOperation", &name, |operation| {
+                operation["status"]["phase"] = json!("Voided");
+            });
+        }
+    }
+
+    fn forget(&mut self, kind: &str, name: &str) {
+        self.objects
+            .remove(&((*kind).to_owned(), (*name).to_owned()));
+        self.state.remove(kind, name);
+    }
+
+    fn volume(&mut self, name: &str, size: &str, fields: &[&str]) {
+        let mut spec = json!({"size": size, "pool": "fast"});
+        for field in fields {
+            let (field, value) = field.split_once('=').expect("field=value");
+            spec[field] = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+        }
+        self.put(json!({"kind": "Volume", "metadata": {"name": name}, "spec": spec}));
     }
 
     fn silence(&mut self, host: &str) {
@@ -361,7 +352,7 @@ impl World {
             self.objects[&("Node".to_owned(), host.to_owned())]["status"]["state"] == "Fenced";
         if fenced {
             self.silent.remove(host);
-            self.started.retain(|(_, on), _| on != host);
+            self.unpowered.remove(host);
             self.edit("Node", host, |node| {
                 let next = node["status"]["incarnation"].as_u64().expect("a number") + 1;
                 node["status"]["incarnation"] = json!(next);
@@ -419,11 +410,7 @@ impl World {
     }
 }
 
-fn said(type_: &str) -> Value {
-    said_because(type_, "AsPlanned")
-}
-
-fn said_because(type_: &str, reason: &str) -> Value {
+fn condition(type_: &str, reason: &str) -> Value {
     json!({
         "type": type_, "status": "True", "reason": reason, "message": "",
         "lastTransitionTime": "2026-03-01T12:00:00Z",

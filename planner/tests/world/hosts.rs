@@ -1,0 +1,392 @@
+//! Hosts that make their records so a second later, and say so.
+
+use super::truth::Place;
+use super::{World, condition, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+impl World {
+    /// Every host that is up makes its plan so; those that are not muted say so.
+    pub(super) fn obey(&mut self) {
+        let mut plans: Vec<Value> = self
+            .of("NodePlan")
+            .filter(|plan| !plan["spec"]["assignment"].is_null())
+            .cloned()
+            .collect();
+        let order = |plan: &Value| {
+            let assignment = &plan["spec"]["assignment"];
+            let kind = assignment["object"]["kind"].as_str().unwrap_or_default();
+            let place = ["Network", "StoragePool", "Volume", "SharedFilesystem"];
+            let place = place.iter().position(|one| *one == kind).unwrap_or(4);
+            let ends = assignment["active"] == false;
+            // What is to stop stops before what it stands on.
+            (!ends, if ends { 9 - place } else { place })
+        };
+        plans.sort_by_key(order);
+        for plan in plans {
+            let spec = &plan["spec"];
+            let host = text(&spec["node"]);
+            let Some(node) = self.objects.get(&("Node".to_owned(), host.clone())) else {
+                continue;
+            };
+            let fresh = node["status"]["incarnation"] == spec["incarnation"];
+            let there = node["status"]["state"] == "Online";
+            if self.silent.contains(&host) || self.slow.contains(&host) || !there || !fresh {
+                continue;
+            }
+            let mut status = self.act(&spec["assignment"], &host);
+            status["observedPlanGeneration"] = spec["planGeneration"].clone();
+            status["incarnation"] = spec["incarnation"].clone();
+            if !self.muted.contains(&host) {
+                self.edit("NodePlan", &text(&plan["metadata"]["name"]), |plan| {
+                    plan["status"] = status;
+                });
+            }
+        }
+    }
+
+    fn act(&mut self, assignment: &Value, host: &str) -> Value {
+        let name = text(&assignment["object"]["name"]);
+        let here = (name, host.to_owned());
+        let active = assignment["active"] == true;
+        if assignment.get("replica").is_some() {
+            self.act_on_replica(assignment, &here, active)
+        } else if assignment.get("mount").is_some() {
+            self.act_on_mount(&assignment["mount"], &here, active)
+        } else if assignment.get("guest").is_some() {
+            self.act_on_guest(assignment, &here, active)
+        } else if assignment.get("network").is_some() {
+            let state = match self.cut.contains(&here) {
+                true => "Down",
+                false => "Up",
+            };
+            let mut status = converged(true);
+            status["network"] = json!({
+                "node": host, "state": state,
+                "device": assignment["network"]["device"],
+                "address": assignment["network"]["address"],
+            });
+            status
+        } else {
+            converged(true)
+        }
+    }
+
+    fn act_on_replica(&mut self, assignment: &Value, here: &Place, active: bool) -> Value {
+        let replica = &assignment["replica"];
+        if !active {
+            assert!(!self.in_use(here), "{here:?} is taken down under its user");
+            self.truth.up.remove(here);
+            self.truth.writing.remove(here);
+            self.truth.two.remove(here);
+            self.truth.asks.remove(here);
+            if replica.get("data").is_some() {
+                self.truth.made.remove(here);
+                self.truth.current.remove(here);
+                self.truth.outdated.remove(here);
+            }
+            return released();
+        }
+        let size = text(&replica["size"]);
+        let new = self.truth.made.insert(here.clone(), size).is_none();
+        if new && replica["beginsHere"] == true {
+            self.truth.current.insert(here.clone());
+        }
+        self.truth.up.insert(here.clone());
+        if replica["outdate"] == true && !self.truth.writing.contains(here) {
+            self.truth.outdated.insert(here.clone());
+        }
+        match replica["allowTwoPrimaries"] == true {
+            true => self.truth.two.insert(here.clone()),
+            false => self.truth.two.remove(here),
+        };
+        if replica["role"] == "Primary" {
+            self.truth.open(here);
+        } else {
+            assert!(!self.in_use(here), "{here:?} is closed under its user");
+            self.truth.writing.remove(here);
+        }
+        let mut status = converged(true);
+        status["replica"] = self.seen(here);
+        status
+    }
+
+    /// Whether a guest or a filesystem on that host stands on the volume.
+    fn in_use(&self, here: &Place) -> bool {
+        let on = |guest: &str| (guest.to_owned(), here.1.clone());
+        let guest = self.of("VirtualMachine").any(|guest| {
+            let name = text(&guest["metadata"]["name"]);
+            let disks = guest["spec"]["disks"].as_array();
+            self.truth.running.contains(&on(&name))
+                && disks.is_some_and(|disks| disks.iter().any(|disk| disk["volume"] == here.0))
+        });
+        guest || self.truth.mounted.contains_key(here)
+    }
+
+    /// A replica, as its host sees it.
+    pub(super) fn seen(&self, here: &Place) -> Value {
+        let peers: Vec<Value> = self
+            .truth
+            .made
+            .keys()
+            .filter(|place| place.0 == here.0 && place.1 != here.1)
+            .map(|place| {
+                let connection = match self.hears(here, place) {
+                    true => "Connected",
+                    false => "Connecting",
+                };
+                json!({"node": place.1, "connection": connection})
+            })
+            .collect();
+        let heard = peers.iter().any(|peer| peer["connection"] == "Connected");
+        let current = self.truth.current.contains(here);
+        let another = self
+            .truth
+            .current
+            .iter()
+            .any(|place| place.0 == here.0 && place.1 != here.1 && self.hears(here, place));
+        let disk = if self.truth.outdated.contains(here) {
+            "Outdated"
+        } else if current && (self.truth.writing.contains(here) || another) {
+            "UpToDate"
+        } else if another {
+            "Inconsistent"
+        } else {
+            // Alone it cannot know what it missed.
+            "Consistent"
+        };
+        let role = match self.truth.writing.contains(here) {
+            true => "Primary",
+            false => "Secondary",
+        };
+        let asks = self.truth.asks.get(here).cloned().unwrap_or_default();
+        json!({
+            "node": here.1, "role": role, "disk": disk, "peers": peers,
+            "connection": if heard { "Connected" } else { "Connecting" },
+            "twoPrimariesAllowed": self.truth.two.contains(here),
+            "size": self.truth.made.get(here), "asksAbout": asks,
+        })
+    }
+
+    /// Whether two replicas hear each other over the storage network.
+    pub(super) fn hears(&self, one: &Place, other: &Place) -> bool {
+        let up = |place: &Place| {
+            let key = ("Node".to_owned(), place.1.clone());
+            self.truth.up.contains(place)
+                && !self.silent.contains(&place.1)
+                && self
+                    .objects
+                    .get(&key)
+                    .is_some_and(|node| node["status"]["state"] == "Online")
+        };
+        up(one) && up(other) && !self.storage_cut
+    }
+
+    fn act_on_mount(&mut self, mount: &Value, here: &Place, active: bool) -> Value {
+        if !active {
+            self.truth.mounted.remove(here);
+            self.truth.locks.remove(here);
+            return released();
+        }
+        let lockspace = &mount["lockspace"];
+        let volume = match lockspace.is_null() {
+            true => here.0.clone(),
+            false => {
+                let key = ("SharedFilesystem".to_owned(), here.0.clone());
+                text(&self.objects[&key]["spec"]["volume"])
+            }
+        };
+        if !self.truth.writing.contains(&(volume, here.1.clone())) {
+            return converged(false);
+        }
+        if lockspace["step"] == "Stop" {
+            self.truth.locks.remove(here);
+            return converged(true);
+        }
+        if !lockspace.is_null() {
+            let members = lockspace["members"].as_array();
+            let names: BTreeSet<String> = members
+                .into_iter()
+                .flatten()
+                .map(|member| text(&member["node"]))
+                .collect();
+            let names: Vec<String> = names.into_iter().collect();
+            self.truth.locks.insert(here.clone(), names.join(" "));
+        }
+        self.truth.mounted.insert(here.clone(), lockspace.is_null());
+        let mut status = converged(true);
+        status["mount"] = json!({"node": here.1, "state": "Mounted"});
+        status
+    }
+
+    fn act_on_guest(&mut self, assignment: &Value, here: &Place, active: bool) -> Value {
+        let epoch = assignment["epoch"].as_u64().expect("an epoch");
+        let guest = &assignment["guest"];
+        if !active {
+            self.truth.gone(here);
+            return released();
+        }
+        let open = assignment["after"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .all(|it| {
+                let place = (text(&it["name"]), here.1.clone());
+                self.truth.writing.contains(&place) || self.truth.mounted.contains_key(&place)
+            });
+        let fresh = self.truth.started.get(here) != Some(&epoch);
+        match guest["step"].as_str().unwrap_or_default() {
+            "Receive" => {
+                if !open {
+                    return converged(false);
+                }
+                self.truth.started.insert(here.clone(), epoch);
+                let presence = match self.truth.arrived.contains(here) {
+                    true => "Arrived",
+                    false => "Absent",
+                };
+                return present(converged(true), presence);
+            }
+            "Send" if self.truth.running.contains(here) => {
+                return self.send(here, &text(&guest["migration"]["peer"]));
+            }
+            "Send" => {}
+            _ => {
+                self.truth.sending.remove(here);
+                self.truth.failed.remove(here);
+            }
+        }
+        if self.truth.sent.contains(here) {
+            return present(converged(true), "Sent");
+        }
+        if self.truth.arrived.remove(here) || (fresh && open) {
+            self.truth.started.insert(here.clone(), epoch);
+            self.truth.running.insert(here.clone());
+        } else if fresh {
+            return converged(false);
+        }
+        match self.truth.running.contains(here) {
+            true => present(converged(true), "Running"),
+            false => present(stalled("GuestCrashed"), "Absent"),
+        }
+    }
+
+    /// Sends for two seconds; then all of it is there, unless something is in the way.
+    fn send(&mut self, here: &Place, target: &str) -> Value {
+        let there = (here.0.clone(), target.to_owned());
+        let waits = self.of("NodePlan").any(|plan| {
+            let spec = &plan["spec"];
+            spec["node"] == target
+                && spec["assignment"]["object"]["name"] == here.0
+                && spec["assignment"]["guest"]["step"] == "Receive"
+        });
+        let broken = self.no_sending || !waits || self.silent.contains(target);
+        if self.truth.failed.contains(here) || broken {
+            self.truth.failed.insert(here.clone());
+            return present(stalled("MigrationFailed"), "Running");
+        }
+        let seconds = self.truth.sending.entry(here.clone()).or_default();
+        *seconds += 1;
+        if *seconds <= self.sending_takes {
+            return present(converged(false), "Running");
+        }
+        self.truth.gone(here);
+        self.truth.sent.insert(here.clone());
+        self.truth.arrived.insert(there);
+        present(converged(true), "Sent")
+    }
+
+    /// Whoever is open for writing writes; replicas that are not there miss it, those that are back
+    /// catch up from one that has everything.
+    pub(super) fn write_and_resync(&mut self) {
+        for here in self.truth.writing.clone() {
+            let powered = self.powered(&here.1);
+            let others = self.truth.current.iter();
+            let missing: BTreeSet<String> = others
+                .filter(|place| place.0 == here.0 && place.1 != here.1)
+                .filter(|place| !self.hears(&here, place))
+                .map(|place| place.1.clone())
+                .collect();
+            let key = ("Volume".to_owned(), here.0.clone());
+            let members = self.objects[&key]["status"]["inSync"].clone();
+            let asks: BTreeSet<String> = missing
+                .iter()
+                .filter(|peer| {
+                    let safe = self
+                        .truth
+                        .outdated
+                        .contains(&(here.0.clone(), (*peer).clone()))
+                        || !self.powered(peer);
+                    let member = members
+                        .as_array()
+                        .is_some_and(|members| members.iter().any(|one| one == peer.as_str()));
+                    member || !safe
+                })
+                .cloned()
+                .collect();
+            if powered && asks.is_empty() {
+                for peer in missing {
+                    self.truth.current.remove(&(here.0.clone(), peer));
+                }
+            }
+            match asks.is_empty() {
+                true => self.truth.asks.remove(&here),
+                false => self.truth.asks.insert(here, asks),
+            };
+        }
+        for here in self.truth.up.clone() {
+            let from =
+                self.truth.current.iter().any(|place| {
+                    place.0 == here.0 && place.1 != here.1 && self.hears(&here, place)
+                });
+            if from && !self.storage_cut {
+                self.truth.outdated.remove(&here);
+                self.caught_up.push(here);
+            }
+        }
+        self.say_replicas();
+        for here in std::mem::take(&mut self.caught_up) {
+            self.truth.current.insert(here);
+        }
+    }
+
+    /// What hosts see of their replicas changes without their plans.
+    fn say_replicas(&mut self) {
+        for here in self.truth.up.clone() {
+            let node = &self.objects[&("Node".to_owned(), here.1.clone())];
+            let there = node["status"]["state"] == "Online";
+            let quiet = self.silent.contains(&here.1) || self.muted.contains(&here.1);
+            if quiet || self.slow.contains(&here.1) || !there {
+                continue;
+            }
+            let seen = self.seen(&here);
+            let record = format!("{}.volume.{}", here.1, here.0);
+            self.edit("NodePlan", &record, |plan| {
+                if plan["status"].get("replica").is_some() {
+                    plan["status"]["replica"] = seen;
+                }
+            });
+        }
+    }
+}
+
+fn converged(so: bool) -> Value {
+    let conditions = match so {
+        true => vec![condition("Converged", "AsPlanned")],
+        false => Vec::new(),
+    };
+    json!({"released": false, "conditions": conditions})
+}
+
+fn released() -> Value {
+    json!({"released": true, "conditions": [condition("Converged", "AsPlanned")]})
+}
+
+fn stalled(reason: &str) -> Value {
+    json!({"released": false, "conditions": [condition("Stalled", reason)]})
+}
+
+fn present(mut status: Value, presence: &str) -> Value {
+    status["guest"] = json!({"presence": presence});
+    status
+}
