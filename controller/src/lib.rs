@@ -14,7 +14,7 @@ pub mod error;
 pub mod events;
 pub mod fencing;
 pub mod foresight;
-mod gc;
+pub mod gc;
 pub mod hosts;
 pub mod identity_service;
 mod leader;

@@ -18,7 +18,7 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
     SanType, SerialNumber, date_time_ymd,
 };
-use ring::rand::SecureRandom;
+use ring::{hmac, rand::SecureRandom};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use x509_parser::prelude::FromDer;
@@ -194,6 +194,15 @@ impl Authority {
     /// The authority's key as PEM: for members only.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
+    }
+
+    /// A secret that all members share because all of them hold the authority's key, and that tells nothing about it.
+    /// Another purpose gives another secret.
+    pub fn shared_secret(&self, purpose: &str) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.issuer.key().serialized_der());
+        let mut secret = [0; 32];
+        secret.copy_from_slice(hmac::sign(&key, purpose.as_bytes()).as_ref());
+        secret
     }
 
     /// What a join token binds itself to.

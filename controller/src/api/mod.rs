@@ -9,5 +9,5 @@ pub use cluster::Cluster;
 pub(crate) use front::Call;
 pub use front::Front;
 pub(crate) use limits::Weight;
-pub use limits::{Admittance, CallLimits};
+pub use limits::{Admittance, CallLimits, Permit};
 pub use objects::Objects;

@@ -149,10 +149,13 @@ impl Brain {
         loop {
             let elected = leadership.wait_for(|now| now.is_self).await.map(|now| *now);
             let Ok(elected) = elected else { return };
-            let deposed = leadership.wait_for(|now| !now.is_self || now.term != elected.term);
+            let deposed = async {
+                let over = leadership.wait_for(|now| !now.is_self || now.term != elected.term);
+                over.await.is_err()
+            };
             let stopped = tokio::select! {
                 biased;
-                deposed = deposed => deposed.is_err(),
+                stopped = deposed => stopped,
                 () = self.lead(elected.term, &mut surveyed) => false,
             };
             self.detector.lock().follow();

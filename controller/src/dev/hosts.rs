@@ -17,16 +17,19 @@ const PROGRAM: &str = "quorate-simulated";
 /// The room and what its manifests speak of.
 pub(super) struct Hosts {
     home: PathBuf,
-    manifests: PathBuf,
+    manifests: Vec<PathBuf>,
     program: PathBuf,
     names: BTreeSet<String>,
     agents: BTreeSet<String>,
 }
 
 impl Hosts {
-    /// The room that the manifests in this directory describe.
-    pub(super) fn new(home: &Path, manifests: &Path) -> Result<Self, DevError> {
-        let manifests = std::path::absolute(manifests)
+    /// The room that the manifests in these directories describe.
+    pub(super) fn new(home: &Path, manifests: &[PathBuf]) -> Result<Self, DevError> {
+        let manifests = manifests
+            .iter()
+            .map(std::path::absolute)
+            .collect::<Result<Vec<_>, _>>()
             .map_err(DevError::io("cannot find the directory of the manifests"))?;
         let this = std::env::current_exe().map_err(DevError::io("cannot find this program"))?;
         let program = this.with_file_name(PROGRAM);
@@ -43,15 +46,17 @@ impl Hosts {
             agents: BTreeSet::new(),
             manifests,
         };
-        hosts.read()?;
+        for directory in hosts.manifests.clone() {
+            hosts.read(&directory)?;
+        }
         Ok(hosts)
     }
 
-    fn read(&mut self) -> Result<(), DevError> {
+    fn read(&mut self, directory: &Path) -> Result<(), DevError> {
         let cannot = |path: &Path| DevError::io(format!("cannot read {}", path.display()));
-        let listed = fs::read_dir(&self.manifests).map_err(cannot(&self.manifests))?;
+        let listed = fs::read_dir(directory).map_err(cannot(directory))?;
         for entry in listed {
-            let path = entry.map_err(cannot(&self.manifests))?.path();
+            let path = entry.map_err(cannot(directory))?.path();
             if path.extension().is_none_or(|extension| extension != "yaml") {
                 continue;
             }
@@ -83,16 +88,15 @@ impl Hosts {
 
     /// What runs the room.
     pub(super) fn program(&self) -> Program {
+        let mut arguments = vec!["room".into(), "--home".into(), self.home.clone().into()];
+        for directory in &self.manifests {
+            arguments.extend(["--manifests".into(), directory.clone().into()]);
+        }
         Program {
             name: "the machine room".into(),
             path: self.program.clone(),
-            arguments: vec![
-                "room".into(),
-                "--manifests".into(),
-                self.manifests.clone().into(),
-                "--home".into(),
-                self.home.clone().into(),
-            ],
+            arguments,
+            comes_back: false,
             log: self.home.join("room.log"),
             pid: self.home.join("room.pid"),
         }

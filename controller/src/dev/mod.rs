@@ -51,9 +51,10 @@ pub struct DevOptions {
     /// Start a member again when it ends by itself or is killed
     #[arg(long)]
     restart: bool,
-    /// Simulate the hosts, fence devices and disks of the manifests in this directory; each host joins once its Node is applied
+    /// Simulate the hosts, fence devices and disks of the manifests in this directory; each host joins once its Node is
+    /// applied. May be given several times
     #[arg(long, value_name = "DIR")]
-    room: Option<PathBuf>,
+    room: Vec<PathBuf>,
 }
 
 /// Why there is no cluster.
@@ -115,9 +116,10 @@ pub async fn dev(options: DevOptions) -> Result<(), DevError> {
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(DevError::io("cannot take signals"))?;
     let home = Home::make(options.dir.as_deref())?;
-    let hosts = match &options.room {
-        Some(manifests) => Some(Hosts::new(&home.path, manifests)?),
-        None => None,
+    let hosts = if options.room.is_empty() {
+        None
+    } else {
+        Some(Hosts::new(&home.path, &options.room)?)
     };
     let mut processes = Processes::new(options.restart);
     let up = tokio::select! {
@@ -157,11 +159,17 @@ async fn bring_up(
     hosts: Option<&Hosts>,
     processes: &mut Processes,
 ) -> Result<DevClient, DevError> {
+    let first = Site::new(home, 1);
     if let Some(hosts) = hosts {
+        if first.exists() {
+            return Err(DevError::Refused(format!(
+                "the simulated machines of {} are gone with their disks; choose an empty directory",
+                home.display()
+            )));
+        }
         hosts.set_up_agents()?;
         processes.start(hosts.program())?;
     }
-    let first = Site::new(home, 1);
     if !first.exists() {
         found(&first)?;
     }

@@ -25,6 +25,8 @@ pub(super) struct Program {
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) arguments: Vec<OsString>,
+    /// Whether it finds again what it had when it is started once more.
+    pub(super) comes_back: bool,
     pub(super) log: PathBuf,
     pub(super) pid: PathBuf,
 }
@@ -77,6 +79,10 @@ impl Processes {
                 continue;
             };
             let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+            if !running.program.comes_back {
+                println!("{name} ended ({how}), and everything in it is lost; start a new cluster");
+                continue;
+            }
             if !self.restart {
                 println!(
                     "{name} ended ({how}); the others go on; start it again with: {}",

@@ -53,6 +53,7 @@ impl Site {
             name: format!("member {}", self.name),
             path,
             arguments: vec!["run".into(), "--config".into(), self.config().into()],
+            comes_back: true,
             log: self.log(),
             pid: self.dir.join("pid"),
         })

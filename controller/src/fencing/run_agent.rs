@@ -85,7 +85,7 @@ impl RunAgentDesk {
 
 /// A request as it travels to another member. The device and the host are not told: only the agent is run there.
 #[must_use]
-pub fn to_request(request: &AgentRequest) -> RunAgentRequest {
+pub(super) fn to_request(request: &AgentRequest) -> RunAgentRequest {
     let mut parameters: std::collections::HashMap<String, String> =
         request.parameters.clone().into_iter().collect();
     if !request.plug.is_empty() {
@@ -110,7 +110,7 @@ pub fn to_request(request: &AgentRequest) -> RunAgentRequest {
 }
 
 /// What another member's reply says.
-pub fn from_reply(reply: &RunAgentReply, timeout: Duration) -> AgentReport {
+pub(super) fn from_reply(reply: &RunAgentReply, timeout: Duration) -> AgentReport {
     if !reply.succeeded {
         if Duration::from_millis(reply.took_ms.into()) >= timeout {
             return Err(AgentFailure::TimedOut(timeout));

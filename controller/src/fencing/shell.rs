@@ -67,7 +67,7 @@ impl Fencing {
             };
             tokio::select! {
                 biased;
-                _ = leadership.wait_for(|now| !(now.is_self && now.term == term)) => return,
+                () = async { drop(leadership.wait_for(|now| !(now.is_self && now.term == term)).await) } => return,
                 Err(error) = session.run() => {
                     tracing::warn!(%error, "fencing begins anew from what is stored");
                     tokio::time::sleep(AGAIN).await;

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     access::Action,
     api::{Call, Front, Weight},
+    brain::Brain,
     error::{ApiError, Subject},
     resource::{Manifest, WriteOptions, find_kind, parse},
 };
@@ -35,14 +36,16 @@ const TOLD_ABOUT: [&str; 3] = ["nodes", "virtualmachines", "volumes"];
 #[derive(Clone)]
 pub struct Planning {
     front: Front,
+    brain: Brain,
     turns: Arc<Semaphore>,
 }
 
 impl Planning {
-    /// The service behind `front`.
-    pub fn new(front: Front) -> Self {
+    /// The service behind `front`; `brain` has the figures.
+    pub fn new(front: Front, brain: Brain) -> Self {
         Self {
             front,
+            brain,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -226,9 +229,17 @@ impl planning_server::Planning for Planning {
     ) -> Result<Response<pb::FiguresReply>, Status> {
         let _call = self.front.begin(&request, Weight::Call)?;
         let leader = self.front.engine.store().status().leader;
+        let figures = self.brain.figures().into_iter();
+        let figures = figures.map(|figure| pb::LiveFigure {
+            subject: figure.subject,
+            name: figure.name,
+            value: figure.value,
+            node: figure.node,
+        });
         Ok(Response::new(pb::FiguresReply {
+            figures: figures.collect(),
             leader_id: leader.unwrap_or(0),
-            ..pb::FiguresReply::default()
+            from_leader: self.brain.leads(),
         }))
     }
 }

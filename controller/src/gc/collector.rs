@@ -22,7 +22,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const MANAGER: &str = "quorated-gc";
 
 /// Collects for as long as this member leads.
-pub(crate) async fn run(engine: Engine) {
+pub async fn run(engine: Engine) {
     let mut leadership = engine.store().leadership();
     loop {
         if leadership

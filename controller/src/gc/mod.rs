@@ -12,4 +12,4 @@
 mod collector;
 mod graph;
 
-pub(crate) use collector::run;
+pub use collector::run;

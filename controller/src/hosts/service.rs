@@ -19,7 +19,7 @@ use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
 use super::{DeskError, HostDesk, Updates};
 use crate::{
     access::Caller,
-    api::{Admittance, Weight},
+    api::{Admittance, Permit, Weight},
     tls::ConnectionInfo,
 };
 
@@ -68,12 +68,13 @@ impl Hosts for HostsService {
 
     async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<WhileOpen>, Status> {
         let host = self.host(&request)?;
-        let _permit = self.admittance.admit(&host, Weight::Watch)?;
+        let permit = self.admittance.admit(&host, Weight::Watch)?;
         let updates = self.desk.follow(&host, request.into_inner()).await;
         answer(updates.map(|updates| WhileOpen {
             updates,
             desk: self.desk.clone(),
             host,
+            _permit: permit,
         }))
     }
 
@@ -116,6 +117,7 @@ pub struct WhileOpen {
     updates: Updates,
     desk: HostDesk,
     host: String,
+    _permit: Permit,
 }
 
 impl Stream for WhileOpen {

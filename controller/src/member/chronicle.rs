@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 type Known = BTreeMap<MemberId, bool>;
 
 /// Runs for as long as the store does.
-pub(super) async fn run(store: Store, recorder: Recorder) {
+pub async fn run(store: Store, recorder: Recorder) {
     let mut leadership = store.leadership();
     loop {
         let Ok(now) = leadership.wait_for(|now| now.is_self).await.map(|now| *now) else {

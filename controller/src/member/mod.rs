@@ -1,11 +1,16 @@
 //! One member, put together: its directory, its store, its port and its loops.
 
-mod chronicle;
+pub mod chronicle;
 mod connect;
 mod directory;
 mod serve;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use quorate_identity::{
     Authority, AuthorityError, BootstrapError, Clock, Credentials, CredentialsError, Dates,
@@ -23,8 +28,15 @@ use crate::{
     access::Access,
     api::{Admittance, CallLimits, Front},
     audit::{Audit, AuditError, Rotation},
+    brain::{self, Brain},
+    detector,
     events::Recorder,
+    fencing::{
+        MemberAgents, RunAgentDesk,
+        agents::{LocalAgents, StoredSecrets},
+    },
     gc,
+    members::{CallsByName, GrpcMemberCalls},
     resource::Engine,
     secrets, tls,
 };
@@ -109,6 +121,7 @@ pub struct Tuning {
 pub struct RunningMember {
     id: u64,
     engine: Engine,
+    brain: Brain,
     addresses: Vec<SocketAddr>,
     own: Arc<LiveCredentials>,
     pki: PkiDir,
@@ -128,11 +141,12 @@ impl RunningMember {
                 .map_err(StartError::io(format!("cannot listen on {address}")))?;
             listeners.push(listener);
         }
-        let addresses = listeners
+        let addresses: Vec<SocketAddr> = listeners
             .iter()
             .map(TcpListener::local_addr)
             .collect::<Result<_, _>>()
             .map_err(StartError::io("cannot find out the listening addresses"))?;
+        let heartbeats = heartbeat_sockets(&addresses)?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let pki = PkiDir::new(&config.pki_dir);
@@ -154,9 +168,9 @@ impl RunningMember {
             &config.addresses,
             &*clock,
         )?);
-        let connector =
-            MemberConnector::new(trust.client_config(Some(own.clone()), Dates::Ignored)?);
-        let transport = Arc::new(GrpcTransport::new(Arc::new(connector)));
+        let connector = trust.client_config(Some(own.clone()), Dates::Ignored)?;
+        let connector = Arc::new(MemberConnector::new(connector));
+        let transport = Arc::new(GrpcTransport::new(connector.clone()));
         let store = directory.open_store(tuning.store, transport).await?;
 
         let engine = Engine::new(store.clone(), keyring.clone());
@@ -170,7 +184,31 @@ impl RunningMember {
             admittance: Admittance::new(tuning.calls),
             recorder: recorder.clone(),
         };
+        let local_agents = LocalAgents::new(
+            config.agent_dirs.clone(),
+            Arc::new(StoredSecrets::new(store.clone(), keyring.clone())),
+        );
+        let member_calls = Arc::new(GrpcMemberCalls::new(store.clone(), connector));
+        let brain = Brain::new(brain::Environment {
+            engine: engine.clone(),
+            heartbeat_secret: authority.shared_secret("heartbeats"),
+            rings: config.addresses.len(),
+            agents: Arc::new(MemberAgents::new(
+                config.name.clone(),
+                local_agents.clone(),
+                Arc::new(CallsByName::new(store.clone(), member_calls.clone())),
+            )),
+            member_calls,
+            recorder: recorder.clone(),
+        });
         let (stop, stopping) = watch::channel(false);
+        detector::on_its_own_thread(
+            brain.detector(),
+            heartbeats,
+            brain.acknowledged(),
+            stopping.clone(),
+        )
+        .map_err(StartError::io("cannot listen to heartbeats"))?;
         let incoming = tls::listen(
             listeners,
             Arc::new(trust.server_config(own.clone())?),
@@ -181,10 +219,13 @@ impl RunningMember {
             authority: authority.clone(),
             keyring,
             clock: clock.clone(),
+            brain: brain.clone(),
+            agents: Arc::new(RunAgentDesk::new(local_agents)),
         };
         let server = tokio::spawn(serve::serve(parts, incoming, stopping)?);
 
         let mut loops = JoinSet::new();
+        loops.spawn(brain.clone().run());
         loops.spawn(gc::run(engine.clone()));
         loops.spawn(secrets::keep_current(store.clone(), sealing));
         loops.spawn(chronicle::run(store.clone(), recorder));
@@ -199,6 +240,7 @@ impl RunningMember {
         Ok(Self {
             id,
             engine,
+            brain,
             addresses,
             own,
             pki,
@@ -221,6 +263,11 @@ impl RunningMember {
     /// Its engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What it thinks of hosts, and answers them.
+    pub fn brain(&self) -> &Brain {
+        &self.brain
     }
 
     /// Its store.
@@ -253,4 +300,21 @@ impl RunningMember {
         self.loops.shutdown().await;
         store.shutdown().await;
     }
+}
+
+/// Heartbeats come to the same addresses as everything else, by UDP.
+fn heartbeat_sockets(addresses: &[SocketAddr]) -> Result<Vec<UdpSocket>, StartError> {
+    let bind = |address: &SocketAddr| {
+        let socket = UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    addresses
+        .iter()
+        .map(|address| {
+            bind(address).map_err(StartError::io(format!(
+                "cannot listen to heartbeats on {address}"
+            )))
+        })
+        .collect()
 }

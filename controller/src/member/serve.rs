@@ -4,9 +4,13 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use quorate_identity::{Authority, Clock, Keyring};
-use quorate_proto::api::v1::{
-    cluster_server::ClusterServer, identity_server::IdentityServer, objects_server::ObjectsServer,
-    planning_server::PlanningServer,
+use quorate_proto::{
+    api::v1::{
+        cluster_server::ClusterServer, identity_server::IdentityServer,
+        objects_server::ObjectsServer, planning_server::PlanningServer,
+    },
+    host::v1::hosts_server::HostsServer,
+    member::v1::members_server::MembersServer,
 };
 use quorate_store::{MemberId, Store, transport::RaftService};
 use tokio::sync::watch;
@@ -18,8 +22,12 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::StartError;
 use crate::{
     api::{Cluster, Front, Objects},
+    brain::Brain,
+    fencing::RunAgentDesk,
     foresight::Planning,
+    hosts::HostsService,
     identity_service::IdentityService,
+    members::MembersService,
     tls::{Connection, ConnectionInfo},
     tokens::{JoinLimiter, Tokens},
 };
@@ -46,6 +54,8 @@ pub(super) struct Parts {
     pub(super) authority: Arc<Authority>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) brain: Brain,
+    pub(super) agents: Arc<RunAgentDesk>,
 }
 
 /// Serves `incoming` until `stopping` says so.
@@ -72,6 +82,7 @@ pub(super) fn serve(
         audit: front.audit.clone(),
         clock: parts.clock,
     };
+    let hosts = HostsService::new(parts.brain.desk().clone(), front.admittance.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(quorate_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
@@ -92,7 +103,13 @@ pub(super) fn serve(
             ObjectsServer::new(Objects::new(front.clone())).max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(
-            PlanningServer::new(Planning::new(front.clone())).max_decoding_message_size(MAX_REQUEST),
+            PlanningServer::new(Planning::new(front.clone(), parts.brain.clone()))
+                .max_decoding_message_size(MAX_REQUEST),
+        )
+        .add_service(HostsServer::new(hosts).max_decoding_message_size(MAX_REQUEST))
+        .add_service(
+            MembersServer::new(MembersService::new(parts.brain, parts.agents))
+                .max_decoding_message_size(MAX_STRANGERS_REQUEST),
         )
         .add_service(
             ClusterServer::new(Cluster::new(front, tokens)).max_decoding_message_size(MAX_REQUEST),

@@ -1,5 +1,6 @@
 //! What members ask each other beside replication.
 
+mod by_name;
 mod grpc;
 mod service;
 
@@ -8,6 +9,7 @@ use quorate_proto::member::v1::{HeardReply, HeardRequest, RunAgentReply, RunAgen
 use quorate_store::MemberId;
 use thiserror::Error;
 
+pub use by_name::CallsByName;
 pub use grpc::GrpcMemberCalls;
 pub use service::MembersService;
 
