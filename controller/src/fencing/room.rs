@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use quorate_crds::{
-    Cluster, ClusterSpec, FenceDevice, FenceDeviceType, FenceOperation, FenceTarget, Node,
-    scalar,
+    Cluster, ClusterSpec, FenceDevice, FenceDeviceType, FenceOperation, FenceTarget, Node, scalar,
 };
 use quorate_store::{Bucket, Revision, View};
 use serde::de::DeserializeOwned;
@@ -154,7 +153,10 @@ fn hold<T: DeserializeOwned>(
     stored: &[u8],
     revision: Revision,
 ) {
-    if table.get(name).is_some_and(|held| held.revision >= revision) {
+    if table
+        .get(name)
+        .is_some_and(|held| held.revision >= revision)
+    {
         return;
     }
     match read(bucket, name, stored) {

@@ -15,12 +15,7 @@ const EVERYTHING: usize = usize::MAX;
 /// operations become Voided, and the devices that said off Contradicted, so that no level rests on them until somebody has
 /// looked. To be committed as a whole.
 #[must_use]
-pub fn void(
-    view: &View,
-    node: &str,
-    incarnation: u64,
-    now: Timestamp,
-) -> Vec<(Condition, Write)> {
+pub fn void(view: &View, node: &str, incarnation: u64, now: Timestamp) -> Vec<(Condition, Write)> {
     let reason = format!(
         "incarnation {incarnation} of {node} was heard after it had been confirmed off; look for \
          swapped power or network cables"
@@ -57,8 +52,22 @@ pub fn void(
         status.voided_at = Some(Time::from(now));
         status.void_reason = Some(reason.clone());
         let contradicted = Reason::EvidenceContradicted;
-        say(&mut status.conditions, "Complete", ConditionStatus::False, contradicted, &reason, now);
-        say(&mut status.conditions, "Voided", ConditionStatus::True, contradicted, &reason, now);
+        say(
+            &mut status.conditions,
+            "Complete",
+            ConditionStatus::False,
+            contradicted,
+            &reason,
+            now,
+        );
+        say(
+            &mut status.conditions,
+            "Voided",
+            ConditionStatus::True,
+            contradicted,
+            &reason,
+            now,
+        );
         object["status"] = json!(status);
         writes.push(replacing(key, stored.modified, &object));
     }
@@ -79,8 +88,22 @@ pub fn void(
         status.last_failure = Some(Time::from(now));
         status.last_error = Some(message.clone());
         let contradicted = Reason::EvidenceContradicted;
-        say(&mut status.conditions, "Ready", ConditionStatus::False, contradicted, &message, now);
-        say(&mut status.conditions, "Contradicted", ConditionStatus::True, contradicted, &message, now);
+        say(
+            &mut status.conditions,
+            "Ready",
+            ConditionStatus::False,
+            contradicted,
+            &message,
+            now,
+        );
+        say(
+            &mut status.conditions,
+            "Contradicted",
+            ConditionStatus::True,
+            contradicted,
+            &message,
+            now,
+        );
         object["status"] = json!(status);
         writes.push(replacing(key, stored.modified, &object));
     }

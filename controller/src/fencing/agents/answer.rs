@@ -121,7 +121,11 @@ mod tests {
     fn a_failure_shows_the_last_words_and_not_pythons() {
         let report = interpret(
             Action::Off,
-            &ended(3, "", "x.py:5: DeprecationWarning: 'pipes'\n  from pipes import quote\n2026 ERROR: Unable to connect\n\n"),
+            &ended(
+                3,
+                "",
+                "x.py:5: DeprecationWarning: 'pipes'\n  from pipes import quote\n2026 ERROR: Unable to connect\n\n",
+            ),
         );
         assert_eq!(
             report,

@@ -24,10 +24,14 @@ const MAX_NAME: usize = 64;
 #[derive(Debug, Error)]
 pub enum AgentError {
     /// The name is none.
-    #[error("{0:?} is no agent's name, allowed: fence_ and then a-z, 0-9 and _, at most 64 letters")]
+    #[error(
+        "{0:?} is no agent's name, allowed: fence_ and then a-z, 0-9 and _, at most 64 letters"
+    )]
     Name(String),
     /// It is not installed.
-    #[error("{agent} is not installed on this member; install it there (package fence-agents), looked in: {looked_in}")]
+    #[error(
+        "{agent} is not installed on this member; install it there (package fence-agents), looked in: {looked_in}"
+    )]
     NotInstalled {
         /// The agent.
         agent: String,
@@ -35,7 +39,9 @@ pub enum AgentError {
         looked_in: String,
     },
     /// It cannot be trusted.
-    #[error("{path} may be changed by anybody; take the right to write from others before it is run")]
+    #[error(
+        "{path} may be changed by anybody; take the right to write from others before it is run"
+    )]
     WritableByOthers {
         /// The program.
         path: String,
@@ -128,11 +134,10 @@ impl Catalogue {
         if ended.code != Some(0) {
             return Err(speechless(format!("it ended with {:?}", ended.code)));
         }
-        let metadata =
-            Metadata::parse(&ended.output).map_err(|source| AgentError::Metadata {
-                agent: agent.to_owned(),
-                source,
-            })?;
+        let metadata = Metadata::parse(&ended.output).map_err(|source| AgentError::Metadata {
+            agent: agent.to_owned(),
+            source,
+        })?;
         let metadata = Arc::new(metadata);
         self.known()
             .insert(path.clone(), (version, Arc::clone(&metadata)));

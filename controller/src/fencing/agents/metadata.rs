@@ -145,7 +145,10 @@ mod tests {
             metadata.parameters["auth"].content,
             Content::OneOf(vec!["md5".into(), "none".into()])
         );
-        assert_eq!(metadata.parameters["ip"].replaces.as_deref(), Some("ipaddr"));
+        assert_eq!(
+            metadata.parameters["ip"].replaces.as_deref(),
+            Some("ipaddr")
+        );
     }
 
     #[test]

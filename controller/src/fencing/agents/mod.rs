@@ -18,5 +18,7 @@ pub use catalogue::{AgentError, Catalogue};
 pub use local::LocalAgents;
 pub use metadata::{Content, Metadata, MetadataError, Parameter};
 pub use parameters::ParameterError;
-pub use request::{Action, AgentFailure, AgentReport, AgentRequest, Agents, Power, SecretReference};
+pub use request::{
+    Action, AgentFailure, AgentReport, AgentRequest, Agents, Power, SecretReference,
+};
 pub use secrets::{SecretError, SecretSource, StoredSecrets};

@@ -203,12 +203,12 @@ fn fits(name: &str, parameter: &Parameter, value: &str) -> Result<(), ParameterE
             ),
             "1 or 0".to_owned(),
         ),
-        Content::Integer => (
-            value.parse::<i64>().is_ok(),
-            "a whole number".to_owned(),
-        ),
+        Content::Integer => (value.parse::<i64>().is_ok(), "a whole number".to_owned()),
         Content::Seconds => (
-            value.trim_end_matches('s').parse::<f64>().is_ok_and(|it| it >= 0.0),
+            value
+                .trim_end_matches('s')
+                .parse::<f64>()
+                .is_ok_and(|it| it >= 0.0),
             "a number of seconds".to_owned(),
         ),
         Content::OneOf(options) => (
@@ -335,7 +335,13 @@ mod tests {
 
     #[test]
     fn what_would_run_programs_write_files_or_show_secrets_is_refused() {
-        for name in ["ssh_options", "ipmitool_path", "password_script", "verbose", "debug_file"] {
+        for name in [
+            "ssh_options",
+            "ipmitool_path",
+            "password_script",
+            "verbose",
+            "debug_file",
+        ] {
             let error = told(&[("ip", "x"), (name, "1")]).expect_err(name);
             assert!(matches!(error, ParameterError::Unsafe { .. }), "{error}");
         }

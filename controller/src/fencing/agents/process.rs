@@ -26,9 +26,11 @@ pub(super) async fn run(
     let mut group = Group::start(program, arguments).map_err(|error| {
         AgentFailure::Refused(format!("{} cannot be started: {error}", program.display()))
     })?;
-    let Some(ended) = timeout(patience, group.finish(input)).await.ok().transpose().map_err(
-        |error| AgentFailure::Failed(format!("the agent's process was lost: {error}")),
-    )?
+    let Some(ended) = timeout(patience, group.finish(input))
+        .await
+        .ok()
+        .transpose()
+        .map_err(|error| AgentFailure::Failed(format!("the agent's process was lost: {error}")))?
     else {
         return Err(AgentFailure::TimedOut(patience));
     };
@@ -73,7 +75,11 @@ impl Group {
             }
         };
         let mut read = Box::pin(async {
-            tokio::join!(keep(stdout, &mut output), keep(stderr, &mut complaints), feed);
+            tokio::join!(
+                keep(stdout, &mut output),
+                keep(stderr, &mut complaints),
+                feed
+            );
         });
         let status = tokio::select! {
             biased;

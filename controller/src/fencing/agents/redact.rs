@@ -70,7 +70,10 @@ mod tests {
             let shown = redact(form, [secret]);
             assert!(!shown.contains("so") || shown.contains(INSTEAD), "{shown}");
         }
-        assert_eq!(redact("password is hunter2.", ["hunter2"]), "password is [secret].");
+        assert_eq!(
+            redact("password is hunter2.", ["hunter2"]),
+            "password is [secret]."
+        );
     }
 
     #[test]

@@ -13,7 +13,9 @@ use crate::secrets::{self, SecretsError};
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// There is no such Secret or entry.
-    #[error("parameter {parameter:?} needs entry {key:?} of Secret {secret:?}, which is not there; apply it")]
+    #[error(
+        "parameter {parameter:?} needs entry {key:?} of Secret {secret:?}, which is not there; apply it"
+    )]
     Missing {
         /// The parameter.
         parameter: String,

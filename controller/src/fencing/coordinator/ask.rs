@@ -244,7 +244,9 @@ impl Ask {
             return;
         };
         let Some(agent) = &device.spec.agent else {
-            self.refuse(format!("FenceDevice {name:?} has no agent; name one in spec.agent"));
+            self.refuse(format!(
+                "FenceDevice {name:?} has no agent; name one in spec.agent"
+            ));
             return;
         };
         if !dispatch.is_free(name, self.urgency) {
@@ -306,7 +308,12 @@ fn no_member(device: &FenceDevice) -> String {
          against it; add a member on another machine"
             .to_owned()
     } else {
-        let listed: Vec<&str> = device.spec.run_on.iter().map(|name| name.as_str()).collect();
+        let listed: Vec<&str> = device
+            .spec
+            .run_on
+            .iter()
+            .map(|name| name.as_str())
+            .collect();
         format!(
             "none of the members in runOn may run the agent now: {}; start one of them, or list \
              others in spec.runOn (a host's own member never runs an agent against it)",
@@ -335,7 +342,9 @@ pub(super) fn candidates(
     let mut members: Vec<_> = room
         .members
         .iter()
-        .filter(|member| allowed.is_empty() || allowed.iter().any(|name| name.as_str() == member.name))
+        .filter(|member| {
+            allowed.is_empty() || allowed.iter().any(|name| name.as_str() == member.name)
+        })
         .filter(|member| victim.is_none_or(|victim| room.machine_of(&member.name) != victim))
         .collect();
     members.sort_by_key(|member| {
@@ -345,5 +354,8 @@ pub(super) fn candidates(
             member.name != first,
         )
     });
-    members.into_iter().map(|member| member.name.clone()).collect()
+    members
+        .into_iter()
+        .map(|member| member.name.clone())
+        .collect()
 }

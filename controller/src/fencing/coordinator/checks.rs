@@ -57,7 +57,10 @@ impl Check {
     /// together.
     pub(super) fn new(name: &str, device: &FenceDevice, room: &Room, now: Now) -> Self {
         let interval = interval(device, room);
-        let never_asked = device.status.as_ref().is_none_or(|status| status.state.is_none());
+        let never_asked = device
+            .status
+            .as_ref()
+            .is_none_or(|status| status.state.is_none());
         let wait = if never_asked {
             Duration::ZERO
         } else {
@@ -194,7 +197,14 @@ impl Check {
             });
         }
         new.state = Some(state);
-        say(&mut new.conditions, "Ready", ready, reason, &message, now.wall);
+        say(
+            &mut new.conditions,
+            "Ready",
+            ready,
+            reason,
+            &message,
+            now.wall,
+        );
         say_contradicted(&mut new, contradicted, &old, now);
         if device.spec.type_ == FenceDeviceType::Dummy {
             let warning = "it only pretends: a host fenced by it may still run; for tests alone";
@@ -220,7 +230,11 @@ impl Check {
                 new.last_test = Some(Time::from(now.wall));
             }
         }
-        self.status = Some(if means_the_same(&old, &new, now) { old } else { new });
+        self.status = Some(if means_the_same(&old, &new, now) {
+            old
+        } else {
+            new
+        });
     }
 }
 
@@ -379,9 +393,7 @@ fn means_the_same(old: &FenceDeviceStatus, new: &FenceDeviceStatus, now: Now) ->
             && moment
                 .as_ref()
                 .and_then(|moment| moment.parse().ok())
-                .is_none_or(|moment| {
-                    now.wall.duration_since(moment).unsigned_abs() >= RARELY
-                })
+                .is_none_or(|moment| now.wall.duration_since(moment).unsigned_abs() >= RARELY)
     };
     let reasons = |status: &FenceDeviceStatus| -> Vec<(String, ConditionStatus, String)> {
         status
@@ -413,9 +425,11 @@ fn test_interval(device: &FenceDevice) -> Option<Duration> {
 
 /// A share of `whole` that depends on the name alone.
 fn share(name: &str, whole: Duration) -> Duration {
-    let digest = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
-        (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let digest = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+            (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
     // The upper bits are the better mixed ones.
     whole * u32::try_from(digest >> 48).unwrap_or_default() / 65536
 }

@@ -26,10 +26,7 @@ enum Step {
     /// It has been told, or could not be; now it is to say whether it is off.
     Told { failure: Option<String> },
     /// It is asked.
-    Check {
-        ask: Ask,
-        failure: Option<String>,
-    },
+    Check { ask: Ask, failure: Option<String> },
     /// The host's watchdog is waited for.
     Watchdog,
     /// It is over: off, or not.

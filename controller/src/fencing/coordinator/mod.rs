@@ -32,8 +32,8 @@ use super::{
     room::{Held, Now, Room, has_agent},
 };
 use crate::events::{Happening, Severity};
-pub use ask::RunId;
 use ask::Dispatch;
+pub use ask::RunId;
 use checks::Check;
 pub(super) use conditions::say;
 use work::{News, Work};
@@ -125,7 +125,14 @@ impl Coordinator {
         self.advance_checks(room, now, &mut steps);
         for (name, held) in &room.nodes {
             let new = readiness::of(room, &held.object, now);
-            write(&mut steps, "nodes", name, held, held.object.status.as_ref(), &new);
+            write(
+                &mut steps,
+                "nodes",
+                name,
+                held,
+                held.object.status.as_ref(),
+                &new,
+            );
         }
         steps.start.append(&mut self.dispatch.start);
         steps.cancel.append(&mut self.dispatch.cancel);
@@ -204,7 +211,12 @@ impl Coordinator {
                 .checks
                 .entry(name.clone())
                 .or_insert_with(|| Check::new(name, device, room, now));
-            if let Some(agent) = device.spec.agent.as_ref().filter(|_| has_agent(device.spec.type_)) {
+            if let Some(agent) = device
+                .spec
+                .agent
+                .as_ref()
+                .filter(|_| has_agent(device.spec.type_))
+            {
                 match self.described.get(agent) {
                     None => drop(wanted.insert(agent.clone())),
                     Some(Some(metadata)) => check.describe(metadata.clone()),
@@ -217,7 +229,14 @@ impl Coordinator {
                 steps.happenings.push(happening("FenceDevice", name, news));
             }
             if let Some(status) = check.status.take() {
-                write(steps, "fencedevices", name, held, device.status.as_ref(), &status);
+                write(
+                    steps,
+                    "fencedevices",
+                    name,
+                    held,
+                    device.status.as_ref(),
+                    &status,
+                );
             }
         }
         for agent in wanted {
@@ -245,7 +264,10 @@ fn write<T, S: Serialize + Default>(
         .filter(|field| !new.contains_key(*field))
         .map(|field| (field.clone(), Value::Null))
         .collect();
-    fields.extend(new.into_iter().filter(|(field, value)| old.get(field) != Some(value)));
+    fields.extend(
+        new.into_iter()
+            .filter(|(field, value)| old.get(field) != Some(value)),
+    );
     if !fields.is_empty() {
         steps.writes.push(StatusWrite {
             bucket,

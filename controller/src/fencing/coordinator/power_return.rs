@@ -120,7 +120,13 @@ impl PowerReturn {
                 return Some(self.not_before);
             }
             let ask = self.ask.get_or_insert_with(|| {
-                Ask::new(Some(&self.node), level, target, Action::On, Urgency::Operation)
+                Ask::new(
+                    Some(&self.node),
+                    level,
+                    target,
+                    Action::On,
+                    Urgency::Operation,
+                )
             });
             ask.advance(room, dispatch);
             let report = ask.answered()?.report.clone();
@@ -167,7 +173,14 @@ impl Ending {
                 (ConditionStatus::False, Reason::PowerNotReturned, note)
             }
         };
-        say(&mut status.conditions, CONDITION, so, reason, &note, now.wall);
+        say(
+            &mut status.conditions,
+            CONDITION,
+            so,
+            reason,
+            &note,
+            now.wall,
+        );
         News {
             warning: reason == Reason::PowerNotReturned,
             reason,

@@ -23,7 +23,10 @@ enum Standing {
 pub(super) fn of(room: &Room, node: &Node, now: Now) -> NodeStatus {
     let mut status = node.status.clone().unwrap_or_default();
     let levels = &node.spec.fencing.levels;
-    let standings: Vec<Standing> = levels.iter().map(|level| level_of(room, node, level, now)).collect();
+    let standings: Vec<Standing> = levels
+        .iter()
+        .map(|level| level_of(room, node, level, now))
+        .collect();
     status.fence_levels = levels
         .iter()
         .zip(&standings)
@@ -49,19 +52,41 @@ pub(super) fn of(room: &Room, node: &Node, now: Now) -> NodeStatus {
             _ => None,
         })
         .collect();
-    let ready = standings.iter().any(|standing| matches!(standing, Standing::Ready));
+    let ready = standings
+        .iter()
+        .any(|standing| matches!(standing, Standing::Ready));
     let (so, reason, message) = if levels.is_empty() {
         let message = "it has no fence level: whatever it holds stays down when it is lost, until \
                        a person confirms that it is off; add levels to spec.fencing";
-        (ConditionStatus::False, Reason::CannotFence, message.to_owned())
+        (
+            ConditionStatus::False,
+            Reason::CannotFence,
+            message.to_owned(),
+        )
     } else if ready && broken.is_empty() {
-        (ConditionStatus::True, Reason::FenceLevelsReady, "every level that was asked answers".to_owned())
+        (
+            ConditionStatus::True,
+            Reason::FenceLevelsReady,
+            "every level that was asked answers".to_owned(),
+        )
     } else if ready {
-        (ConditionStatus::True, Reason::FenceLevelFails, broken.join("; "))
+        (
+            ConditionStatus::True,
+            Reason::FenceLevelFails,
+            broken.join("; "),
+        )
     } else if broken.is_empty() {
-        (ConditionStatus::Unknown, Reason::DeviceNotAsked, "its devices were not asked yet".to_owned())
+        (
+            ConditionStatus::Unknown,
+            Reason::DeviceNotAsked,
+            "its devices were not asked yet".to_owned(),
+        )
     } else {
-        (ConditionStatus::False, Reason::NoFenceLevelReady, broken.join("; "))
+        (
+            ConditionStatus::False,
+            Reason::NoFenceLevelReady,
+            broken.join("; "),
+        )
     };
     // The words of the same failure change; only what they mean is worth a write.
     let known = status
@@ -69,7 +94,14 @@ pub(super) fn of(room: &Room, node: &Node, now: Now) -> NodeStatus {
         .iter()
         .any(|old| old.type_ == CONDITION && old.status == so && old.reason == reason.as_str());
     if !known {
-        say(&mut status.conditions, CONDITION, so, reason, &message, now.wall);
+        say(
+            &mut status.conditions,
+            CONDITION,
+            so,
+            reason,
+            &message,
+            now.wall,
+        );
     }
     if let Some(old) = &node.status
         && known
@@ -168,7 +200,13 @@ fn last_tested(room: &Room, level: &FenceLevel) -> Option<quorate_crds::Time> {
     level
         .devices
         .iter()
-        .map(|target| room.device(target.device.as_str())?.status.as_ref()?.last_poll.clone())
+        .map(|target| {
+            room.device(target.device.as_str())?
+                .status
+                .as_ref()?
+                .last_poll
+                .clone()
+        })
         .min()
         .flatten()
 }

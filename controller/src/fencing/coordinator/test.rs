@@ -35,9 +35,22 @@ impl Test {
         }
         let targets: Vec<(&str, &FenceTarget)> = levels
             .iter()
-            .filter(|level| spec.level.as_ref().is_none_or(|wanted| level.name == *wanted))
-            .flat_map(|level| level.devices.iter().map(|target| (level.name.as_str(), target)))
-            .filter(|(_, target)| spec.device.as_ref().is_none_or(|wanted| target.device == *wanted))
+            .filter(|level| {
+                spec.level
+                    .as_ref()
+                    .is_none_or(|wanted| level.name == *wanted)
+            })
+            .flat_map(|level| {
+                level
+                    .devices
+                    .iter()
+                    .map(|target| (level.name.as_str(), target))
+            })
+            .filter(|(_, target)| {
+                spec.device
+                    .as_ref()
+                    .is_none_or(|wanted| target.device == *wanted)
+            })
             .collect();
         if targets.is_empty() {
             return Err(match &spec.device {
@@ -52,13 +65,22 @@ impl Test {
                     .is_none_or(|device| has_agent(device.spec.type_))
             })
             .map(|(level, target)| {
-                Ask::new(Some(host), level, target, Action::Status, Urgency::Operation).harmless()
+                Ask::new(
+                    Some(host),
+                    level,
+                    target,
+                    Action::Status,
+                    Urgency::Operation,
+                )
+                .harmless()
             })
             .collect();
         if asks.is_empty() {
-            return Err("a watchdog or a person cannot be tested from here; for the watchdog look \
+            return Err(
+                "a watchdog or a person cannot be tested from here; for the watchdog look \
                         at the host's condition WatchdogArmed"
-                .into());
+                    .into(),
+            );
         }
         Ok(Self { asks })
     }

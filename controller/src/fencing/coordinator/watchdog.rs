@@ -34,14 +34,18 @@ pub(super) fn expires(room: &Room, node: &Node, last_grant: Instant) -> Result<I
         return Err("its watchdog was not armed; look at its condition WatchdogArmed".into());
     }
     if found.lease_bound != Some(true) {
-        return Err("its watchdog was fed without regard to the lease; restart its quorate-lease \
+        return Err(
+            "its watchdog was fed without regard to the lease; restart its quorate-lease \
                     so that it learns of its watchdog level"
-            .into());
+                .into(),
+        );
     }
     if found.hardware != Some(true) && !spec.softdog_is_evidence {
-        return Err("its watchdog is the kernel's own, which a hung kernel may not fire; use \
+        return Err(
+            "its watchdog is the kernel's own, which a hung kernel may not fire; use \
                     hardware, or accept it by spec.watchdog.softdogIsEvidence"
-            .into());
+                .into(),
+        );
     }
     let said = found
         .timeout

@@ -31,7 +31,7 @@ enum Stage {
     Level(usize, LevelAttempt),
     /// The host is confirmed off; once that is committed it is switched on again.
     Confirmed,
-    Returning(PowerReturn),
+    Returning(Box<PowerReturn>),
     Testing(Test),
     Ended,
 }
@@ -64,7 +64,9 @@ impl Work {
             Some(FencePhase::Succeeded) => Stage::Confirmed,
             Some(FencePhase::Failed | FencePhase::Voided) => Stage::Ended,
             Some(FencePhase::Running | FencePhase::Blocked) => Stage::Waiting(now.monotonic),
-            Some(FencePhase::Pending) | None => Stage::Waiting(now.monotonic + delay(operation, room)),
+            Some(FencePhase::Pending) | None => {
+                Stage::Waiting(now.monotonic + delay(operation, room))
+            }
         };
         if status.phase.is_none() {
             status.phase = Some(FencePhase::Pending);
@@ -97,7 +99,12 @@ impl Work {
     pub(super) fn cleared_device<'a>(&self, operation: &'a FenceOperation) -> Option<&'a str> {
         let passed = operation.spec.action == FenceAction::TestDevice
             && self.status.phase == Some(FencePhase::Succeeded);
-        operation.spec.device.as_ref().filter(|_| passed).map(|device| device.as_str())
+        operation
+            .spec
+            .device
+            .as_ref()
+            .filter(|_| passed)
+            .map(|device| device.as_str())
     }
 
     /// Goes on as far as it can; the moment at which time alone changes something.
@@ -134,12 +141,19 @@ impl Work {
             stored.phase,
             Some(FencePhase::Succeeded | FencePhase::Failed | FencePhase::Voided)
         );
-        let at_work = matches!(self.stage, Stage::Waiting(_) | Stage::Level(..) | Stage::Testing(_));
+        let at_work = matches!(
+            self.stage,
+            Stage::Waiting(_) | Stage::Level(..) | Stage::Testing(_)
+        );
         let voided = stored.phase == Some(FencePhase::Voided);
         if (over && at_work) || (voided && self.status.phase != stored.phase) {
             self.cancel(dispatch);
             self.status = stored.clone();
-            self.stage = if voided { Stage::Ended } else { Stage::Confirmed };
+            self.stage = if voided {
+                Stage::Ended
+            } else {
+                Stage::Confirmed
+            };
         }
     }
 
@@ -153,27 +167,50 @@ impl Work {
     ) -> Option<Instant> {
         if matches!(self.stage, Stage::Waiting(_) | Stage::Level(..)) {
             let incarnation = self.settle_incarnation(operation, room, now)?;
-            if let Some((evidence, message)) = proof_elsewhere(room, &self.name, operation, incarnation, now) {
+            if let Some((evidence, message)) =
+                proof_elsewhere(room, &self.name, operation, incarnation, now)
+            {
                 self.cancel(dispatch);
-                self.confirm(operation, Evidence { term: Some(dispatch.term), ..evidence }, &message, now);
+                self.confirm(
+                    operation,
+                    Evidence {
+                        term: Some(dispatch.term),
+                        ..evidence
+                    },
+                    &message,
+                    now,
+                );
             }
         }
         loop {
             match &mut self.stage {
                 Stage::Waiting(until) if now.monotonic < *until => return Some(*until),
-                Stage::Waiting(_) if room.cluster.maintenance && by_planner(operation) => return None,
+                Stage::Waiting(_) if room.cluster.maintenance && by_planner(operation) => {
+                    return None;
+                }
                 Stage::Waiting(_) => self.begin_level(operation, room, now, 0),
-                Stage::Level(_, attempt) => match attempt.advance(room, dispatch, now, last_grant) {
-                    Progress::Working(wake) => return wake,
-                    Progress::Off { watchdog_expired, by_devices } => {
-                        self.take_results(now);
-                        self.confirm_level(operation, dispatch.term, watchdog_expired, by_devices, now);
+                Stage::Level(_, attempt) => {
+                    match attempt.advance(room, dispatch, now, last_grant) {
+                        Progress::Working(wake) => return wake,
+                        Progress::Off {
+                            watchdog_expired,
+                            by_devices,
+                        } => {
+                            self.take_results(now);
+                            self.confirm_level(
+                                operation,
+                                dispatch.term,
+                                watchdog_expired,
+                                by_devices,
+                                now,
+                            );
+                        }
+                        Progress::Failed(failure) => {
+                            self.take_results(now);
+                            self.level_failed(operation, room, now, &failure);
+                        }
                     }
-                    Progress::Failed(failure) => {
-                        self.take_results(now);
-                        self.level_failed(operation, room, now, &failure);
-                    }
-                },
+                }
                 Stage::Confirmed => {
                     // Power returns only once the success is committed.
                     let committed = operation
@@ -184,7 +221,7 @@ impl Work {
                         return None;
                     }
                     self.stage = PowerReturn::after(operation, room, now)
-                        .map_or(Stage::Ended, Stage::Returning);
+                        .map_or(Stage::Ended, |it| Stage::Returning(Box::new(it)));
                 }
                 Stage::Returning(power) => {
                     let incarnation = self.status.evidence.as_ref().map(|it| it.incarnation);
@@ -211,11 +248,17 @@ impl Work {
         now: Now,
     ) -> Option<u64> {
         if room.node(operation.spec.node.as_str()).is_none() {
-            let reason = format!("there is no Node {:?} (any more)", operation.spec.node.as_str());
+            let reason = format!(
+                "there is no Node {:?} (any more)",
+                operation.spec.node.as_str()
+            );
             self.void(&reason, now);
             return None;
         }
-        let stored = operation.status.as_ref().and_then(|status| status.incarnation);
+        let stored = operation
+            .status
+            .as_ref()
+            .and_then(|status| status.incarnation);
         if let Some(settled) = operation.spec.incarnation.or(stored) {
             self.status.incarnation = Some(settled);
             return Some(settled);
@@ -226,14 +269,21 @@ impl Work {
 
     fn begin_level(&mut self, operation: &FenceOperation, room: &Room, now: Now, index: usize) {
         let node = operation.spec.node.as_str();
-        let levels = room.node(node).map(|node| node.spec.fencing.levels.as_slice()).unwrap_or_default();
+        let levels = room
+            .node(node)
+            .map(|node| node.spec.fencing.levels.as_slice())
+            .unwrap_or_default();
         let Some(level) = levels.get(index) else {
             self.round_failed(room, now, levels.is_empty());
             return;
         };
         if self.status.phase == Some(FencePhase::Pending) {
             self.status.phase = Some(FencePhase::Running);
-            self.tell(Reason::FenceAtWork, format!("it is made safe: {}", operation.spec.reason), false);
+            self.tell(
+                Reason::FenceAtWork,
+                format!("it is made safe: {}", operation.spec.reason),
+                false,
+            );
         }
         self.status.level = Some(level.name.0.clone());
         self.status.next_attempt_at = None;
@@ -265,7 +315,11 @@ impl Work {
         let (next, name) = (index + 1, attempt.name.clone());
         // In later rounds the condition says it, and saying it again would help nobody.
         if self.rounds == 0 {
-            self.tell(Reason::FenceLevelFails, format!("level {name} failed: {failure}"), true);
+            self.tell(
+                Reason::FenceLevelFails,
+                format!("level {name} failed: {failure}"),
+                true,
+            );
         }
         self.begin_level(operation, room, now, next);
     }
@@ -300,7 +354,14 @@ impl Work {
             )
         };
         self.complete(ConditionStatus::False, reason, &message, now);
-        say(&mut self.status.conditions, "Blocked", ConditionStatus::True, reason, &message, now.wall);
+        say(
+            &mut self.status.conditions,
+            "Blocked",
+            ConditionStatus::True,
+            reason,
+            &message,
+            now.wall,
+        );
         if first {
             self.tell(reason, message, true);
         }
@@ -313,7 +374,10 @@ impl Work {
             .iter()
             .filter_map(|result| {
                 let message = result.message.as_ref()?;
-                Some(format!("level {}, {}: {message}", result.level, result.device))
+                Some(format!(
+                    "level {}, {}: {message}",
+                    result.level, result.device
+                ))
             })
             .collect();
         complaints.join("; ")
@@ -333,7 +397,10 @@ impl Work {
         let level = self.status.level.clone();
         let shown = level.clone().unwrap_or_default();
         let (kind, message) = if by_devices {
-            (EvidenceKind::Devices, format!("every device of level {shown} says off"))
+            (
+                EvidenceKind::Devices,
+                format!("every device of level {shown} says off"),
+            )
         } else {
             (
                 EvidenceKind::Watchdog,
@@ -363,8 +430,20 @@ impl Work {
         self.status.evidence = Some(evidence);
         self.end(FencePhase::Succeeded, reason, message, now);
         self.tell(reason, format!("it is confirmed off: {message}"), false);
-        if self.status.conditions.iter().any(|condition| condition.type_ == "Blocked") {
-            say(&mut self.status.conditions, "Blocked", ConditionStatus::False, reason, message, now.wall);
+        if self
+            .status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == "Blocked")
+        {
+            say(
+                &mut self.status.conditions,
+                "Blocked",
+                ConditionStatus::False,
+                reason,
+                message,
+                now.wall,
+            );
         }
         self.stage = if operation.spec.action == FenceAction::PowerCycle {
             Stage::Confirmed
@@ -380,19 +459,28 @@ impl Work {
         let host = operation.spec.node.as_str();
         let Some(node) = room.node(host) else {
             let message = format!("there is no Node {host:?}; look at `quorate get nodes`");
-            self.end(FencePhase::Failed, Reason::ConfirmationRefused, &message, now);
+            self.end(
+                FencePhase::Failed,
+                Reason::ConfirmationRefused,
+                &message,
+                now,
+            );
             self.stage = Stage::Ended;
             return;
         };
         let status = node.status.as_ref();
-        let present = status.and_then(|status| status.incarnation).unwrap_or_default();
+        let present = status
+            .and_then(|status| status.incarnation)
+            .unwrap_or_default();
         let meant = operation.spec.incarnation.unwrap_or(present);
         let heard = matches!(
             status.and_then(|status| status.state),
             Some(NodeState::Online | NodeState::Joining)
         );
         let refusal = if meant > present {
-            Some(format!("incarnation {meant} does not exist, the present one is {present}"))
+            Some(format!(
+                "incarnation {meant} does not exist, the present one is {present}"
+            ))
         } else if meant == present && heard {
             Some(
                 "the host is heard at this moment, so it cannot be off; confirm only a silent \
@@ -403,13 +491,23 @@ impl Work {
             None
         };
         if let Some(message) = refusal {
-            self.end(FencePhase::Failed, Reason::ConfirmationRefused, &message, now);
+            self.end(
+                FencePhase::Failed,
+                Reason::ConfirmationRefused,
+                &message,
+                now,
+            );
             self.stage = Stage::Ended;
             return;
         }
         let Some(confirmation) = &operation.spec.confirmation else {
             let message = "it says neither who looked nor what was seen (spec.confirmation)";
-            self.end(FencePhase::Failed, Reason::ConfirmationRefused, message, now);
+            self.end(
+                FencePhase::Failed,
+                Reason::ConfirmationRefused,
+                message,
+                now,
+            );
             self.stage = Stage::Ended;
             return;
         };
@@ -445,7 +543,12 @@ impl Work {
         self.status.results = test.results(now.wall);
         self.stage = Stage::Ended;
         match verdict {
-            Ok(message) => self.end(FencePhase::Succeeded, Reason::FenceTestPassed, &message, now),
+            Ok(message) => self.end(
+                FencePhase::Succeeded,
+                Reason::FenceTestPassed,
+                &message,
+                now,
+            ),
             Err(message) => self.end(FencePhase::Failed, Reason::FenceTestFailed, &message, now),
         }
     }
@@ -470,11 +573,22 @@ impl Work {
     }
 
     fn complete(&mut self, so: ConditionStatus, reason: Reason, message: &str, now: Now) {
-        say(&mut self.status.conditions, "Complete", so, reason, message, now.wall);
+        say(
+            &mut self.status.conditions,
+            "Complete",
+            so,
+            reason,
+            message,
+            now.wall,
+        );
     }
 
     fn tell(&mut self, reason: Reason, note: String, warning: bool) {
-        self.news.push(News { reason, note, warning });
+        self.news.push(News {
+            reason,
+            note,
+            warning,
+        });
     }
 }
 
@@ -486,7 +600,9 @@ fn by_planner(operation: &FenceOperation) -> bool {
 fn delay(operation: &FenceOperation, room: &Room) -> Duration {
     room.node(operation.spec.node.as_str())
         .filter(|_| by_planner(operation))
-        .map_or(Duration::ZERO, |node| length(&node.spec.fencing.delay, Duration::ZERO))
+        .map_or(Duration::ZERO, |node| {
+            length(&node.spec.fencing.delay, Duration::ZERO)
+        })
 }
 
 fn incarnation_of(room: &Room, operation: &FenceOperation) -> Option<u64> {
@@ -504,7 +620,8 @@ fn proof_elsewhere(
     incarnation: u64,
     now: Now,
 ) -> Option<(Evidence, String)> {
-    if let Some(present) = incarnation_of(room, operation).filter(|present| *present > incarnation) {
+    if let Some(present) = incarnation_of(room, operation).filter(|present| *present > incarnation)
+    {
         let evidence = Evidence {
             kind: EvidenceKind::NewBoot,
             incarnation,
@@ -519,9 +636,7 @@ fn proof_elsewhere(
     }
     room.operations
         .iter()
-        .filter(|(other, held)| {
-            *other != name && held.object.spec.node == operation.spec.node
-        })
+        .filter(|(other, held)| *other != name && held.object.spec.node == operation.spec.node)
         .filter_map(|(other, held)| Some((other, held.object.status.as_ref()?)))
         .filter(|(_, status)| {
             status.phase == Some(FencePhase::Succeeded) && status.voided_at.is_none()
