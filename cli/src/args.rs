@@ -56,6 +56,16 @@ pub(crate) enum Command {
     ApiResources(commands::api_resources::Args),
     /// Show the cluster and whatever in it needs attention
     Status(commands::status::Args),
+    /// Show what would happen if something were applied, lost or drained
+    Plan(commands::plan::Args),
+    /// Tell why an object is as it is
+    Why(commands::why::Args),
+    /// Drain, withdraw, maintain and fence hosts
+    Node(commands::node::Args),
+    /// Start, stop, restart and move guests
+    Vm(commands::vm::Args),
+    /// See and test whether hosts could be made safe
+    Fence(commands::fence::Args),
     /// Look at and change the cluster itself: members, tokens, backups
     Cluster(commands::cluster::Args),
     /// See who you are and what you may do

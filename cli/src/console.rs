@@ -58,6 +58,7 @@ pub(crate) struct Console {
     color_out: bool,
     color_err: bool,
     progress: bool,
+    terminal: bool,
 }
 
 impl Console {
@@ -73,12 +74,18 @@ impl Console {
             color_out: wanted(io::stdout().is_terminal()),
             color_err: wanted(io::stderr().is_terminal()),
             progress: io::stderr().is_terminal(),
+            terminal: io::stdout().is_terminal(),
         }
     }
 
     /// Whether a person watches standard error.
     pub(crate) fn shows_progress(&self) -> bool {
         self.progress
+    }
+
+    /// Whether standard output is a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
     /// Whether standard output is coloured.
@@ -111,6 +118,14 @@ impl Console {
     /// Say something about the work itself.
     pub(crate) fn note(&self, text: &str) {
         self.say(text);
+    }
+
+    /// Put `text` in place of the line that was written last; for terminals only. Control characters, which may come
+    /// from the cluster, do not reach the terminal.
+    pub(crate) fn rewrite(&self, text: &str) {
+        let plain: String = text.chars().filter(|next| !next.is_control()).collect();
+        // Nobody is left to be told when standard error itself is gone.
+        let _ = write!(io::stderr().lock(), "\r\x1b[2K{plain}");
     }
 
     /// Say what a person should know though the command goes on.

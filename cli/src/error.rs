@@ -9,7 +9,8 @@ use crate::client::{Refusal, Unreachable};
 pub(crate) mod exit {
     /// Done.
     pub(crate) const DONE: u8 = 0;
-    /// The answer is no: `diff` found differences, `auth can-i` says no.
+    /// The answer is no: `diff` found differences, `auth can-i` says no, `plan` leaves something down, what was
+    /// waited for failed.
     pub(crate) const NO: u8 = 1;
     /// The command line or a manifest is wrong; nothing was sent.
     pub(crate) const USAGE: u8 = 2;
@@ -25,6 +26,8 @@ pub(crate) mod exit {
     pub(crate) const TIMED_OUT: u8 = 7;
     /// A file could not be read or written, or a program could not be started.
     pub(crate) const LOCAL: u8 = 8;
+    /// Somebody stopped waiting; the cluster goes on.
+    pub(crate) const INTERRUPTED: u8 = 130;
 }
 
 /// Why a command did not do what was asked.
@@ -54,6 +57,12 @@ pub(crate) enum CliError {
     /// Something local that has its own explanation.
     #[error("{0}")]
     Broken(String),
+    /// The cluster did what it could, and it did not come out as wished. A retry helps once the reason is gone.
+    #[error("{0}")]
+    Outcome(String),
+    /// Somebody stopped waiting. The cluster goes on.
+    #[error("no longer waiting: {0}")]
+    Interrupted(String),
     /// A question was answered with no; the answer has been printed.
     #[error("no")]
     No,
@@ -99,7 +108,8 @@ impl CliError {
             Self::Unreachable(_) => exit::UNAVAILABLE,
             Self::TimedOut(_) => exit::TIMED_OUT,
             Self::Local { .. } | Self::Broken(_) => exit::LOCAL,
-            Self::No => exit::NO,
+            Self::No | Self::Outcome(_) => exit::NO,
+            Self::Interrupted(_) => exit::INTERRUPTED,
             Self::Several { code, .. } => *code,
             Self::OutputClosed => exit::DONE,
         }

@@ -7,6 +7,7 @@ mod config;
 mod console;
 mod dry_run;
 mod error;
+mod fencing;
 mod jsonpath;
 mod kinds;
 mod manifests;
@@ -15,9 +16,11 @@ mod merge_patch;
 mod object;
 mod order;
 mod output;
+mod progress;
 mod session;
 mod tally;
 mod values;
+mod wish;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use quorate_proto::api::v1::{
     cluster_client::ClusterClient, identity_client::IdentityClient, objects_client::ObjectsClient,
+    planning_client::PlanningClient,
 };
 use tokio::sync::Mutex;
 use tonic::{Code, Request, Response, Status, transport::Channel};
@@ -20,7 +21,7 @@ use tonic::{Code, Request, Response, Status, transport::Channel};
 pub(crate) use self::{
     connect::{Unreachable, with_port},
     follow::{Follow, Followed, Scope},
-    objects::{Change, Changed, FIELD_MANAGER, Listed, stream_refusal},
+    objects::{Change, Changed, FIELD_MANAGER, Listed, consistency, reference, stream_refusal},
     refusal::Refusal,
 };
 use crate::error::CliError;
@@ -187,6 +188,13 @@ pub(crate) fn objects(channel: Channel) -> ObjectsClient<Channel> {
 /// The cluster's service on a connection.
 pub(crate) fn cluster(channel: Channel) -> ClusterClient<Channel> {
     ClusterClient::new(channel).max_decoding_message_size(LARGEST_ANSWER)
+}
+
+/// The planning service on a connection.
+pub(crate) fn planning(channel: Channel) -> PlanningClient<Channel> {
+    PlanningClient::new(channel)
+        .max_decoding_message_size(LARGEST_ANSWER)
+        .max_encoding_message_size(LARGEST_ANSWER)
 }
 
 /// The identity service on a connection.

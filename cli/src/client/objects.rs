@@ -254,7 +254,8 @@ pub(crate) fn stream_refusal(status: &tonic::Status) -> CliError {
     Refusal::from_status(status, "the member").into()
 }
 
-fn reference(kind: &str, name: &str, subresource: &str) -> Option<ObjectRef> {
+/// Which object, as requests say it.
+pub(crate) fn reference(kind: &str, name: &str, subresource: &str) -> Option<ObjectRef> {
     Some(ObjectRef {
         kind: kind.to_owned(),
         name: name.to_owned(),
@@ -262,7 +263,8 @@ fn reference(kind: &str, name: &str, subresource: &str) -> Option<ObjectRef> {
     })
 }
 
-fn consistency(local: bool) -> Consistency {
+/// What a read asks for.
+pub(crate) fn consistency(local: bool) -> Consistency {
     if local {
         Consistency::Local
     } else {

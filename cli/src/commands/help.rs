@@ -19,7 +19,8 @@ const TOPICS: [(&str, &str); 3] = [
 
 const EXIT_CODES: &str = "\
 0  done
-1  the answer is no: diff found differences, auth can-i says no, status sees no quorum
+1  the answer is no: diff found differences, auth can-i says no, status sees no quorum, plan leaves a guest down,
+   what was waited for failed (a guest that finds no host, a fence test)
 2  the command line or a manifest is wrong; nothing was sent
 3  the cluster refused: invalid, forbidden, not signed in, too many requests
 4  there is no such object
@@ -27,6 +28,7 @@ const EXIT_CODES: &str = "\
 6  no member answered, or the cluster has no quorum
 7  the time ran out; a change may or may not have been made
 8  a file could not be read or written, or a program could not be started
+130  somebody stopped waiting with Ctrl-C; the cluster goes on
 
 When a command concerns several objects, the rest goes on after a failure, and the code is that of the first one.
 ";
@@ -112,6 +114,7 @@ mod tests {
             exit::UNAVAILABLE,
             exit::TIMED_OUT,
             exit::LOCAL,
+            exit::INTERRUPTED,
         ];
         let text = help(&words("exit-codes")).expect("a topic");
         for code in codes {

@@ -12,15 +12,20 @@ pub(crate) mod diff;
 pub(crate) mod edit;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod fence;
 pub(crate) mod get;
 pub(crate) mod help;
 pub(crate) mod init;
 pub(crate) mod join;
 pub(crate) mod label;
+pub(crate) mod node;
 pub(crate) mod patch;
+pub(crate) mod plan;
 pub(crate) mod status;
 pub(crate) mod version;
+pub(crate) mod vm;
 pub(crate) mod wait;
+pub(crate) mod why;
 
 use crate::{args::Command, error::CliError, session::Session};
 
@@ -41,6 +46,11 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<(), CliEr
         Command::Explain(args) => explain::run(session, &args),
         Command::ApiResources(args) => api_resources::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,
+        Command::Plan(args) => plan::run(session, args).await,
+        Command::Why(args) => why::run(session, args).await,
+        Command::Node(args) => node::run(session, args).await,
+        Command::Vm(args) => vm::run(session, args).await,
+        Command::Fence(args) => fence::run(session, args).await,
         Command::Cluster(args) => cluster::run(session, args).await,
         Command::Auth(args) => auth::run(session, args).await,
         Command::Init(args) => init::run(session, &args),

@@ -112,7 +112,7 @@ pub(in crate::commands) fn text(reply: &StatusReply, color: bool) -> String {
     out
 }
 
-fn quorum(reply: &StatusReply, color: bool) -> String {
+pub(in crate::commands) fn quorum(reply: &StatusReply, color: bool) -> String {
     let voters = reply
         .members
         .iter()
@@ -137,7 +137,7 @@ fn quorum(reply: &StatusReply, color: bool) -> String {
     )
 }
 
-fn leader(reply: &StatusReply, color: bool) -> String {
+pub(in crate::commands) fn leader(reply: &StatusReply, color: bool) -> String {
     match reply.leader_id {
         0 => paint(color, Tone::Bad, "none is known"),
         id => format!("{}, term {}", name_of(reply, id), reply.term),
