@@ -1,14 +1,20 @@
 # The machine room (docs/lab.md). Needs root and QEMU; says so where they are missing.
-.PHONY: lab lab-smoke lab-test lab-clean
+.PHONY: lab lab-smoke lab-test lab-clean lab-tools
 
-lab: ## a cluster of three real hosts in QEMU until Ctrl-C; PACKAGES=DIR takes built packages, PACKAGES= none
+# What a room needs of this machine. Only root installs it; to others the command says that it needs root.
+lab_packages := qemu-system-x86 mmdebstrap erofs-utils openipmi ipmitool iproute2 e2fsprogs
+lab-test: lab_packages += fence-agents snmp
+lab-tools: tools
+	@if [ "$$(id -u)" -eq 0 ]; then tools/ensure-tools $(lab_packages); fi
+
+lab: lab-tools ## a cluster of three real hosts in QEMU until Ctrl-C; PACKAGES=DIR takes built packages, PACKAGES= none
 	cargo build --locked -p quorate-lab --bins
 	$(if $(filter undefined,$(origin PACKAGES)),tools/packages)
 	target=$$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'); \
 	packages="$(if $(filter undefined,$(origin PACKAGES)),$$target/debian,$(PACKAGES))"; \
 	exec "$$target/debug/quorate-lab" up $${packages:+--packages "$$packages" --apply deploy/examples/anvil}
 
-lab-test: ## put the room on trial; QUICK=1 the quick set, REPEAT=10 ten rounds that resume
+lab-test: lab-tools ## put the room on trial; QUICK=1 the quick set, REPEAT=10 ten rounds that resume
 	QUORATE_LAB=1 QUICK=$(QUICK) REPEAT=$(or $(REPEAT),1) cargo test --locked -p quorate-lab --test room
 
 lab-smoke: ## three stories of the lab where root and QEMU are there; elsewhere it says that they were skipped

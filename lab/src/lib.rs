@@ -36,7 +36,7 @@ pub use bmc::{PASSWORD, USER};
 pub use error::{LabError, explain};
 pub use host::Host;
 pub use pdu::COMMUNITY;
-pub use programs::check_prerequisites;
+pub use programs::{check_prerequisites, check_prerequisites_of_stories};
 pub use progress::Progress;
 pub use room::{PROGRAM_VARIABLE, Room};
 pub use rooms::{ROOMS_VARIABLE, Rooms};

@@ -20,29 +20,52 @@ const NEEDED: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
 ];
 
-/// Says everything that is missing here, in one go, with the command that installs it.
+/// What the stories of the room use at its desk as well: the stock agents, and an assembler for the guest that counts.
+const NEEDED_BY_STORIES: &[(&str, &str)] = &[
+    ("fence_ipmilan", "fence-agents"),
+    ("fence_apc_snmp", "fence-agents"),
+    ("fence_redfish", "fence-agents"),
+    ("snmpget", "snmp"),
+    ("as", "binutils"),
+    ("ld", "binutils"),
+];
+
+/// Says everything that is missing here for a room, in one go, with the command that installs it.
 pub fn check_prerequisites() -> Result<(), LabError> {
+    check(NEEDED)
+}
+
+/// The same for a room and the stories that put it on trial.
+pub fn check_prerequisites_of_stories() -> Result<(), LabError> {
+    check(&[NEEDED, NEEDED_BY_STORIES].concat())
+}
+
+fn check(needed: &[(&str, &str)]) -> Result<(), LabError> {
     if !rustix::process::geteuid().is_root() {
         return Err(LabError::Missing {
             what: "the right to make network namespaces and TAP devices".to_owned(),
             remedy: "run this command as root (sudo)".to_owned(),
         });
     }
-    let missing: Vec<&(&str, &str)> = NEEDED
+    say_what_is_missing(needed, |program| find(program).is_some())
+}
+
+fn say_what_is_missing(
+    needed: &[(&str, &str)],
+    is_there: impl Fn(&str) -> bool,
+) -> Result<(), LabError> {
+    let missing: Vec<&(&str, &str)> = needed
         .iter()
-        .filter(|(program, _)| find(program).is_none())
+        .filter(|(program, _)| !is_there(program))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
     packages.dedup();
+    let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
     Err(LabError::Missing {
-        what: missing
-            .iter()
-            .map(|(program, _)| *program)
-            .collect::<Vec<_>>()
-            .join(", "),
+        what: programs.join(", "),
         remedy: format!(
             "install it: apt-get install --no-install-recommends {}",
             packages.join(" ")
@@ -127,6 +150,23 @@ fn typed(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_that_is_missing_is_said_at_once_with_the_packages_that_bring_it() {
+        let needed = [NEEDED, NEEDED_BY_STORIES].concat();
+
+        let error = say_what_is_missing(&needed, |program| {
+            !program.starts_with("fence_") && program != "ipmi_sim"
+        })
+        .expect_err("four are missing")
+        .to_string();
+
+        assert!(
+            error.contains("ipmi_sim, fence_ipmilan, fence_apc_snmp, fence_redfish"),
+            "{error}"
+        );
+        assert!(error.ends_with("openipmi fence-agents"), "{error}");
+    }
 
     #[tokio::test]
     async fn a_failed_program_is_named_with_what_it_printed() {

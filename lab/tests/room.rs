@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = quorate_lab::check_prerequisites() {
+    if let Err(error) = quorate_lab::check_prerequisites_of_stories() {
         if wish.set == Set::Smoke {
             println!("skipped {} stories of the lab: {error}", chosen.len());
             return ExitCode::SUCCESS;
