@@ -55,3 +55,16 @@ pub(crate) fn a_full_file_system_refuses_to_write_until_there_is_room(room: &Roo
     host.run("umount /run/full && rmdir /run/full && wipefs -qa /dev/vdd")
         .expect("tidied up");
 }
+
+pub(crate) fn logical_volumes_come_and_go_with_their_names(room: &Room) {
+    let host = room.host(1);
+
+    host.run("vgcreate -q lab /dev/vdc && lvcreate -qy -n thick -L 8M lab && lvcreate -qy --type thin-pool -n pool -L 16M lab && lvcreate -qy -n thin -V 64M --thinpool pool lab")
+        .expect("made");
+    host.run("mkfs.ext4 -q /dev/lab/thick && dd if=/dev/zero of=/dev/lab/thin bs=4k count=1 conv=fsync status=none")
+        .expect("both are there under their names");
+
+    host.run("vgremove -qy lab && pvremove -q /dev/vdc")
+        .expect("removed");
+    host.run("test ! -e /dev/lab/thick").expect("gone");
+}

@@ -124,7 +124,8 @@ const RESOURCE: &str = "resource r0 {
 }
 ";
 
-fn drbd_up(room: &Room) {
+/// DRBD between the first data disks of both hosts, primary on both.
+pub(super) fn drbd_up(room: &Room) {
     for number in [1, 2] {
         let host = room.host(number);
         host.write_file(RESOURCE.as_bytes(), "/etc/drbd.d/r0.res", 0o644)
@@ -165,7 +166,8 @@ fn drbd_up(room: &Room) {
         .expect("primary");
 }
 
-fn drbd_down(room: &Room) {
+/// The data disks are blank again.
+pub(super) fn drbd_down(room: &Room) {
     for number in [1, 2] {
         room.host(number)
             .run("drbdadm down r0; rm /etc/drbd.d/r0.res; wipefs -qa /dev/vdc")

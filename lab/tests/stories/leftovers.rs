@@ -1,8 +1,9 @@
 //! What a room leaves behind: nothing.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,39 @@ pub(crate) fn rooms_that_end_leave_nothing_behind() {
     }
 }
 
+/// What Ctrl-C does.
+fn interrupt(up: &Child) {
+    let sent = Command::new("kill")
+        .args(["-INT", &up.id().to_string()])
+        .status();
+    assert!(sent.expect("kill is there").success());
+}
+
+pub(crate) fn a_room_that_is_interrupted_leaves_nothing_behind() {
+    let before = links_and_mounts();
+    let name = format!("interrupted-{}", std::process::id());
+    let place = Rooms::from_environment().place(&name);
+    let mut up = Command::new(env!("CARGO_BIN_EXE_quorate-lab"))
+        .args(["up", "--hosts", "1", "--name", &name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started");
+    let mut said = BufReader::new(up.stdout.take().expect("a pipe")).lines();
+    said.find(|line| line.as_ref().is_ok_and(|line| line.contains("is up after")))
+        .expect("the room is up, and it says so")
+        .expect("text");
+    assert!(!processes_of(&place).is_empty());
+
+    interrupt(&up);
+
+    assert!(up.wait().expect("it ends").success());
+    eventually_no_processes(&place);
+    assert!(!place.exists(), "its directory goes too");
+    assert_eq!(links_and_mounts(), before);
+}
+
 pub(crate) fn two_rooms_do_not_disturb_each_other() {
     let start = |which: &str| {
         let name = format!("{which}-{}", std::process::id());
@@ -152,16 +186,18 @@ pub(crate) fn rooms_that_are_killed_leave_nothing_that_clean_does_not_remove() {
         }
         // Each dies at another point of its start.
         thread::sleep(Duration::from_millis(number * 397 % 7000));
-        if number % 2 == 0 {
-            up.kill().expect("who has started the room is killed");
-        } else {
-            let pid = fs::read_to_string(place.join("pid")).unwrap_or_default();
-            // The room itself is killed, if it has come so far; then its owner ends.
-            let _ = Command::new("kill")
-                .args(["-KILL", pid.trim()])
-                .stderr(Stdio::null())
-                .status();
-            up.kill().expect("its owner is killed too");
+        match number % 3 {
+            0 => up.kill().expect("who has started the room is killed"),
+            1 => interrupt(&up),
+            _ => {
+                let pid = fs::read_to_string(place.join("pid")).unwrap_or_default();
+                // The room itself is killed, if it has come so far; then its owner ends.
+                let _ = Command::new("kill")
+                    .args(["-KILL", pid.trim()])
+                    .stderr(Stdio::null())
+                    .status();
+                up.kill().expect("its owner is killed too");
+            }
         }
         up.wait().expect("it has ended");
         eventually_no_processes(&place);

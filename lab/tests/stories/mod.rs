@@ -83,6 +83,7 @@ stories! {
     TwoHosts Quick disks::a_failing_disk_returns_errors_until_it_is_healed;
     TwoHosts All disks::a_slow_disk_is_slow_until_it_is_healed;
     TwoHosts All disks::a_full_file_system_refuses_to_write_until_there_is_room;
+    TwoHosts All disks::logical_volumes_come_and_go_with_their_names;
     TwoHosts Quick kernel::a_killed_process_is_gone_until_it_is_revived;
     TwoHosts Quick kernel::a_stepped_clock_is_set_right_again_by_the_hardware;
     TwoHosts Quick kernel::a_frozen_host_answers_nobody_until_it_thaws;
@@ -92,13 +93,14 @@ stories! {
     TwoHosts All power::the_power_button_shuts_down_and_starts_and_cuts_when_held;
     TwoHosts Smoke servers::fence_ipmilan_switches_a_host_from_its_peer;
     TwoHosts Quick servers::fence_ipmilan_fails_as_with_a_real_bmc;
-    TwoHosts Quick servers::a_lying_bmc_lets_the_agent_succeed_while_the_host_runs_on;
+    TwoHosts Quick servers::a_lying_bmc_lets_the_agents_succeed_while_the_host_runs_on;
     TwoHosts Quick servers::fence_redfish_switches_a_host_and_fails_as_with_a_real_bmc;
     TwoHosts Quick servers::fence_redfish_does_not_succeed_on_an_unreachable_bmc;
     TwoHosts Quick pdus::fence_apc_snmp_takes_the_power_when_both_outlets_are_off;
     TwoHosts Quick pdus::fence_apc_snmp_fails_as_with_a_real_pdu;
     TwoHosts Quick pdus::welded_relays_let_the_agent_succeed_while_the_host_runs_on;
     TwoHosts All guests::a_counter_migrates_over_dual_primary_drbd_without_missing_a_count;
+    TwoHosts All linux::a_linux_guest_moves_with_libvirt_and_shuts_down_at_its_button;
     Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
     Alone Quick guests::two_counters_on_one_disk_are_found_out;
     Alone All linux::a_linux_guest_counts_until_its_button_and_goes_on_from_its_disk;
@@ -106,6 +108,7 @@ stories! {
     Packages All packages::packages_install_run_upgrade_and_go_as_debian_expects;
     Packages All packages::members_from_packages_come_back_after_a_loss_of_mains;
     Alone Quick leftovers::rooms_that_end_leave_nothing_behind;
+    Alone Quick leftovers::a_room_that_is_interrupted_leaves_nothing_behind;
     Alone All leftovers::two_rooms_do_not_disturb_each_other;
     Alone Quick leftovers::rooms_that_are_killed_leave_nothing_that_clean_does_not_remove;
 }

@@ -95,7 +95,7 @@ pub(crate) fn fence_ipmilan_fails_as_with_a_real_bmc(room: &Room) {
     succeeded(Ok(ipmilan(room, "status", PASSWORD))).expect("all is well");
 }
 
-pub(crate) fn a_lying_bmc_lets_the_agent_succeed_while_the_host_runs_on(room: &Room) {
+pub(crate) fn a_lying_bmc_lets_the_agents_succeed_while_the_host_runs_on(room: &Room) {
     room.host(1).bmc(BmcMood::Lying).expect("it lies");
 
     succeeded(Ok(ipmilan(room, "off", PASSWORD))).expect("the agent believes it");
@@ -104,6 +104,8 @@ pub(crate) fn a_lying_bmc_lets_the_agent_succeed_while_the_host_runs_on(room: &R
         2,
         "the BMC says off"
     );
+    succeeded(Ok(redfish(room, "off", PASSWORD))).expect("its other face lies too");
+    assert_eq!(redfish(room, "status", PASSWORD).code, 2, "off, it says");
     room.host(1).run("true").expect("the host runs on");
 
     room.host(1).bmc(BmcMood::Honest).expect("repaired");
