@@ -4,6 +4,8 @@ pub mod daemon;
 pub mod drivers;
 pub mod lease;
 pub mod link;
+pub mod log;
+pub mod node;
 pub mod plan;
 pub mod reconcile;
 #[cfg(feature = "simulated")]

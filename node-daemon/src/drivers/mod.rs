@@ -18,7 +18,9 @@ mod error;
 mod facts;
 mod filesystems;
 mod guests;
+mod host;
 mod lockspaces;
+mod missing;
 mod networks;
 mod pools;
 mod replication;
@@ -34,6 +36,7 @@ pub use guests::{
     DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, HowEnded, NicSource, SecretValue,
     SendTo, StartAs, WhyPaused,
 };
+pub use host::of_this_host;
 pub use lockspaces::{LockspaceSeen, Lockspaces};
 pub use networks::{NetworkSeen, NetworkTarget, Networks};
 pub use pools::{

@@ -176,6 +176,17 @@ impl Heart {
         }
     }
 
+    /// This process ends in order. A watchdog that makes the host safe runs on: when no other process comes and has a
+    /// lease, it fires. Any other is stopped.
+    pub fn let_go(&mut self, watchdog: &mut dyn Watchdog) {
+        if !self.rules.armed() || self.setup.watchdog.bound_to_lease {
+            return;
+        }
+        if let Err(error) = watchdog.disarm() {
+            tracing::warn!(%error, "the watchdog cannot be stopped; it fires unless this process is started again");
+        }
+    }
+
     /// The lease and the watchdog, as the daemon sees them.
     #[must_use]
     pub fn view(&self) -> LeaseView {
@@ -227,6 +238,7 @@ pub async fn beat(
             command = commands.recv() => {
                 let Some(command) = command else {
                     heart.pause(clock.now(), wire);
+                    heart.let_go(watchdog);
                     return;
                 };
                 let members = matches!(&command, Command::SetUp(setup) if setup.members != heart.setup.members);
@@ -257,4 +269,4 @@ async fn first_setup(
 
 #[cfg(test)]
 #[path = "heart_tests.rs"]
-mod tests;
+pub(super) mod tests;

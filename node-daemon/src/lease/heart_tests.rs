@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn setup(bound_to_lease: bool) -> Setup {
+pub(in crate::lease) fn setup(bound_to_lease: bool) -> Setup {
     Setup {
         boot_id: "boot".into(),
         node: "an1".into(),

@@ -1,11 +1,13 @@
 use quorate_proto::heartbeat::Grant;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How many beats may be under way. At the shortest interval this covers the longest lease by far.
 const REMEMBERED: usize = 256;
 
 /// The lease, as others see it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct LeaseView {
     /// The host may activate things before this moment of the boot-time clock.
     pub until: Option<Duration>,

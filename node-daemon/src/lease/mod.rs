@@ -6,14 +6,20 @@
 //! watchdog. [`Heart`] puts them together, and the same loop beats in the product and in the simulation.
 
 mod channel;
+mod client;
 mod clock;
+mod device;
 mod heart;
 mod keeper;
+mod message;
+pub mod process;
 mod setup;
 mod watchdog;
 
 pub use channel::{LeaseChannel, LeaseEnd};
+pub use client::carry;
 pub use clock::{BootClock, SystemBootClock};
+pub use device::{DeviceWatchdog, NoWatchdog, find_watchdog};
 pub use heart::{Command, Heart, Wire, beat};
 pub use keeper::{Keeper, LeaseView};
 pub use setup::{Rings, Setup, WatchdogPolicy};

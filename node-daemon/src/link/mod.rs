@@ -6,8 +6,10 @@
 //! is none at present.
 
 mod error;
+mod grpc;
 
 pub use error::LinkError;
+pub use grpc::GrpcLink;
 
 use crate::drivers::SecretValue;
 use futures_util::future::BoxFuture;

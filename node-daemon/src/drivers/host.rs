@@ -1,0 +1,141 @@
+//! What this machine is, as the kernel says it.
+
+use super::missing::Missing;
+use super::{Doing, DriverError, Drivers, Facts, Hints, HostFacts, Trouble};
+use futures_util::StreamExt;
+use futures_util::stream;
+use quorate_crds::{NodeResources, Size, Versions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The drivers of the machine that this runs on. This release knows what the machine is; what is planned for it beyond
+/// that is refused with a reason.
+#[must_use]
+pub fn of_this_host() -> Drivers {
+    Drivers {
+        networks: Arc::new(Missing("networks")),
+        pools: Arc::new(Missing("volume groups")),
+        replication: Arc::new(Missing("replication")),
+        filesystems: Arc::new(Missing("filesystems")),
+        lockspaces: Arc::new(Missing("cluster filesystems")),
+        guests: Arc::new(Missing("guests")),
+        facts: Arc::new(ThisHost {
+            proc: PathBuf::from("/proc"),
+        }),
+    }
+}
+
+struct ThisHost {
+    proc: PathBuf,
+}
+
+impl ThisHost {
+    async fn read(&self, path: &str) -> Result<String, DriverError> {
+        let path = self.proc.join(path);
+        tokio::fs::read_to_string(&path)
+            .await
+            .map_err(|error| unreadable(&path).because(error))
+    }
+}
+
+fn unreadable(path: &Path) -> DriverError {
+    DriverError::passing(
+        Trouble::UnknownAnswer,
+        format!("{} cannot be read", path.display()),
+    )
+}
+
+impl Facts for ThisHost {
+    fn boot_id(&self) -> Doing<'_, String> {
+        Box::pin(async move {
+            let text = self.read("sys/kernel/random/boot_id").await?;
+            Ok(text.trim().to_owned())
+        })
+    }
+
+    fn observe(&self) -> Doing<'_, HostFacts> {
+        Box::pin(async move {
+            let memory = memory(&self.read("meminfo").await?)
+                .ok_or_else(|| unreadable(&self.proc.join("meminfo")))?;
+            Ok(HostFacts {
+                capacity: Some(NodeResources {
+                    memory: Some(Size(format!("{}Mi", memory >> 20))),
+                    cpus: processors(&self.read("cpuinfo").await?),
+                    guests: None,
+                }),
+                versions: Some(Versions {
+                    quorate: Some(env!("CARGO_PKG_VERSION").to_owned()),
+                    kernel: Some(self.read("sys/kernel/osrelease").await?.trim().to_owned()),
+                    feature_level: Some(quorate_proto::FEATURE_LEVEL),
+                    ..Versions::default()
+                }),
+                ..HostFacts::default()
+            })
+        })
+    }
+
+    /// None of this changes while the kernel runs.
+    fn watch(&self) -> Hints {
+        stream::pending().boxed()
+    }
+}
+
+fn memory(text: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// None on machines whose kernel does not list them.
+fn processors(text: &str) -> Option<u32> {
+    let listed = text.lines().filter(|line| {
+        line.split_once(':')
+            .is_some_and(|(field, _)| field.trim() == "processor")
+    });
+    u32::try_from(listed.count())
+        .ok()
+        .filter(|count| *count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_machine_says_what_it_has() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            std::fs::write(path, text).expect("written");
+        };
+        write("meminfo", "MemTotal:       65536000 kB\nMemFree: 1 kB\n");
+        write("cpuinfo", "processor\t: 0\nflags\t: x\n\nprocessor\t: 1\n");
+        write("sys/kernel/osrelease", "6.1.0-18-amd64\n");
+        write("sys/kernel/random/boot_id", "2f0e\n");
+        let host = ThisHost {
+            proc: dir.path().to_owned(),
+        };
+        assert_eq!(host.boot_id().await.expect("readable"), "2f0e");
+        let facts = host.observe().await.expect("readable");
+        let capacity = facts.capacity.expect("known");
+        assert_eq!(capacity.memory, Some(Size("64000Mi".into())));
+        assert_eq!(capacity.cpus, Some(2));
+        let kernel = facts.versions.and_then(|versions| versions.kernel);
+        assert_eq!(kernel.as_deref(), Some("6.1.0-18-amd64"));
+
+        write("meminfo", "MemTotal: much\n");
+        let error = host.observe().await.expect_err("not a number");
+        assert!(error.to_string().contains("meminfo"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn this_machine_can_be_described() {
+        let facts = of_this_host().facts;
+        assert!(!facts.boot_id().await.expect("readable").is_empty());
+        let capacity = facts.observe().await.expect("readable").capacity;
+        assert!(capacity.expect("known").cpus.is_some());
+    }
+}
