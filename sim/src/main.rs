@@ -45,7 +45,7 @@ fn main() {
                 Trace::default()
             };
             let report = run(&Setup::of(seed), &without, trace.clone());
-            for line in trace.told(0) {
+            for line in trace.told(0).iter().chain(&report.state).filter(|_| tell) {
                 println!("{line}");
             }
             match serde_json::to_string(&report) {

@@ -29,6 +29,9 @@ pub struct Report {
     pub checks: BTreeMap<String, u64>,
     /// What was found wrong, with its time. Empty when all is well.
     pub violations: Vec<String>,
+    /// What the log says in the end, when something was found wrong.
+    #[serde(skip)]
+    pub state: Vec<String>,
 }
 
 /// Runs a seed, leaving out the faults with these numbers.
@@ -46,6 +49,11 @@ pub fn run(setup: &Setup, without: &[usize], trace: Trace) -> Report {
         violations.push(format!("liveness: {error}"));
     }
     violations.extend(world.violations());
+    let state = if violations.is_empty() {
+        Vec::new()
+    } else {
+        world.show()
+    };
     Report {
         seed: setup.seed,
         hash: trace.hash(),
@@ -54,6 +62,7 @@ pub fn run(setup: &Setup, without: &[usize], trace: Trace) -> Report {
         faults: faults.iter().map(ToString::to_string).collect(),
         checks: world.checks(),
         violations,
+        state,
     }
 }
 

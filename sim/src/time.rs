@@ -1,15 +1,16 @@
-//! Wall clocks of simulated machines: they may be wrong, and they may jump.
+//! Clocks of simulated machines: wall clocks may be wrong, and may jump; the time since boot drifts.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use jiff::Timestamp;
 use quorate_identity::Clock;
+use quorate_node_daemon::lease::BootClock;
 
 use crate::executor::Wire;
 
@@ -55,5 +56,49 @@ impl Clock for MachineClock {
     fn now(&self) -> Timestamp {
         let since = Duration::from_millis(self.unix_ms());
         Timestamp::UNIX_EPOCH + since
+    }
+}
+
+/// The time since one machine booted, by its own quartz. It never goes back.
+#[derive(Clone)]
+pub(crate) struct BootTime {
+    wire: Wire,
+    /// By how many nanoseconds the machine's quartz is ahead since the run began.
+    ahead: Arc<AtomicI64>,
+    /// When it booted, by its quartz.
+    booted: Arc<AtomicU64>,
+    /// The latest time that anybody was told.
+    told: Arc<AtomicU64>,
+}
+
+impl BootTime {
+    pub(crate) fn new(wire: Wire, ahead: Arc<AtomicI64>) -> Self {
+        Self {
+            wire,
+            ahead,
+            booted: Arc::default(),
+            told: Arc::default(),
+        }
+    }
+
+    /// The kernel starts.
+    pub(crate) fn boots(&self) {
+        self.booted.store(self.by_quartz(), Ordering::Relaxed);
+        self.told.store(0, Ordering::Relaxed);
+    }
+
+    fn by_quartz(&self) -> u64 {
+        let now = i64::try_from(self.wire.now().as_nanos()).unwrap_or(i64::MAX);
+        u64::try_from(now + self.ahead.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+}
+
+impl BootClock for BootTime {
+    fn now(&self) -> Duration {
+        let since = self
+            .by_quartz()
+            .saturating_sub(self.booted.load(Ordering::Relaxed));
+        let before = self.told.fetch_max(since, Ordering::Relaxed);
+        Duration::from_nanos(since.max(before))
     }
 }

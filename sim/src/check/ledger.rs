@@ -4,14 +4,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use quorate_store::{Revision, Store, WatchError, WatchScope};
+use quorate_store::{Change, Revision, Store, WatchError, WatchScope};
+
+use super::Judge;
+use crate::executor::Wire;
 
 /// What the members' stores have shown: the check of R6.
 ///
 /// Every running member is watched from within. All of them must show the same changes under the same revisions, without
 /// a gap, and whatever a client was told is committed must be among them for ever.
-#[derive(Clone, Default)]
-pub(crate) struct Ledger(Arc<Mutex<Book>>);
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    book: Arc<Mutex<Book>>,
+    judge: Judge,
+    wire: Wire,
+}
 
 #[derive(Default)]
 struct Book {
@@ -22,8 +29,17 @@ struct Book {
 }
 
 impl Ledger {
+    /// An empty one; whatever is new in it is shown to `judge`.
+    pub(crate) fn new(judge: Judge, wire: Wire) -> Self {
+        Self {
+            book: Arc::default(),
+            judge,
+            wire,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client was told that this is committed.
@@ -32,9 +48,9 @@ impl Ledger {
         book.acknowledged.insert(revision, what);
     }
 
-    /// What was found wrong since the last call.
+    /// What was found wrong.
     pub(crate) fn violations(&self) -> Vec<String> {
-        std::mem::take(&mut self.lock().violations)
+        self.lock().violations.clone()
     }
 
     /// Whether anything was found wrong.
@@ -71,14 +87,16 @@ impl Ledger {
             loop {
                 match watch.next_batch().await {
                     Ok(changes) => {
-                        let mut shown: BTreeMap<Revision, DefaultHasher> = BTreeMap::new();
+                        let mut shown: BTreeMap<Revision, Vec<Arc<Change>>> = BTreeMap::new();
                         for change in changes {
-                            let hasher = shown.entry(change.revision).or_default();
-                            format!("{:?}", change.key).hash(hasher);
-                            format!("{:?}", change.value).hash(hasher);
+                            shown.entry(change.revision).or_default().push(change);
                         }
-                        for (revision, hasher) in shown {
-                            position = self.enter(&member, position, revision, hasher.finish());
+                        for (revision, changes) in shown {
+                            if self.enter(&member, position, revision, &changes) {
+                                self.judge
+                                    .commit(self.wire.now(), revision, &changes, &store);
+                            }
+                            position = revision;
                         }
                     }
                     Err(WatchError::Expired { oldest, .. }) => {
@@ -91,18 +109,31 @@ impl Ledger {
         }
     }
 
-    fn enter(&self, member: &str, before: Revision, revision: Revision, hash: u64) -> Revision {
+    /// Whether nobody has shown it before.
+    fn enter(
+        &self,
+        member: &str,
+        before: Revision,
+        revision: Revision,
+        changes: &[Arc<Change>],
+    ) -> bool {
+        let mut hasher = DefaultHasher::new();
+        for change in changes {
+            format!("{:?}", change.key).hash(&mut hasher);
+            format!("{:?}", change.value).hash(&mut hasher);
+        }
+        let hash = hasher.finish();
         let mut book = self.lock();
         book.checks += 1;
         if before > 0 && revision != before + 1 {
             let gap = format!("R6: {member} showed revision {revision} after {before}");
             book.violations.push(gap);
         }
-        let known = *book.changes.entry(revision).or_insert(hash);
-        if known != hash {
+        let known = book.changes.insert(revision, hash);
+        if known.is_some_and(|known| known != hash) {
             let differs = format!("R6: {member} shows another change under revision {revision}");
             book.violations.push(differs);
         }
-        revision
+        known.is_none()
     }
 }

@@ -9,7 +9,15 @@ mod random;
 mod trace;
 mod wire;
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 pub use random::Random;
 pub use trace::Trace;
@@ -38,6 +46,8 @@ pub struct Executor {
     processes: BTreeMap<ProcessId, Process>,
     /// Parts in a million by which a machine's monotonic clock is fast, or slow.
     drift: BTreeMap<MachineId, i64>,
+    /// By how many nanoseconds each machine's clock is ahead by now.
+    ahead: BTreeMap<MachineId, Arc<AtomicI64>>,
 }
 
 impl Executor {
@@ -50,6 +60,7 @@ impl Executor {
             wire: Wire::new(Random::of(seed, "wire"), trace),
             processes: BTreeMap::new(),
             drift: BTreeMap::new(),
+            ahead: BTreeMap::new(),
         }
     }
 
@@ -94,6 +105,12 @@ impl Executor {
         self.processes.contains_key(name)
     }
 
+    /// Whether the process exists and is not paused.
+    #[must_use]
+    pub fn goes_on(&self, name: &str) -> bool {
+        self.processes.get(name).is_some_and(|known| !known.paused)
+    }
+
     /// The processes of a machine.
     #[must_use]
     pub fn on_machine(&self, machine: MachineId) -> Vec<ProcessId> {
@@ -112,6 +129,11 @@ impl Executor {
     /// Makes a machine's monotonic clock fast or slow.
     pub fn set_drift(&mut self, machine: MachineId, parts_per_million: i64) {
         self.drift.insert(machine, parts_per_million);
+    }
+
+    /// By how many nanoseconds a machine's monotonic clock is ahead, as it changes.
+    pub fn ahead(&mut self, machine: MachineId) -> Arc<AtomicI64> {
+        self.ahead.entry(machine).or_default().clone()
     }
 
     /// Runs something in a process, as if it were a task of it.
@@ -135,6 +157,10 @@ impl Executor {
             self.turn(&name, tick);
         }
         self.now += tick;
+        for (machine, ahead) in &self.ahead {
+            let drift = self.drift.get(machine).copied().unwrap_or(0);
+            ahead.fetch_add(ahead_by(tick, drift), Ordering::Relaxed);
+        }
         if self.now >= self.next_tidy {
             self.next_tidy = self.now + TIDY_EVERY;
             self.wire.tidy(self.now);
@@ -170,6 +196,11 @@ impl Drop for Executor {
 
 fn drifted(tick: Duration, parts_per_million: i64) -> Duration {
     let nanos = i64::try_from(tick.as_nanos()).unwrap_or(i64::MAX);
-    let nanos = nanos + nanos * parts_per_million / 1_000_000;
+    let nanos = nanos + ahead_by(tick, parts_per_million);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+fn ahead_by(tick: Duration, parts_per_million: i64) -> i64 {
+    let nanos = i64::try_from(tick.as_nanos()).unwrap_or(0);
+    nanos * parts_per_million / 1_000_000
 }

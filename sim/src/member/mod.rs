@@ -1,5 +1,6 @@
 //! A simulated `quorated`: the product's store, and what leads it, over the simulated wire and disk.
 
+mod calls;
 pub(crate) mod client;
 mod transport;
 
@@ -9,15 +10,30 @@ use std::{
     time::Duration,
 };
 
+use quorate_controller::{
+    brain::{Brain, Environment},
+    detector::listen,
+    events::Recorder,
+    resource::Engine,
+    sources::Sources,
+};
+use quorate_identity::Keyring;
+use quorate_node_daemon::simulated::LocalRoom;
 use quorate_store::{
     DiskWork, Genesis, Grant, Member, MemberId, Store, StoreConfig, StoreError, WallClock,
     disk::sim::SimDisk,
 };
 
 use crate::{
-    executor::{ProcessId, Wire},
+    agents::RoomAgents,
+    beats::Socket,
+    check::Ledger,
+    executor::{ProcessId, Random, Wire},
+    host::Desks,
     time::MachineClock,
 };
+pub(crate) use calls::Brains;
+use calls::WireCalls;
 pub(crate) use transport::{Receivers, WireTransport};
 
 /// The cluster that every run founds.
@@ -31,6 +47,11 @@ pub(crate) struct MemberSite {
     pub(crate) process: ProcessId,
     pub(crate) wire: Wire,
     pub(crate) receivers: Receivers,
+    pub(crate) brains: Brains,
+    pub(crate) desks: Desks,
+    pub(crate) room: LocalRoom,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) ledger: Ledger,
     pub(crate) disk: SimDisk,
     pub(crate) clock: MachineClock,
     pub(crate) running: Running,
@@ -38,16 +59,16 @@ pub(crate) struct MemberSite {
     pub(crate) sync_time: Duration,
 }
 
-/// The stores of the processes that run, for whoever stands in as a client of theirs.
+/// The engines of the processes that run, for whoever stands in as a client of theirs.
 #[derive(Clone, Default)]
-pub(crate) struct Running(Arc<Mutex<BTreeMap<String, Store>>>);
+pub(crate) struct Running(Arc<Mutex<BTreeMap<String, Engine>>>);
 
 impl Running {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Store>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Engine>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Store> {
+    pub(crate) fn get(&self, name: &str) -> Option<Engine> {
         self.lock().get(name).cloned()
     }
 
@@ -87,8 +108,51 @@ impl MemberSite {
         }
     }
 
+    /// The member's process, until its store stops.
+    pub(crate) async fn member(self, beginning: Beginning, socket: Socket, random: Random) {
+        let store = match self.open(beginning).await {
+            Ok(store) => store,
+            Err(error) => {
+                tracing::error!(member = self.name, %error, "does not start");
+                return;
+            }
+        };
+        let sources = Sources {
+            clock: Arc::new(self.clock.clone()),
+            ..Sources::default()
+        };
+        let engine = Engine::with_sources(store.clone(), self.keyring.clone(), sources);
+        let agents = RoomAgents {
+            process: self.process.clone(),
+            wire: self.wire.clone(),
+            room: self.room.clone(),
+        };
+        let calls = WireCalls {
+            process: self.process.clone(),
+            wire: self.wire.clone(),
+            brains: self.brains.clone(),
+            store: store.clone(),
+        };
+        let brain = Brain::new(Environment {
+            engine: engine.clone(),
+            heartbeat_secret: *b"the simulation's heartbeat key !",
+            rings: 2,
+            member_calls: Arc::new(calls),
+            agents: Arc::new(agents),
+            recorder: Recorder::start(engine.clone()),
+        });
+        self.desks.set(&self.process, brain.desk().clone());
+        self.brains.set(&self.process, brain.clone());
+        self.running.lock().insert(self.name.clone(), engine);
+        let hears = listen(brain.detector(), socket, brain.acknowledged());
+        let follow = self.ledger.clone().follow(self.name.clone(), store.clone());
+        let write = client::write(self.name, store, self.ledger, random);
+        tokio::spawn(hears);
+        tokio::join!(brain.run(), follow, write);
+    }
+
     /// Brings the store up.
-    pub(crate) async fn open(&self, beginning: Beginning) -> Result<Store, StoreError> {
+    async fn open(&self, beginning: Beginning) -> Result<Store, StoreError> {
         let disk = self.disk.mount();
         let net = Arc::new(WireTransport {
             wire: self.wire.clone(),
@@ -115,7 +179,6 @@ impl MemberSite {
             Beginning::Again => Store::open(self.config(), disk, net).await?,
         };
         self.receivers.set(&self.process, store.receiver());
-        self.running.lock().insert(self.name.clone(), store.clone());
         Ok(store)
     }
 }

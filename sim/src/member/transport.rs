@@ -1,9 +1,8 @@
 //! The members' replication over the simulated wire.
 
 use std::{
-    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -16,42 +15,20 @@ use quorate_store::{
     },
 };
 
-use crate::executor::{Broken, ProcessId, Wire};
+use crate::{
+    beats::process_at,
+    executor::{Broken, ProcessId, Wire},
+    registry::Registry,
+};
 
 /// Which running member answers frames in which process.
-#[derive(Clone, Default)]
-pub(crate) struct Receivers(Arc<Mutex<BTreeMap<ProcessId, Arc<dyn Receive>>>>);
-
-impl Receivers {
-    pub(crate) fn set(&self, process: &str, receive: Arc<dyn Receive>) {
-        self.lock().insert(process.to_owned(), receive);
-    }
-
-    pub(crate) fn remove(&self, process: &str) {
-        let gone = self.lock().remove(process);
-        drop(gone);
-    }
-
-    fn get(&self, process: &str) -> Option<Arc<dyn Receive>> {
-        self.lock().get(process).cloned()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ProcessId, Arc<dyn Receive>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub(crate) type Receivers = Registry<Arc<dyn Receive>>;
 
 /// The end of the wire that one member replicates through.
 pub(crate) struct WireTransport {
     pub(crate) wire: Wire,
     pub(crate) from: ProcessId,
     pub(crate) receivers: Receivers,
-}
-
-/// The process of the member that listens at an address.
-pub(crate) fn process_at(address: &str) -> ProcessId {
-    let machine = address.split(['.', ':']).next().unwrap_or(address);
-    format!("quorated@{machine}")
 }
 
 fn target(peer: &Peer) -> ProcessId {

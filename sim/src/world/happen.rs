@@ -102,6 +102,7 @@ impl World {
                 self.device(device, DeviceBehaviour::ActsNot, begins);
             }
             Trouble::GuestCrash { guest } if begins => {
+                self.judge.crashes(guest);
                 self.room_happens(Happening::GuestCrashes(guest.clone()));
             }
             Trouble::GuestCrash { .. } => {}
@@ -122,7 +123,7 @@ impl World {
 
     fn room_happens(&mut self, what: Happening) {
         // A guest that is nowhere cannot crash, and a machine without power cannot hang: then nothing happens.
-        let answer = self.room().ask(Request::Happen(what));
+        let answer = self.room.lock().ask(Request::Happen(what));
         if let Err(refusal) = answer.outcome {
             self.trace
                 .note(self.now(), &format!("nothing: {refusal:?}"), 0);

@@ -6,10 +6,14 @@ use quorate_node_daemon::simulated::room::{
     DeviceKind, DeviceLayout, Kernel, Layout, MachineLayout, Truth,
 };
 
+use quorate_node_daemon::lease::BootClock;
+
 use super::{Kind, Setup, World};
 use crate::{
-    executor::Random,
-    member::{Beginning, client},
+    beats::Socket,
+    check::Leader,
+    executor::{MachineId, Random},
+    member::Beginning,
 };
 
 /// A disk for volumes in every host.
@@ -47,7 +51,7 @@ impl World {
     pub(super) fn step(&mut self) {
         let truth = {
             let now = self.now();
-            let mut room = self.room();
+            let mut room = self.room.lock();
             room.advance(now);
             room.truth()
         };
@@ -60,10 +64,50 @@ impl World {
                 self.follow_machine(machine, now.0);
             }
         }
-        self.look(&truth);
+        self.look(truth);
     }
 
-    fn look(&mut self, _truth: &Truth) {}
+    fn look(&mut self, truth: Truth) {
+        let now = self.now();
+        let mut leader: Option<Leader> = None;
+        for (name, site) in &self.sites {
+            let process = &site.process;
+            let awake = self.executor.goes_on(process);
+            if !awake {
+                self.asleep.insert(process.clone());
+                continue;
+            }
+            let woke = self.asleep.remove(process);
+            let leadership = self
+                .running
+                .get(name)
+                .map(|e| *e.store().leadership().borrow());
+            let Some(leadership) = leadership.filter(|known| known.is_self) else {
+                continue;
+            };
+            if leader
+                .as_ref()
+                .is_none_or(|known| known.term < leadership.term)
+            {
+                let since = self
+                    .judge
+                    .led_since(process, leadership.term)
+                    .filter(|_| !woke);
+                leader = Some(Leader {
+                    process: process.clone(),
+                    term: leadership.term,
+                    since: since.unwrap_or(now),
+                });
+            }
+        }
+        self.judge.leads(leader);
+        for (name, host) in &self.hosts {
+            if host.run_dir.lease_view().fresh(host.boot_time.now()) {
+                self.judge.has_lease(name, now);
+            }
+        }
+        self.judge.look(now, truth);
+    }
 
     fn follow_machine(&mut self, machine: &str, kernel: Kernel) {
         let number = self.machine(machine);
@@ -72,6 +116,9 @@ impl World {
         match kernel {
             Kernel::Running => {
                 wire.set_down(number, false);
+                if let Some(host) = self.hosts.get(machine) {
+                    host.boot_time.boots();
+                }
                 for process in processes {
                     self.settle(&process);
                 }
@@ -86,6 +133,9 @@ impl World {
                 wire.set_down(number, true);
                 for process in processes {
                     self.stop(&process, true);
+                }
+                if let Some(host) = self.hosts.get(machine) {
+                    host.run_dir.clear();
                 }
             }
         }
@@ -116,8 +166,35 @@ impl World {
     pub(super) fn start(&mut self, process: &str, kind: Kind, beginning: Beginning) {
         match kind {
             Kind::Member => self.start_member(process, beginning),
-            Kind::Node | Kind::Lease => {}
+            Kind::Node | Kind::Lease => self.start_on_host(process, kind),
         }
+    }
+
+    fn start_on_host(&mut self, process: &str, kind: Kind) {
+        let Some(unit) = self.units.get(process) else {
+            return;
+        };
+        let Some(site) = self.hosts.get(&unit.machine).cloned() else {
+            return;
+        };
+        let machine = self.machine(&site.name);
+        if kind == Kind::Lease {
+            let socket = self.socket(process, machine);
+            self.executor.start(process, machine, site.lease(socket));
+        } else {
+            self.executor.start(process, machine, site.node());
+        }
+    }
+
+    fn socket(&self, process: &str, machine: MachineId) -> Socket {
+        Socket::bind(
+            process,
+            machine,
+            self.machines.clone(),
+            self.executor.wire().clone(),
+            self.inboxes.clone(),
+            self.judge.clone(),
+        )
     }
 
     fn start_member(&mut self, process: &str, beginning: Beginning) {
@@ -126,19 +203,11 @@ impl World {
             return;
         };
         let machine = self.machine(&site.name);
-        let ledger = self.ledger.clone();
         self.starts += 1;
         let random = Random::of(self.setup.seed, &format!("client {}", self.starts));
-        self.executor.start(process, machine, async move {
-            match site.open(beginning).await {
-                Ok(store) => {
-                    let follow = ledger.clone().follow(site.name.clone(), store.clone());
-                    let write = client::write(site.name, store, ledger, random);
-                    tokio::join!(follow, write);
-                }
-                Err(error) => tracing::error!(member = site.name, %error, "does not start"),
-            }
-        });
+        let socket = self.socket(process, machine);
+        self.executor
+            .start(process, machine, site.member(beginning, socket, random));
     }
 
     /// Ends a process; with the power, what its disk had not synced is lost.
@@ -150,9 +219,18 @@ impl World {
                 site.disk.kill();
             }
             site.receivers.remove(process);
+            site.brains.remove(process);
+            site.desks.remove(process);
             self.running.forget(&site.name);
         }
+        self.inboxes.remove(process);
         self.executor.kill(process);
+        if let Some(unit) = self.units.get(process)
+            && unit.kind == Kind::Node
+            && let Some(host) = self.hosts.get(&unit.machine)
+        {
+            host.run_dir.daemon_is_gone();
+        }
     }
 
     /// Lets time pass.

@@ -4,18 +4,25 @@ mod fault;
 mod found;
 mod happen;
 mod machines;
+mod manifests;
 mod setup;
+mod show;
 mod units;
 mod waiting;
 mod well;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use quorate_node_daemon::simulated::room::{Kernel, MachineRoom, STEP, Settings};
+use quorate_identity::Keyring;
+
+use quorate_node_daemon::simulated::{
+    LocalRoom,
+    room::{Kernel, MachineRoom, STEP, Settings},
+};
 use quorate_store::disk::sim::SimDisk;
 
 pub use fault::{Fault, Trouble, faults_of};
@@ -23,15 +30,14 @@ pub use setup::Setup;
 pub(crate) use units::Kind;
 
 use crate::{
-    check::Ledger,
+    beats::Inboxes,
+    check::{Judge, Ledger},
     executor::{Executor, MachineId, Random, Ring, Trace},
-    member::{MemberSite, Receivers, Running},
-    time::MachineClock,
+    host::{Desks, HostSite, RunDir},
+    member::{Brains, MemberSite, Receivers, Running},
+    time::{BootTime, MachineClock},
 };
 use units::Units;
-
-/// The machines and what stands between them, shared by everything that touches them.
-pub(crate) type SharedRoom = Arc<Mutex<MachineRoom>>;
 
 /// A cluster under simulation.
 pub struct World {
@@ -39,14 +45,20 @@ pub struct World {
     pub(crate) executor: Executor,
     pub(crate) trace: Trace,
     pub(crate) ledger: Ledger,
+    pub(crate) judge: Judge,
     pub(crate) running: Running,
-    pub(crate) room: SharedRoom,
+    inboxes: Inboxes,
+    /// The machines and what stands between them.
+    pub(crate) room: LocalRoom,
     machines: Vec<String>,
     /// What each machine's kernel did, and which boot it was, when it was last looked at.
     seen: BTreeMap<String, (Kernel, u64)>,
     units: Units,
     sites: BTreeMap<String, MemberSite>,
+    hosts: BTreeMap<String, HostSite>,
     clocks: BTreeMap<String, MachineClock>,
+    /// Processes that did not run, or were stopped, at the last step.
+    asleep: BTreeSet<String>,
     /// How many faults cut a ring from one machine to another.
     cuts: BTreeMap<(MachineId, MachineId, Ring), u32>,
     next_step: Duration,
@@ -58,19 +70,23 @@ impl World {
     /// The machines, with nothing running on them yet.
     #[must_use]
     pub fn new(setup: &Setup, trace: Trace) -> Self {
-        let executor = Executor::new(setup.seed, trace.clone());
+        let mut executor = Executor::new(setup.seed, trace.clone());
         let wire = executor.wire().clone();
-        let room = MachineRoom::new(
+        let room = LocalRoom::new(MachineRoom::new(
             machines::layout(setup),
             Settings::default(),
             room_seed(setup),
-        );
+        ));
+        let judge = Judge::new(room.clone());
+        let ledger = Ledger::new(judge.clone(), wire.clone());
         let machines = setup.machine_names();
         let clocks: BTreeMap<String, MachineClock> = machines
             .iter()
             .map(|name| (name.clone(), MachineClock::new(wire.clone())))
             .collect();
         let (receivers, running) = (Receivers::default(), Running::default());
+        let (brains, desks) = (Brains::default(), Desks::default());
+        let keyring = Arc::new(Keyring::generate().expect("random numbers follow from the seed"));
         let mut random = Random::of(setup.seed, "disks");
         let (mut units, mut sites) = (Units::default(), BTreeMap::new());
         for name in setup.member_names() {
@@ -81,6 +97,11 @@ impl World {
                 process,
                 wire: wire.clone(),
                 receivers: receivers.clone(),
+                brains: brains.clone(),
+                desks: desks.clone(),
+                room: room.clone(),
+                keyring: keyring.clone(),
+                ledger: ledger.clone(),
                 disk: SimDisk::new(random.next()),
                 clock: clocks[&name].clone(),
                 running: running.clone(),
@@ -88,18 +109,41 @@ impl World {
             };
             sites.insert(name, site);
         }
+        let members: Vec<String> = sites.values().map(|site| site.process.clone()).collect();
+        let mut hosts = BTreeMap::new();
+        for name in setup.host_names() {
+            units.add(&format!("quorate-lease@{name}"), &name, Kind::Lease);
+            units.add(&format!("quorate-node@{name}"), &name, Kind::Node);
+            let number = machines.iter().position(|machine| *machine == name);
+            let ahead = executor.ahead(number.unwrap_or(machines.len()));
+            let site = HostSite {
+                name: name.clone(),
+                room: room.clone(),
+                wire: wire.clone(),
+                desks: desks.clone(),
+                members: members.clone(),
+                clock: clocks[&name].clone(),
+                boot_time: BootTime::new(wire.clone(), ahead),
+                run_dir: RunDir::default(),
+            };
+            hosts.insert(name, site);
+        }
         Self {
             setup: setup.clone(),
             executor,
             trace,
-            ledger: Ledger::default(),
+            ledger,
+            judge,
             running,
-            room: Arc::new(Mutex::new(room)),
+            inboxes: Inboxes::default(),
+            room,
             machines,
             seen: BTreeMap::new(),
             units,
             sites,
+            hosts,
             clocks,
+            asleep: BTreeSet::new(),
             cuts: BTreeMap::new(),
             next_step: STEP,
             starts: 0,
@@ -116,10 +160,6 @@ impl World {
     #[must_use]
     pub fn trace(&self) -> &Trace {
         &self.trace
-    }
-
-    pub(crate) fn room(&self) -> MutexGuard<'_, MachineRoom> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn machine(&self, name: &str) -> MachineId {

@@ -8,6 +8,17 @@ pub(crate) enum Kind {
     Lease,
 }
 
+impl Kind {
+    /// The program's name.
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::Member => "quorated",
+            Self::Node => "quorate-node",
+            Self::Lease => "quorate-lease",
+        }
+    }
+}
+
 /// A process that is to run whenever its machine does, as systemd sees to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Unit {

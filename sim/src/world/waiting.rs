@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use quorate_store::Store;
+use quorate_controller::resource::Engine;
 
 use super::World;
 
@@ -50,8 +50,8 @@ impl World {
         Ok(())
     }
 
-    /// The store of a member that runs, or soon will.
-    pub(crate) fn store_of(&mut self, name: &str) -> Result<Store, String> {
+    /// The engine of a member that runs, or soon will.
+    pub(crate) fn engine_of(&mut self, name: &str) -> Result<Engine, String> {
         let running = self.running.clone();
         let what = format!("{name} to start");
         self.until(&what, Duration::from_secs(20), |_| {
@@ -60,23 +60,23 @@ impl World {
         running.get(name).ok_or(what)
     }
 
-    /// Does something with a member's store, in its process, and waits for it.
+    /// Does something with a member's engine, in its process, and waits for it.
     pub(crate) fn at<T, E, F>(
         &mut self,
         name: &str,
-        work: impl FnOnce(Store) -> F + Send + 'static,
+        work: impl FnOnce(Engine) -> F + Send + 'static,
     ) -> Result<T, String>
     where
         T: Send + 'static,
         E: std::fmt::Display,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let store = self.store_of(name)?;
+        let engine = self.engine_of(name)?;
         let slot = Slot::new();
         let told = slot.clone();
         let process = format!("quorated@{name}");
         self.executor.inject(&process, async move {
-            told.fill(work(store).await.map_err(|error| error.to_string()));
+            told.fill(work(engine).await.map_err(|error| error.to_string()));
         });
         let mut result = None;
         self.until("an answer", Duration::from_secs(60), |_| {

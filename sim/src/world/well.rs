@@ -25,11 +25,18 @@ impl World {
 
     /// What is not yet as it should be.
     fn lacks(&self) -> Option<String> {
+        self.members_lack()
+            .or_else(|| self.judge.lock().hosts_lack(&self.setup.host_names()))
+            .or_else(|| self.guests_lack())
+    }
+
+    fn members_lack(&self) -> Option<String> {
         let mut reached = Vec::new();
         for name in self.setup.member_names() {
-            let Some(store) = self.running.get(&name) else {
+            let Some(engine) = self.running.get(&name) else {
                 return Some(format!("the member on {name} does not run"));
             };
+            let store = engine.store();
             let leadership = *store.leadership().borrow();
             if leadership.leader.is_none() {
                 return Some(format!("the member on {name} knows no leader"));
@@ -44,10 +51,32 @@ impl World {
         behind.map(|(name, _)| format!("the member on {name} lags behind"))
     }
 
+    /// Every guest executes once, on data that is whole again.
+    fn guests_lack(&self) -> Option<String> {
+        let truth = self.room.lock().truth();
+        for number in 1..=self.setup.guests {
+            let (guest, volume) = (format!("vm{number}"), format!("data{number}"));
+            let copies = truth.guests.get(&guest).into_iter().flatten();
+            let executing = copies.filter(|copy| copy.executes).count();
+            if executing != 1 {
+                return Some(format!("guest {guest} executes {executing} times"));
+            }
+            let replicas = truth.volumes.get(&volume).into_iter().flatten();
+            let whole = replicas.filter(|(_, replica)| {
+                replica.disk == quorate_crds::DiskState::UpToDate && !replica.frozen
+            });
+            let (whole, wanted) = (whole.count(), self.setup.hosts.min(2));
+            if whole < wanted {
+                return Some(format!("volume {volume} has {whole} of {wanted} replicas"));
+            }
+        }
+        None
+    }
+
     fn settle_ledger(&mut self) {
         for name in self.setup.member_names() {
-            if let Some(store) = self.running.get(&name) {
-                let newest = store.view().revision();
+            if let Some(engine) = self.running.get(&name) {
+                let newest = engine.store().view().revision();
                 self.ledger.settle(&name, newest + 5);
             }
         }
@@ -55,16 +84,20 @@ impl World {
 
     /// Whether a rule was broken, so that going on shows nothing more.
     pub(crate) fn is_broken(&self) -> bool {
-        self.ledger.broken()
+        self.ledger.broken() || !self.judge.violations().is_empty()
     }
 
     /// What was found wrong.
     pub(crate) fn violations(&self) -> Vec<String> {
-        self.ledger.violations()
+        let mut found = self.ledger.violations();
+        found.extend(self.judge.violations());
+        found
     }
 
     /// How often each rule was looked at.
     pub(crate) fn checks(&self) -> BTreeMap<String, u64> {
-        BTreeMap::from([("R6".to_owned(), self.ledger.checks())])
+        let mut checks: BTreeMap<String, u64> = self.judge.checks();
+        checks.insert("R6".to_owned(), self.ledger.checks());
+        checks
     }
 }

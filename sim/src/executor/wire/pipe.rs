@@ -17,12 +17,21 @@ struct Content<T> {
     arrived: VecDeque<Option<T>>,
     broken: Option<Broken>,
     reader: Option<Waker>,
+    writer: Option<Waker>,
 }
 
 impl<T> Content<T> {
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
+        }
+    }
+
+    fn break_off(&mut self, broken: Broken) {
+        self.broken = Some(broken);
+        self.wake();
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
         }
     }
 }
@@ -62,6 +71,7 @@ impl Wire {
             arrived: VecDeque::new(),
             broken: None,
             reader: None,
+            writer: None,
         }));
         let mut inner = self.lock();
         let (Some(sends), Some(reads)) =
@@ -79,9 +89,7 @@ impl Wire {
             ends: ends.clone(),
             silent: None,
             fail: Box::new(move |broken| {
-                let mut content = lock(&failing);
-                content.broken = Some(broken);
-                content.wake();
+                lock(&failing).break_off(broken);
             }),
         };
         inner.held.insert(id, held);
@@ -105,6 +113,19 @@ impl<T: Send + 'static> PipeStart<T> {
     /// Puts something in; whether anybody may still read it.
     pub fn send(&self, item: T, digest: u64) -> bool {
         self.put(Some(item), digest)
+    }
+
+    /// Waits until nobody reads it any more, or nothing gets through.
+    pub async fn closed(&self) {
+        std::future::poll_fn(|context| {
+            let mut content = lock(&self.content);
+            if content.broken.is_some() {
+                return Poll::Ready(());
+            }
+            content.writer = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     fn put(&self, item: Option<T>, digest: u64) -> bool {
@@ -133,9 +154,7 @@ impl<T: Send + 'static> PipeStart<T> {
                 content.wake();
             }),
             undelivered: Some(Box::new(move |broken| {
-                let mut content = lock(&failing);
-                content.broken = Some(broken);
-                content.wake();
+                lock(&failing).break_off(broken);
             })),
         };
         let due = inner.now() + inner.travel();
@@ -177,7 +196,7 @@ impl<T> Stream for PipeEnd<T> {
 
 impl<T> Drop for PipeEnd<T> {
     fn drop(&mut self) {
-        lock(&self.content).broken = Some(Broken::Lost);
+        lock(&self.content).break_off(Broken::Lost);
         let held = self.wire.lock().held.remove(&self.id);
         drop(held);
     }

@@ -1,0 +1,192 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use quorate_crds::{GuestStep, NodeState, ReplicaRole};
+use quorate_node_daemon::simulated::{LocalRoom, room::Truth};
+use quorate_store::{Change, Revision, Store};
+
+use super::{Committed, commits, committed::Changed, truths};
+
+/// Asserts the rules: on every change of the log, and on the truth in the room after every step.
+#[derive(Clone)]
+pub(crate) struct Judge(Arc<Mutex<Bench>>);
+
+/// What the judge knows.
+pub(crate) struct Bench {
+    pub(crate) room: LocalRoom,
+    pub(crate) now: Duration,
+    pub(crate) committed: Committed,
+    pub(crate) violations: Vec<String>,
+    pub(crate) checks: BTreeMap<&'static str, u64>,
+    /// Who may be executing a guest, by what the log has ordered: guest, then host, incarnation.
+    pub(crate) holders: BTreeMap<String, BTreeMap<String, u64>>,
+    /// When a beat of a host last reached a member's process.
+    pub(crate) heard: BTreeMap<(String, String), Duration>,
+    /// Who leads, in which term, since when it has both led and run without a pause.
+    pub(crate) leader: Option<Leader>,
+    /// When each host last had a fresh lease.
+    pub(crate) leased: BTreeMap<String, Duration>,
+    pub(crate) former: Option<Truth>,
+    /// Guests whose own kernel is made to panic.
+    pub(crate) crashing: BTreeSet<String>,
+    pub(crate) milestones: Vec<(Duration, Milestone)>,
+}
+
+/// A member that leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leader {
+    pub(crate) process: String,
+    pub(crate) term: u64,
+    pub(crate) since: Duration,
+}
+
+/// A moment of a recovery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Milestone {
+    /// The log says that the host is in this state.
+    State(String, NodeState),
+    /// The log orders the guest to run on the host.
+    Ordered(String, String),
+    /// The guest runs on the host.
+    Runs(String, String),
+}
+
+impl Judge {
+    pub(crate) fn new(room: LocalRoom) -> Self {
+        Self(Arc::new(Mutex::new(Bench {
+            room,
+            now: Duration::ZERO,
+            committed: Committed::default(),
+            violations: Vec::new(),
+            checks: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            leader: None,
+            leased: BTreeMap::new(),
+            former: None,
+            crashing: BTreeSet::new(),
+            milestones: Vec::new(),
+        })))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Bench> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A revision that no member has shown before.
+    pub(crate) fn commit(
+        &self,
+        now: Duration,
+        revision: Revision,
+        changes: &[Arc<Change>],
+        store: &Store,
+    ) {
+        let mut bench = self.lock();
+        bench.now = now;
+        if revision > bench.committed.revision + 1 {
+            // Every member that knew what lies between has lost its history meanwhile.
+            bench.committed = Committed::of(&store.view());
+        }
+        if revision <= bench.committed.revision {
+            return;
+        }
+        bench.committed.revision = revision;
+        let changed: Vec<Changed> = changes
+            .iter()
+            .filter_map(|change| bench.committed.apply(change))
+            .collect();
+        commits::check(&mut bench, &changed);
+    }
+
+    /// Something from a host has reached a process.
+    pub(crate) fn hears(&self, process: &str, host: &str, now: Duration) {
+        let pair = (host.to_owned(), process.to_owned());
+        self.lock().heard.insert(pair, now);
+    }
+
+    /// Who leads, if anybody does.
+    pub(crate) fn leads(&self, leader: Option<Leader>) {
+        self.lock().leader = leader;
+    }
+
+    /// Since when the process has led in this term without a pause, if it has.
+    pub(crate) fn led_since(&self, process: &str, term: u64) -> Option<Duration> {
+        let bench = self.lock();
+        let leader = bench.leader.as_ref();
+        let same = leader.filter(|known| known.process == process && known.term == term);
+        same.map(|known| known.since)
+    }
+
+    /// The host has a fresh lease.
+    pub(crate) fn has_lease(&self, host: &str, now: Duration) {
+        self.lock().leased.insert(host.to_owned(), now);
+    }
+
+    /// The guest's own kernel is made to panic.
+    pub(crate) fn crashes(&self, guest: &str) {
+        self.lock().crashing.insert(guest.to_owned());
+    }
+
+    /// How often each rule was looked at.
+    pub(crate) fn checks(&self) -> BTreeMap<String, u64> {
+        let bench = self.lock();
+        let named = bench.checks.iter();
+        named
+            .map(|(rule, count)| ((*rule).to_owned(), *count))
+            .collect()
+    }
+
+    /// What was found wrong.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.lock().violations.clone()
+    }
+
+    /// The truth after a step.
+    pub(crate) fn look(&self, now: Duration, truth: Truth) {
+        let mut bench = self.lock();
+        bench.now = now;
+        truths::check(&mut bench, &truth);
+        bench.former = Some(truth);
+    }
+}
+
+impl Bench {
+    /// Which host the log does not call well.
+    pub(crate) fn hosts_lack(&self, hosts: &[String]) -> Option<String> {
+        hosts.iter().find_map(|host| {
+            let status = self
+                .committed
+                .nodes
+                .get(host)
+                .and_then(|n| n.status.as_ref());
+            let state = status.and_then(|status| status.state);
+            (state != Some(NodeState::Online)).then(|| format!("host {host} is {state:?}"))
+        })
+    }
+
+    /// A rule was looked at.
+    pub(crate) fn looked(&mut self, rule: &'static str) {
+        *self.checks.entry(rule).or_default() += 1;
+    }
+
+    /// A rule was broken.
+    pub(crate) fn broken(&mut self, rule: &'static str, what: &str) {
+        let violation = format!("{rule}: {what} (at {:.3} s)", self.now.as_secs_f64());
+        if self.violations.len() < 20 && !self.violations.contains(&violation) {
+            self.violations.push(violation);
+        }
+    }
+}
+
+/// Whether a record lets its host execute the guest.
+pub(crate) fn lets_run(step: GuestStep) -> bool {
+    matches!(step, GuestStep::Keep | GuestStep::Send)
+}
+
+/// Whether a record lets its host write the volume.
+pub(crate) fn lets_write(role: ReplicaRole) -> bool {
+    role == ReplicaRole::Primary
+}

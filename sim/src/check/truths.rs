@@ -1,0 +1,170 @@
+//! The rules that the truth in the room can break.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use quorate_crds::{DiskState, ReplicaRole};
+use quorate_node_daemon::simulated::room::Truth;
+
+use super::judge::{Bench, Milestone};
+
+/// Between asking for a lease and acting there may lie this much.
+const ACT: Duration = Duration::from_millis(400);
+
+pub(super) fn check(bench: &mut Bench, truth: &Truth) {
+    one_copy(bench, truth);
+    nothing_lost(bench, truth);
+    alone_only_when_committed(bench, truth);
+    memory_fits(bench, truth);
+    starts(bench, truth);
+    ends(bench, truth);
+}
+
+/// R1: one copy of a guest executes, one host writes a volume.
+fn one_copy(bench: &mut Bench, truth: &Truth) {
+    bench.looked("R1");
+    for guest in truth.doubled_guests() {
+        bench.broken("R1", &format!("guest {guest} executes more than once"));
+    }
+    for (volume, writers) in &truth.writers {
+        if writers.len() > 1 {
+            bench.broken("R1", &format!("volume {volume} is written by {writers:?}"));
+        }
+    }
+}
+
+/// R10, R11: nothing that a guest was told is written is ever missed.
+fn nothing_lost(bench: &mut Bench, truth: &Truth) {
+    bench.looked("R11");
+    if let Some(lost) = truth.lost_writes.first() {
+        let what = format!(
+            "a write to {} that was acknowledged is missing on {}",
+            lost.volume, lost.host
+        );
+        bench.broken("R11", &what);
+    }
+}
+
+/// R10: who writes without a replica has had it taken out of the set before.
+fn alone_only_when_committed(bench: &mut Bench, truth: &Truth) {
+    for (volume, replicas) in &truth.volumes {
+        let writes = truth.writers.get(volume);
+        let in_sync: Vec<String> = bench
+            .committed
+            .volumes
+            .get(volume)
+            .and_then(|volume| volume.status.as_ref())
+            .map(|status| status.in_sync.iter().map(ToString::to_string).collect())
+            .unwrap_or_default();
+        for host in writes.into_iter().flatten() {
+            let Some(replica) = replicas.get(host) else {
+                continue;
+            };
+            if replica.frozen || replica.role != ReplicaRole::Primary {
+                continue;
+            }
+            bench.looked("R10");
+            let missing = in_sync.iter().filter(|peer| *peer != host).find(|peer| {
+                replicas
+                    .get(*peer)
+                    .is_none_or(|peer| peer.disk != DiskState::UpToDate)
+            });
+            if let Some(peer) = missing {
+                let what = format!(
+                    "{host} writes volume {volume} without {peer}, which the log still calls in sync"
+                );
+                bench.broken("R10", &what);
+            }
+        }
+    }
+}
+
+/// R9: guests have the memory that they were promised.
+fn memory_fits(bench: &mut Bench, truth: &Truth) {
+    bench.looked("R9");
+    for (name, machine) in &truth.machines {
+        if machine.memory_taken > machine.memory {
+            let what = format!(
+                "the guests of {name} take {} bytes of {}",
+                machine.memory_taken, machine.memory
+            );
+            bench.broken("R9", &what);
+        }
+    }
+}
+
+/// R5: nothing is started without a fresh lease.
+fn starts(bench: &mut Bench, truth: &Truth) {
+    let known: BTreeSet<u64> = bench
+        .former
+        .iter()
+        .flat_map(|former| former.runs.values().flatten().copied())
+        .collect();
+    let fresh: Vec<(String, String)> = truth
+        .guests
+        .iter()
+        .flat_map(|(guest, copies)| copies.iter().map(move |copy| (guest, copy)))
+        .filter(|(_, copy)| !known.contains(&copy.run))
+        .map(|(guest, copy)| (guest.clone(), copy.host.clone()))
+        .collect();
+    for (guest, host) in fresh {
+        bench.looked("R5");
+        let at = bench.now;
+        bench
+            .milestones
+            .push((at, Milestone::Runs(guest.clone(), host.clone())));
+        let leased = bench.leased.get(&host).copied();
+        if leased.is_none_or(|leased| at.saturating_sub(leased) > ACT) {
+            let what = format!("guest {guest} was started on {host}, which had no fresh lease");
+            bench.broken("R5", &what);
+        }
+    }
+}
+
+/// R12: a guest ends because its host did, because it ended itself, or because the plan says so.
+fn ends(bench: &mut Bench, truth: &Truth) {
+    let Some(former) = bench.former.take() else {
+        return;
+    };
+    for (guest, copies) in &former.guests {
+        for copy in copies.iter().filter(|copy| copy.executes) {
+            let goes_on = truth
+                .guests
+                .get(guest)
+                .is_some_and(|now| now.iter().any(|now| now.run == copy.run));
+            let host_went_on = match (
+                former.machines.get(&copy.host),
+                truth.machines.get(&copy.host),
+            ) {
+                (Some(before), Some(now)) => before.boots == now.boots && now.kernel.executes(),
+                _ => false,
+            };
+            bench.looked("R12");
+            if goes_on || !host_went_on || bench.crashing.contains(guest) {
+                continue;
+            }
+            let ordered = bench.committed.plans.values().any(|record| {
+                let assignment = record.spec.assignment.as_ref();
+                record.spec.node.as_str() == copy.host
+                    && assignment.is_some_and(|assignment| {
+                        assignment.object.name.as_str() == guest
+                            && assignment.guest.is_some()
+                            && (!assignment.active
+                                || assignment.epoch != copy.epoch
+                                || assignment.guest.as_ref().is_some_and(|guest| {
+                                    guest.step == quorate_crds::GuestStep::Release
+                                        || guest.desired_state
+                                            != quorate_crds::DesiredState::Running
+                                }))
+                    })
+            });
+            if !ordered {
+                let what = format!(
+                    "guest {guest} was ended on {}, which went on, and nothing in the log asks for it",
+                    copy.host
+                );
+                bench.broken("R12", &what);
+            }
+        }
+    }
+    bench.former = Some(former);
+}
