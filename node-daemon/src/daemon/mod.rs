@@ -5,20 +5,30 @@
 //! starts adopts what runs.
 
 mod backoff;
+mod event;
 mod facts;
 mod figures;
+mod leasing;
+mod leaving;
 mod questions;
 mod register;
+mod reporting;
 mod session;
+mod watching;
 
 use crate::drivers::{Drivers, WatchdogFound};
 use crate::lease::{BootClock, Lease};
-use crate::link::{ClusterLink, LinkError};
+use crate::link::ClusterLink;
 use crate::plan::{Memory, MemoryError};
 use quorate_identity::Clock;
+use session::{End, Session};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
+
+/// How often the lease process is told that the daemon's loops advance.
+const ALIVE: Duration = Duration::from_millis(500);
 
 /// Everything that a daemon needs of the world.
 #[derive(Clone)]
@@ -49,7 +59,7 @@ pub enum Stop {
     No,
     /// It is about to be started again: everything runs on.
     Restart,
-    /// The host is shutting down: it leaves the cluster when it holds nothing any more.
+    /// The host is shutting down: it asks to be emptied, and leaves the cluster when it holds nothing any more.
     HostStops,
 }
 
@@ -58,7 +68,7 @@ pub enum Stop {
 pub enum Outcome {
     /// It was asked to, and is expected back.
     Stopped,
-    /// The host has left the cluster in order.
+    /// The host has left the cluster in order, and shuts down.
     Left,
 }
 
@@ -68,9 +78,6 @@ pub enum DaemonError {
     /// What was to outlive the daemon cannot be read: only a reboot makes sure that nothing is started twice.
     #[error("what this host remembers of its present boot cannot be read")]
     Memory(#[source] MemoryError),
-    /// The cluster does not want this host as it is. A person has to act.
-    #[error("the cluster does not take this host")]
-    NotTaken(#[source] LinkError),
     /// A part of the daemon itself failed; a new one begins with an observation.
     #[error("a task of the daemon broke off: {0}")]
     Broken(String),
@@ -82,13 +89,42 @@ pub enum DaemonError {
 /// When going on would be wrong, or senseless.
 pub async fn run(
     environment: Environment,
+    stop: watch::Receiver<Stop>,
+) -> Result<Outcome, DaemonError> {
+    let lease = Arc::clone(&environment.lease);
+    let outcome = tokio::select! {
+        biased;
+        outcome = live(environment, stop) => outcome,
+        () = say_alive(&*lease) => Err(DaemonError::Broken("it no longer says that it lives".to_owned())),
+    };
+    lease.closing();
+    outcome
+}
+
+/// On the same task as everything else, so that it says so only while that advances. Also before the host is registered:
+/// a cluster that is away is no reason to reset hosts.
+async fn say_alive(lease: &dyn Lease) {
+    let mut alive = tokio::time::interval(ALIVE);
+    alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        alive.tick().await;
+        lease.alive();
+    }
+}
+
+async fn live(
+    environment: Environment,
     mut stop: watch::Receiver<Stop>,
 ) -> Result<Outcome, DaemonError> {
-    let Some(registered) = register::register(&environment, &mut stop).await? else {
-        environment.lease.closing();
-        return Ok(Outcome::Stopped);
-    };
-    session::Session::new(environment, registered)
-        .serve(stop)
-        .await
+    loop {
+        let Some(registered) = register::register(&environment, &mut stop).await? else {
+            return Ok(Outcome::Stopped);
+        };
+        let session = Session::new(environment.clone(), registered);
+        match session.serve(&mut stop).await? {
+            End::Stopped => return Ok(Outcome::Stopped),
+            End::Left => return Ok(Outcome::Left),
+            End::Anew => {}
+        }
+    }
 }

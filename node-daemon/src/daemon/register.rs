@@ -1,11 +1,15 @@
 use super::backoff::Backoff;
 use super::{DaemonError, Environment, Stop};
 use crate::link::LinkError;
-use crate::plan::Remembered;
+use crate::plan::{MemoryError, Remembered};
 use quorate_proto::heartbeat::KEY_LENGTH;
 use quorate_proto::host::v1::{RegisterReply, RegisterRequest};
+use std::error::Error;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// How long a host that was refused waits before it asks again.
+const REFUSED: Duration = Duration::from_secs(30);
 
 /// What a registration brought.
 pub(super) struct Registered {
@@ -31,17 +35,25 @@ async fn until_taken(environment: &Environment) -> Result<Registered, DaemonErro
     let boot_id = loop {
         match environment.drivers.facts.boot_id().await {
             Ok(boot_id) => break boot_id,
-            Err(error) => tracing::warn!(%error, "the boot id cannot be read"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn Error, "the boot id cannot be read")
+            }
         }
         tokio::time::sleep(backoff.wait()).await;
     };
-    let remembered = environment
-        .memory
-        .load()
-        .await
-        .map_err(DaemonError::Memory)?;
+    let remembered = loop {
+        match environment.memory.load().await {
+            Ok(remembered) => break remembered,
+            Err(error @ MemoryError::Damaged { .. }) => return Err(DaemonError::Memory(error)),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn Error,
+                "what this host remembers cannot be read yet"
+            ),
+        }
+        tokio::time::sleep(backoff.wait()).await;
+    };
     // What another boot remembered says nothing about this one.
-    let mut remembered = remembered
+    let remembered = remembered
         .filter(|remembered| remembered.boot_id == boot_id)
         .unwrap_or_else(|| Remembered {
             boot_id,
@@ -56,41 +68,58 @@ async fn until_taken(environment: &Environment) -> Result<Registered, DaemonErro
             feature_level: quorate_proto::FEATURE_LEVEL,
             facts: facts.map(|facts| facts.json().into()).unwrap_or_default(),
         };
-        match environment.link.register(request).await {
-            Ok(reply) => {
-                let Ok(key) = <[u8; KEY_LENGTH]>::try_from(reply.heartbeat_key.as_ref()) else {
-                    return Err(DaemonError::NotTaken(LinkError::Refused {
-                        message: format!(
-                            "its heartbeat key has {} bytes, not {KEY_LENGTH}",
-                            reply.heartbeat_key.len()
-                        ),
-                    }));
-                };
-                if remembered.incarnation != reply.incarnation {
-                    // What an earlier incarnation saw was planned for that one.
-                    remembered.incarnation = reply.incarnation;
-                    remembered.generation = 0;
-                    remembered.term = 0;
+        let wait = match environment.link.register(request).await {
+            Ok(reply) => match taken(environment, &remembered, &reply).await {
+                Ok((remembered, key)) => {
+                    return Ok(Registered {
+                        remembered,
+                        reply,
+                        key,
+                    });
                 }
-                environment
-                    .memory
-                    .save(&remembered)
-                    .await
-                    .map_err(DaemonError::Memory)?;
-                return Ok(Registered {
-                    remembered,
-                    reply,
-                    key,
-                });
-            }
+                Err(why) => {
+                    tracing::error!(why, "registered in vain");
+                    backoff.wait()
+                }
+            },
+            // A person has to act. What runs, runs on meanwhile.
             Err(error @ (LinkError::Refused { .. } | LinkError::IncarnationOver { .. })) => {
-                return Err(DaemonError::NotTaken(error));
+                tracing::error!(
+                    error = &error as &dyn Error,
+                    "the cluster does not take this host"
+                );
+                REFUSED
             }
-            Err(error) => tracing::info!(
-                error = &error as &dyn std::error::Error,
-                "not registered yet"
-            ),
-        }
-        tokio::time::sleep(backoff.wait()).await;
+            Err(error) => {
+                tracing::info!(error = &error as &dyn Error, "not registered yet");
+                backoff.wait()
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Remembers what was granted before anything is done with it.
+async fn taken(
+    environment: &Environment,
+    remembered: &Remembered,
+    reply: &RegisterReply,
+) -> Result<(Remembered, [u8; KEY_LENGTH]), String> {
+    let key = <[u8; KEY_LENGTH]>::try_from(reply.heartbeat_key.as_ref()).map_err(|_| {
+        format!(
+            "the heartbeat key has {} bytes, not {KEY_LENGTH}: the cluster is of another release",
+            reply.heartbeat_key.len()
+        )
+    })?;
+    let mut remembered = remembered.clone();
+    if remembered.incarnation != reply.incarnation {
+        // What an earlier incarnation saw was planned for that one.
+        remembered.incarnation = reply.incarnation;
+        remembered.generation = 0;
+        remembered.term = 0;
+    }
+    match environment.memory.save(&remembered).await {
+        Ok(()) => Ok((remembered, key)),
+        Err(error) => Err(crate::log::chain(&error)),
     }
 }

@@ -1,0 +1,199 @@
+use super::backoff::Backoff;
+use super::facts::HostReport;
+use quorate_crds::NodePlanStatus;
+use quorate_proto::host::v1::{RecordReport, ReportRequest};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long changes are gathered before they are reported together.
+const GATHER: Duration = Duration::from_millis(20);
+/// As many records go into one report.
+const MOST: usize = 200;
+
+/// What is said, and was said: only changes are reported, one report at a time.
+#[derive(Debug)]
+pub(super) struct Reporting {
+    incarnation: u64,
+    host: HostReport,
+    generation: u64,
+    under_way: Option<Report>,
+    due: Option<Instant>,
+    backoff: Backoff,
+}
+
+/// A report on its way.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) records: Vec<(String, NodePlanStatus)>,
+    host: Option<HostReport>,
+    generation: u64,
+}
+
+impl Reporting {
+    pub(super) fn new(incarnation: u64) -> Self {
+        Self {
+            incarnation,
+            host: HostReport::default(),
+            generation: 0,
+            under_way: None,
+            due: None,
+            backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(5)),
+        }
+    }
+
+    /// How the host is, as the cluster knows it.
+    pub(super) fn host_said(&self) -> &HostReport {
+        &self.host
+    }
+
+    /// When something is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.filter(|_| self.under_way.is_none())
+    }
+
+    /// Whether the cluster knows everything.
+    pub(super) fn silent(&self) -> bool {
+        self.under_way.is_none() && self.due.is_none()
+    }
+
+    /// What to report now. `generation` is the newest plan that is acknowledged, if any is.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        mut records: Vec<(String, NodePlanStatus)>,
+        host: &HostReport,
+        generation: Option<u64>,
+    ) -> Option<ReportRequest> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        let generation = generation.unwrap_or(self.generation);
+        if records.is_empty() && *host == self.host && generation == self.generation {
+            self.due = None;
+            return None;
+        }
+        let due = *self.due.get_or_insert(now + GATHER);
+        if now < due {
+            return None;
+        }
+        records.truncate(MOST);
+        let host = (*host != self.host).then(|| host.clone());
+        let request = ReportRequest {
+            incarnation: self.incarnation,
+            records: records.iter().filter_map(record).collect(),
+            facts: host
+                .as_ref()
+                .map(HostReport::json)
+                .unwrap_or_default()
+                .into(),
+            accepted_plan_generation: generation,
+        };
+        self.under_way = Some(Report {
+            records,
+            host,
+            generation,
+        });
+        Some(request)
+    }
+
+    /// It has arrived: the cluster knows what is returned.
+    pub(super) fn arrived(&mut self) -> Option<Report> {
+        let mut report = self.under_way.take()?;
+        self.backoff.reset();
+        self.due = None;
+        if let Some(host) = report.host.take() {
+            self.host = host;
+        }
+        self.generation = report.generation;
+        Some(report)
+    }
+
+    /// Nobody knows whether it has arrived. All of it is said again, later.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.under_way = None;
+        self.due = Some(now + self.backoff.wait());
+    }
+}
+
+fn record((record, status): &(String, NodePlanStatus)) -> Option<RecordReport> {
+    match serde_json::to_vec(status) {
+        Ok(status) => Some(RecordReport {
+            record: record.clone(),
+            status: status.into(),
+        }),
+        Err(error) => {
+            tracing::error!(record, %error, "what is to be said of a record cannot be written");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(message: &str) -> NodePlanStatus {
+        NodePlanStatus {
+            message: Some(message.to_owned()),
+            ..NodePlanStatus::default()
+        }
+    }
+
+    #[test]
+    fn changes_are_gathered_and_said_once() {
+        let now = Instant::now();
+        let mut reporting = Reporting::new(7);
+        let host = HostReport::default();
+        let news = vec![("an1.vm.web".to_owned(), status("starts"))];
+        assert!(reporting.next(now, vec![], &host, None).is_none());
+        assert!(reporting.silent());
+
+        assert!(reporting.next(now, news.clone(), &host, None).is_none());
+        let request = reporting.next(now + GATHER, news.clone(), &host, Some(3));
+        let request = request.expect("gathered");
+        assert_eq!((request.incarnation, request.records.len()), (7, 1));
+        assert_eq!(request.accepted_plan_generation, 3);
+        let again = reporting.next(now + GATHER, news.clone(), &host, Some(3));
+        assert!(again.is_none(), "one at a time");
+
+        let report = reporting.arrived().expect("it was under way");
+        assert_eq!(report.records, news);
+        assert!(
+            reporting
+                .next(now + GATHER, vec![], &host, Some(3))
+                .is_none()
+        );
+        assert!(reporting.silent());
+    }
+
+    #[test]
+    fn what_was_lost_is_said_again_and_less_and_less_often() {
+        let mut now = Instant::now();
+        let mut reporting = Reporting::new(7);
+        let host = HostReport::default();
+        reporting.next(now, vec![], &host, Some(1));
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            now = reporting.due().expect("something is to be said");
+            let request = reporting.next(now, vec![], &host, Some(1)).expect("due");
+            assert_eq!(request.accepted_plan_generation, 1);
+            reporting.failed(now);
+            waits.push(reporting.due().expect("again") - now);
+        }
+        assert!(waits.is_sorted() && waits[0] < waits[5], "{waits:?}");
+        assert_eq!(waits[5], waits[6], "but never stops: {waits:?}");
+    }
+
+    #[test]
+    fn a_large_report_goes_in_parts() {
+        let now = Instant::now();
+        let mut reporting = Reporting::new(7);
+        let host = HostReport::default();
+        let records: Vec<_> = (0..2 * MOST)
+            .map(|number| (format!("an1.vm.{number}"), status("starts")))
+            .collect();
+        reporting.next(now, records.clone(), &host, None);
+        let request = reporting.next(now + GATHER, records, &host, None);
+        assert_eq!(request.expect("due").records.len(), MOST);
+    }
+}
