@@ -291,8 +291,8 @@ impl Reconciler {
         }
         .answer();
         work.to_say = (work.said.as_ref() != Some(&answer)).then_some(answer);
-        if matches!(verdict, Verdict::Converged) {
-            work.succeeded();
+        if matches!(verdict, Verdict::Converged | Verdict::Released) {
+            work.arrived();
         }
         let due = match &verdict {
             Verdict::Do(_) => work.wait_until,
@@ -362,7 +362,8 @@ impl Reconciler {
         }
         match result {
             Ok(()) => {
-                work.succeeded();
+                work.acted(job.act.verb(), now);
+                work.created |= matches!(job.act, Act::CreateReplica(_));
                 work.adjusted |= matches!(
                     job.act,
                     Act::AdjustReplica(_)
@@ -441,3 +442,7 @@ fn subsystems(record: &Record) -> &'static [Subsystem] {
         &[Subsystem::Pools]
     }
 }
+
+#[cfg(test)]
+#[path = "reconciler_tests.rs"]
+mod tests;

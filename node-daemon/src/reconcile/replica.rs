@@ -70,7 +70,11 @@ pub(super) fn decide(case: &Case<'_>, assigned: &ReplicaAssignment) -> Verdict {
         }));
     }
     let Some(seen) = seen else {
-        return Verdict::Do(Act::CreateReplica(target()));
+        return Verdict::Do(if case.work.created {
+            Act::AdjustReplica(target())
+        } else {
+            Act::CreateReplica(target())
+        });
     };
     if let Some(number) = assigned.give_up
         && seen.peers.iter().any(|peer| peer.split_brain)

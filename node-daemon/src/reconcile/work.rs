@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 /// After so many failures a record is said to be stalled.
 pub(super) const PATIENCE: u32 = 5;
+/// An act that succeeds so often, and after which the record is as far from what was planned as before, is a failure.
+const MOST_REPEATS: u32 = 8;
 /// What takes longer than this is worth a word to the cluster.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -23,6 +25,8 @@ pub(super) struct Work {
     pub(super) acting: Option<(&'static str, Instant)>,
     /// What is being done beside it, and takes long.
     pub(super) long: Option<&'static str>,
+    /// What succeeded last, and how often in a row.
+    pub(super) repeated: Option<(&'static str, u32)>,
     /// Failures since something last went well.
     pub(super) attempts: u32,
     pub(super) failure: Option<Failure>,
@@ -31,6 +35,8 @@ pub(super) struct Work {
     pub(super) unclear: bool,
     /// Observations that must have begun since, before anything is decided.
     pub(super) needs: BTreeMap<Subsystem, u64>,
+    /// The replica's own data are on its device. Only one that is brought up is seen.
+    pub(super) created: bool,
     /// What must be done once per generation was done.
     pub(super) adjusted: bool,
     /// When a guest was asked to stop, or a migration to be given up.
@@ -54,15 +60,43 @@ impl Work {
     /// The record changed: what was tried for the former one no longer counts.
     pub(super) fn renew(&mut self, generation: u64) {
         self.generation = generation;
+        self.repeated = None;
         self.attempts = 0;
         self.failure = None;
         self.wait_until = None;
+        self.created = false;
         self.adjusted = false;
         self.asked = None;
         self.converged = false;
     }
 
-    pub(super) fn succeeded(&mut self) {
+    /// The record is as planned.
+    pub(super) fn arrived(&mut self) {
+        self.repeated = None;
+        self.succeeded();
+    }
+
+    /// An act did what it should; whether that helped is seen later.
+    pub(super) fn acted(&mut self, verb: &'static str, now: Instant) {
+        let times = match self.repeated {
+            Some((before, times)) if before == verb => times.saturating_add(1),
+            _ => 1,
+        };
+        self.repeated = Some((verb, times));
+        if times < MOST_REPEATS {
+            self.succeeded();
+            return;
+        }
+        let message = format!(
+            "\"{verb}\" has succeeded {times} times in a row, and the host is still not as planned"
+        );
+        self.failed(
+            &DriverError::passing(Trouble::DoesNotConverge, message),
+            now,
+        );
+    }
+
+    fn succeeded(&mut self) {
         self.attempts = 0;
         self.failure = None;
         self.wait_until = None;
@@ -71,6 +105,7 @@ impl Work {
     pub(super) fn failed(&mut self, error: &DriverError, now: Instant) {
         self.attempts = self.attempts.saturating_add(1);
         let lasting = matches!(error, DriverError::Lasting { .. });
+        self.created = false;
         self.unclear |= matches!(error, DriverError::Unclear { .. });
         self.failure = Some(Failure {
             trouble: error.trouble(),
