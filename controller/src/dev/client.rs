@@ -136,7 +136,7 @@ impl DevClient {
                 ..JoinRequest::default()
             })
             .await?;
-        let settings = json!({"name": name, "endpoints": reply.endpoints});
+        let settings = json!({"name": name, "endpoints": reply.endpoints, "runDir": "run"});
         write(&dir.join("ca.crt"), &reply.ca_certificate)?;
         write(&dir.join("node.key"), key.key())?;
         write(&dir.join("node.crt"), &reply.certificate)?;
