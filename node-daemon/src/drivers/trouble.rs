@@ -32,6 +32,8 @@ pub enum Trouble {
     RolledBack,
     /// This release cannot do what the plan asks for.
     NotSupported,
+    /// Its acts succeed, and what is seen afterwards is still not what was planned.
+    DoesNotConverge,
     /// A guest crashed, or hung.
     GuestCrashed,
     /// A guest was switched off from inside.
@@ -65,6 +67,7 @@ impl Trouble {
         Self::PeerUnreachable,
         Self::RolledBack,
         Self::NotSupported,
+        Self::DoesNotConverge,
         Self::GuestCrashed,
         Self::GuestPoweredOff,
         Self::GuestNotRunning,
@@ -92,6 +95,7 @@ impl Trouble {
             Self::PeerUnreachable => "PeerUnreachable",
             Self::RolledBack => "RolledBack",
             Self::NotSupported => "NotSupported",
+            Self::DoesNotConverge => "DoesNotConverge",
             Self::GuestCrashed => "GuestCrashed",
             Self::GuestPoweredOff => "GuestPoweredOff",
             Self::GuestNotRunning => "GuestNotRunning",
@@ -136,6 +140,9 @@ impl Trouble {
                 "Correct the Network's manifest: as it stands the host cannot be reached with it."
             }
             Self::NotSupported => "Change the manifest, or upgrade that host.",
+            Self::DoesNotConverge => {
+                "Somebody else probably changes it back: find out who. It is tried again slowly; else report it."
+            }
             Self::GuestCrashed => {
                 "Nothing: the planner restarts or moves it. Look at the guest's own logs for why."
             }

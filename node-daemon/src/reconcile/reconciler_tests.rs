@@ -1,0 +1,268 @@
+use super::*;
+use crate::drivers::{GuestDoing, GuestSeen, HowEnded, Owner};
+use crate::plan::Remembered;
+use quorate_crds::ConditionStatus;
+use quorate_proto::host::v1::PlanUpdate;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A host, its plan, and what its subsystems show. Every act succeeds.
+struct Story {
+    plan: Plan,
+    reconciler: Reconciler,
+    right: Right,
+    now: Instant,
+    guests: Vec<GuestSeen>,
+    acts: Vec<&'static str>,
+}
+
+impl Story {
+    fn new(records: &[Value], objects: &[Value]) -> Self {
+        let remembered = Remembered {
+            incarnation: 2,
+            ..Remembered::default()
+        };
+        let mut story = Self {
+            plan: Plan::new("an1", &remembered),
+            reconciler: Reconciler::new("an1", 2, BTreeMap::new()),
+            right: Right::Granted,
+            now: Instant::now(),
+            guests: Vec::new(),
+            acts: Vec::new(),
+        };
+        story.plan_is(1, records, objects);
+        story
+    }
+
+    fn plan_is(&mut self, generation: u64, records: &[Value], objects: &[Value]) {
+        let head = json!({
+            "apiVersion": "quorate.dev/v1alpha1", "kind": "NodePlan", "metadata": {"name": "an1"},
+            "spec": {"node": "an1", "incarnation": 2, "term": 1, "planGeneration": generation,
+                     "lowestValidGeneration": 1, "records": records.len()},
+        });
+        let records = records.iter().map(|assignment| {
+            let object = &assignment["object"];
+            let kind = object["kind"].as_str().expect("a kind").to_lowercase();
+            let name = object["name"].as_str().expect("a name");
+            json!({
+                "apiVersion": "quorate.dev/v1alpha1", "kind": "NodePlan",
+                "metadata": {"name": format!("an1.{kind}.{name}")},
+                "spec": {"node": "an1", "incarnation": 2, "term": 1, "planGeneration": generation,
+                         "assignment": assignment},
+            })
+        });
+        let bytes = |value: &Value| serde_json::to_vec(value).expect("JSON").into();
+        let update = PlanUpdate {
+            whole: true,
+            records: records.chain([head]).map(|value| bytes(&value)).collect(),
+            objects: objects.iter().map(bytes).collect(),
+            ..PlanUpdate::default()
+        };
+        let accepted = self.plan.receive(&update).expect("acceptable");
+        self.reconciler.plan_changed(&self.plan, &accepted);
+    }
+
+    /// Lets time pass, and everything be done that is due.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.turn();
+            let next = self.reconciler.wake_at().unwrap_or(end);
+            self.now = next.clamp(self.now + Duration::from_millis(1), end);
+        }
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        for _ in 0..1_000 {
+            if !self.look() && !self.act() {
+                return;
+            }
+        }
+        panic!("it acts without end: {:?}", &self.acts[..20]);
+    }
+
+    fn look(&mut self) -> bool {
+        let looks = self.reconciler.looks(self.now);
+        for subsystem in &looks {
+            let seen = match subsystem {
+                Subsystem::Networks => Observation::Networks(Vec::new()),
+                Subsystem::Pools => Observation::Pools(Vec::new()),
+                Subsystem::Replication => Observation::Replication(Vec::new()),
+                Subsystem::Filesystems => Observation::Filesystems(Vec::new()),
+                Subsystem::Lockspaces => Observation::Lockspaces(Vec::new()),
+                Subsystem::Guests => Observation::Guests(self.guests.clone()),
+            };
+            self.reconciler.looked(seen, self.now);
+        }
+        !looks.is_empty()
+    }
+
+    fn act(&mut self) -> bool {
+        let wall = Timestamp::UNIX_EPOCH;
+        let jobs = self
+            .reconciler
+            .next(&self.plan, &self.right, self.now, wall);
+        for job in &jobs {
+            self.acts.push(job.act.verb());
+            self.reconciler.finished(job, &Ok(()), self.now);
+        }
+        !jobs.is_empty()
+    }
+
+    fn said(&self, record: &str) -> NodePlanStatus {
+        let answers = self.reconciler.answers();
+        let answer = answers.into_iter().find(|(name, _)| name == record);
+        answer.expect("something was said").1
+    }
+
+    fn condition(&self, record: &str, type_: &str) -> Option<(bool, String)> {
+        let said = self.said(record);
+        let condition = said.conditions.iter().find(|it| it.type_ == type_)?;
+        Some((
+            condition.status == ConditionStatus::True,
+            condition.reason.clone(),
+        ))
+    }
+}
+
+fn web(epoch: u64, active: bool) -> Value {
+    json!({"object": {"kind": "VirtualMachine", "name": "web"}, "objectGeneration": 1, "epoch": epoch, "active": active,
+           "guest": {"desiredState": "Running", "step": if active { "Keep" } else { "Release" }}})
+}
+
+fn web_manifest() -> Value {
+    json!({"apiVersion": "quorate.dev/v1alpha1", "kind": "VirtualMachine",
+           "metadata": {"name": "web", "uid": "u", "generation": 1},
+           "spec": {"memory": "1Gi", "cpu": {"sockets": 1}}})
+}
+
+fn seen(doing: GuestDoing, epoch: u64) -> GuestSeen {
+    GuestSeen {
+        domain: "web".into(),
+        owner: Owner::Ours("web".into()),
+        epoch: Some(epoch),
+        generation: Some(1),
+        doing,
+        pending_changes: Vec::new(),
+        migration: None,
+        nics: Vec::new(),
+        agent: None,
+        display: None,
+        resources: None,
+    }
+}
+
+const WEB: &str = "an1.virtualmachine.web";
+
+#[test]
+fn an_act_that_succeeds_and_changes_nothing_is_given_up_with_a_reason() {
+    // Whatever is defined, the host shows nothing.
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    story.pass(Duration::from_secs(3600));
+    let acts = story.acts.len();
+    assert!(acts < 100, "{acts} times in an hour");
+    assert!(story.acts.iter().all(|act| *act == "define"));
+    let stalled = story.condition(WEB, "Stalled");
+    assert_eq!(stalled, Some((true, "DoesNotConverge".to_owned())));
+
+    // When it helps at last, that is forgotten.
+    story.guests = vec![seen(GuestDoing::Running, 1)];
+    story.reconciler.hint(Subsystem::Guests);
+    story.pass(Duration::from_secs(120));
+    assert_eq!(story.condition(WEB, "Stalled"), None);
+    assert_eq!(
+        story.condition(WEB, "Converged"),
+        Some((true, "AsPlanned".to_owned()))
+    );
+}
+
+#[test]
+fn a_guest_that_runs_is_adopted_and_not_touched() {
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    story.guests = vec![seen(GuestDoing::Running, 1)];
+    story.right = Right::Denied("no lease".into());
+    story.pass(Duration::from_secs(600));
+    assert_eq!(story.acts, [] as [&str; 0]);
+    assert_eq!(
+        story.condition(WEB, "Converged"),
+        Some((true, "AsPlanned".to_owned()))
+    );
+}
+
+#[test]
+fn without_a_lease_nothing_is_started_and_what_is_to_end_ends() {
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    story.right = Right::Denied("the host has no fresh lease".into());
+    story.pass(Duration::from_secs(60));
+    assert_eq!(story.acts, [] as [&str; 0]);
+    let message = story.said(WEB).message;
+    assert_eq!(message.as_deref(), Some("the host has no fresh lease"));
+
+    story.guests = vec![seen(GuestDoing::Running, 1)];
+    story.reconciler.hint(Subsystem::Guests);
+    story.plan_is(2, &[web(2, false)], &[web_manifest()]);
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.acts, ["shut down"]);
+}
+
+#[test]
+fn a_guest_is_started_once_per_epoch_and_then_its_end_is_the_planners_affair() {
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    story.guests = vec![seen(GuestDoing::Off(HowEnded::NeverStarted), 1)];
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["start"]);
+
+    story.guests = vec![seen(GuestDoing::Off(HowEnded::Crashed), 1)];
+    story.reconciler.hint(Subsystem::Guests);
+    story.pass(Duration::from_secs(600));
+    assert_eq!(story.acts, ["start"], "whatever the time");
+    let stalled = story.condition(WEB, "Stalled");
+    assert_eq!(stalled, Some((true, "GuestCrashed".to_owned())));
+
+    story.plan_is(2, &[web(2, true)], &[web_manifest()]);
+    story.pass(Duration::from_millis(1));
+    assert_eq!(story.acts[1], "define", "under the new epoch");
+}
+
+#[test]
+fn a_guest_is_ended_when_it_does_not_stop_in_time() {
+    let mut story = Story::new(&[web(2, false)], &[web_manifest()]);
+    story.guests = vec![seen(GuestDoing::Running, 1)];
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.acts, ["shut down"]);
+    story.pass(Duration::from_secs(3600));
+    assert!(story.acts.contains(&"switch off"), "{:?}", story.acts);
+
+    story.guests.clear();
+    story.reconciler.hint(Subsystem::Guests);
+    story.pass(Duration::from_secs(120));
+    assert_eq!(story.said(WEB).released, Some(true));
+}
+
+#[test]
+fn a_subsystem_that_cannot_be_looked_at_is_the_reason_of_every_record_that_needs_it() {
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    let fail = || DriverError::passing(Trouble::TimedOut, "libvirtd does not answer");
+    for _ in 0..10 {
+        for subsystem in story.reconciler.looks(story.now) {
+            let seen = if subsystem == Subsystem::Guests {
+                Observation::Failed(subsystem, fail())
+            } else {
+                Observation::Replication(Vec::new())
+            };
+            story.reconciler.looked(seen, story.now);
+        }
+        story.now += Duration::from_secs(61);
+    }
+    let wall = Timestamp::UNIX_EPOCH;
+    let jobs = story
+        .reconciler
+        .next(&story.plan, &story.right, story.now, wall);
+    assert!(jobs.is_empty());
+    let said = story.said(WEB).message.unwrap_or_default();
+    assert!(said.contains("libvirtd does not answer"), "{said}");
+    let stalled = story.condition(WEB, "Stalled");
+    assert_eq!(stalled, Some((true, "TimedOut".to_owned())));
+}
