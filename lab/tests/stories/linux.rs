@@ -110,7 +110,7 @@ pub(crate) fn a_linux_guest_counts_until_its_button_and_goes_on_from_its_disk() 
 }
 
 /// A kernel that boots in a translated machine inside a translated machine.
-const AFTER_A_NESTED_BOOT: Duration = Duration::from_secs(600);
+const AFTER_A_NESTED_BOOT: Duration = Duration::from_secs(1800);
 
 /// What the guest says in its host.
 const SERIAL: &str = "/var/log/linux.serial";
