@@ -16,6 +16,8 @@ pub struct Description {
     pub name: String,
     /// How many hosts, 1 to 8: `node1`, `node2`, …
     pub hosts: u8,
+    /// What the systems on them call themselves, where that is not `node1`, `node2`, …
+    pub names: Vec<String>,
     /// The memory of each host in MiB.
     pub memory_mib: u32,
     /// The sizes of each host's data disks in MiB: `/dev/vdc`, `/dev/vdd`, …
@@ -42,6 +44,7 @@ impl Default for Description {
         Description {
             name: "lab".to_owned(),
             hosts: 3,
+            names: Vec::new(),
             memory_mib: 768,
             data_disks_mib: vec![512, 512],
             watchdog: Watchdog::Reset,
@@ -92,6 +95,25 @@ impl Description {
                 self.hosts
             ));
         }
+        let plain = |name: &String| {
+            (1..=30).contains(&name.len())
+                && name.chars().all(good_name)
+                && !name.starts_with("node")
+        };
+        if self.names.len() > usize::from(self.hosts) || !self.names.iter().all(plain) {
+            return refuse(format!(
+                "hosts called {:?}; allowed is one name per host, of 1 to 30 lower-case letters, digits and dashes, that does not begin with \"node\"",
+                self.names
+            ));
+        }
+        if let Some(twice) = self
+            .names
+            .iter()
+            .enumerate()
+            .find_map(|(index, name)| self.names[..index].contains(name).then_some(name))
+        {
+            return refuse(format!("two hosts called {twice}"));
+        }
         if !(256..=65_536).contains(&self.memory_mib) {
             return refuse(format!(
                 "{} MiB of memory per host; allowed are 256 to 65536",
@@ -112,9 +134,11 @@ impl Description {
         Ok(())
     }
 
-    /// The names of the hosts.
-    pub fn host_names(&self) -> impl Iterator<Item = String> {
-        (1..=self.hosts).map(host_name)
+    /// What the system on this host calls itself.
+    #[must_use]
+    pub fn called(&self, number: u8) -> String {
+        let own = self.names.get(usize::from(number).wrapping_sub(1));
+        own.cloned().unwrap_or_else(|| host_name(number))
     }
 
     /// `/etc/hosts` of every host: each name on each network, the BMCs and the PDUs.
@@ -122,20 +146,25 @@ impl Description {
     pub fn hosts_file(&self) -> String {
         let mut text = "127.0.0.1 localhost\n".to_owned();
         for number in 1..=self.hosts {
-            let host = host_name(number);
+            let mut names = vec![host_name(number), self.called(number)];
+            names.dedup();
+            let all = |suffix: &str| -> String {
+                let each = names.iter().map(|name| format!(" {name}{suffix}"));
+                each.collect()
+            };
             for network in NETWORKS {
                 let plain = if network.name == "bcn" {
-                    format!(" {host}")
+                    all("")
                 } else {
                     String::new()
                 };
                 text.push_str(&format!(
-                    "{} {host}.{}{plain}\n",
+                    "{}{}{plain}\n",
                     address(network.prefix, number),
-                    network.name
+                    all(&format!(".{}", network.name)),
                 ));
             }
-            text.push_str(&format!("{} {host}.ipmi\n", bmc_address(number)));
+            text.push_str(&format!("{}{}\n", bmc_address(number), all(".ipmi")));
         }
         for pdu in Feed::BOTH {
             text.push_str(&format!("{} {}\n", pdu.address(), pdu.pdu_name()));
@@ -235,6 +264,29 @@ mod tests {
             .expect_err("only eight outlets")
             .to_string();
         assert!(nine.contains("1 to 8"), "{nine}");
+    }
+
+    #[test]
+    fn a_host_with_a_name_of_its_own_is_found_under_both() {
+        let room = Description::from_yaml("hosts: 2\nnames: [web]\n").expect("valid");
+        assert_eq!([room.called(1), room.called(2)], ["web", "node2"]);
+        let file = room.hosts_file();
+        for line in [
+            "10.20.0.1 node1.bcn web.bcn node1 web",
+            "10.10.0.1 node1.sn web.sn",
+            "10.20.1.1 node1.ipmi web.ipmi",
+            "10.20.0.2 node2.bcn node2",
+        ] {
+            assert!(file.contains(line), "{line} is missing in\n{file}");
+        }
+    }
+
+    #[test]
+    fn names_that_would_mix_up_hosts_are_refused() {
+        for names in ["[a, a]", "[node2]", "[a, b, c]", "[\"\"]"] {
+            Description::from_yaml(&format!("hosts: 2\nnames: {names}\n"))
+                .expect_err("two hosts, each with one name of its own");
+        }
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl<'a> Host<'a> {
         host_name(self.number)
     }
 
+    /// What its system calls itself: the same, unless the description gives it a name of its own.
+    pub fn called(&self) -> Result<String, LabError> {
+        self.status().map(|status| status.called)
+    }
+
     /// Where its BMC answers.
     #[must_use]
     pub fn bmc_address(&self) -> String {

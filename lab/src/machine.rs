@@ -73,6 +73,11 @@ impl Machine {
         })
     }
 
+    /// What its system calls itself.
+    pub(crate) fn called(&self) -> String {
+        self.description.called(self.number)
+    }
+
     /// What it is doing, and every change of that.
     pub(crate) fn state(&self) -> watch::Receiver<HostState> {
         self.state.subscribe()
@@ -323,7 +328,7 @@ impl Machine {
         let argv = [
             "sh",
             "/run/quorate-lab/identify",
-            &self.name,
+            &self.called(),
             &number,
             &seed,
             &hosts,

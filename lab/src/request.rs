@@ -188,6 +188,8 @@ pub struct RoomStatus {
 pub struct HostStatus {
     /// Its name.
     pub name: String,
+    /// What its system calls itself.
+    pub called: String,
     /// What it is doing.
     pub state: HostState,
     /// Whether its processors are stopped.

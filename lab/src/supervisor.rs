@@ -338,6 +338,7 @@ impl Supervisor {
         let faults = machine.faults();
         HostStatus {
             name: machine.name.clone(),
+            called: machine.called(),
             state: machine.state().borrow().clone(),
             frozen: faults.frozen,
             starts: machine.starts(),

@@ -23,7 +23,7 @@ use crate::request::BmcMood;
 use crate::timeline::Timeline;
 
 /// The user that may switch a host, over IPMI and Redfish.
-pub const USER: &str = "admin";
+pub const USER: &str = "root";
 
 /// The password of [`USER`].
 pub const PASSWORD: &str = "secret";

@@ -64,7 +64,8 @@ pub(crate) fn fence_ipmilan_switches_a_host_from_its_peer(room: &Room) {
 
     fence("off").expect("the agent succeeds");
     assert_eq!(room.host(1).state().expect("known"), HostState::Off);
-    room.eventually_logged(seen, "node1 bmc", "10.20.0.2 logs in as \"admin\"", SOON)
+    let who = format!("10.20.0.2 logs in as \"{USER}\"");
+    room.eventually_logged(seen, "node1 bmc", &who, SOON)
         .expect("who");
     room.eventually_logged(seen, "node1 bmc", "power off", SOON)
         .expect("what");
