@@ -129,6 +129,19 @@ fn give_back(view: &View, me: &str, claim: &str, findings: &mut Findings) {
     put(key, &record, condition, findings);
 }
 
+/// Lets writes that share something which no single object stands for come one after the other: each of them rests on
+/// there having been none meanwhile.
+pub(super) fn in_turn(view: &View, what: &str, findings: &mut Findings) {
+    let key = Key::new(Bucket::new(BUCKET), format!("turn/{what}"));
+    let (_, condition) = read(view, &key);
+    findings.rely_on(condition);
+    findings.admitted.writes.push(Write::Put {
+        key,
+        value: Bytes::from_static(b"{}"),
+        expires_at_ms: None,
+    });
+}
+
 fn read(view: &View, key: &Key) -> (Record, Condition) {
     match view.get(key) {
         Some(stored) => (

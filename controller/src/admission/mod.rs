@@ -73,6 +73,14 @@ pub(crate) fn check(
     })
 }
 
+/// What a new object of a kind waits for when it is deleted.
+///
+/// The data of a Volume lies on hosts: its object may go only when the leader has seen every replica gone, or nobody
+/// would know any more what the hosts still hold.
+pub(crate) fn finalizer(kind: &KindInfo) -> Option<&'static str> {
+    (kind.kind == "Volume").then_some("quorate.dev/data")
+}
+
 /// Gives back what an object that goes has claimed.
 pub(crate) fn release(view: &View, kind: &KindInfo, name: &str, old: &Value) -> Admitted {
     let mut findings = Findings::default();

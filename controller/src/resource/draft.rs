@@ -11,7 +11,7 @@ use quorate_store::{Condition, Key, Revision, Transaction, View, Write};
 use serde_json::{Value, json};
 
 use super::{Engine, live, metadata, object};
-use crate::{error::ApiError, events, sources::Sources};
+use crate::{admission, error::ApiError, events, sources::Sources};
 
 /// One object in a draft.
 struct Entry {
@@ -114,9 +114,14 @@ impl<'a> Draft<'a> {
         .map(drop)
     }
 
-    /// Removes an object without ceremony.
+    /// Removes an object, whatever finalizers it has; what it has claimed is free again.
     pub(crate) fn remove(&mut self, kind: &'static KindInfo, name: &str) -> Result<(), ApiError> {
-        self.entry(kind, name)?.now = None;
+        let Some(gone) = self.entry(kind, name)?.now.take() else {
+            return Ok(());
+        };
+        let released = admission::release(self.view, kind, name, &gone);
+        self.conditions.extend(released.conditions);
+        self.others.extend(released.writes);
         Ok(())
     }
 

@@ -10,7 +10,10 @@ use quorate_schema::ViolationReason;
 use serde_json::{Map, Value};
 
 use super::{WriteOptions, object, subject};
-use crate::error::{ApiError, Cause};
+use crate::{
+    admission,
+    error::{ApiError, Cause},
+};
 
 /// Fields of metadata that only the server writes; an update keeps them as they are.
 const SERVER_FIELDS: [&str; 5] = [
@@ -52,6 +55,9 @@ pub(super) fn begin(kind: &KindInfo, new: &mut Value, uid: String, now: &str) {
     object::set_meta(new, "uid", Some(uid.into()));
     object::set_meta(new, "creationTimestamp", Some(now.into()));
     object::set_meta(new, "generation", Some(1.into()));
+    if let Some(finalizer) = admission::finalizer(kind) {
+        object::add_finalizer(new, finalizer);
+    }
     if kind.status {
         remove_status(new);
     }

@@ -4,9 +4,11 @@
 
 mod admission;
 mod applies;
+mod capacity;
 mod collection;
 mod deletes;
 mod hostile;
+mod hosts;
 mod joining;
 mod lists;
 mod members;

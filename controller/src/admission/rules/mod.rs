@@ -1,14 +1,20 @@
 //! Rules that compare an object with others of its cluster.
 
+mod amounts;
 mod event_count;
 mod guest_fits;
 mod guest_network;
+mod guest_room;
 mod network_cards;
 mod network_subnet;
+mod pool_room;
 mod volume_fits;
+
+use std::collections::BTreeMap;
 
 use quorate_crds::KindInfo;
 use quorate_store::{Bucket, Condition, Key, View};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Findings;
@@ -33,10 +39,11 @@ pub(super) fn check(
             network_subnet::check(next, &others, findings);
             network_cards::check(next, &others, findings);
         }
-        "Volume" => volume_fits::check(view, next, findings),
+        "Volume" => volume_fits::volume(view, name, old, next, findings),
         "VirtualMachine" => {
             guest_network::check(view, old, next, findings);
-            guest_fits::check(view, next, findings);
+            guest_fits::check(view, name, old, next, findings);
+            volume_fits::disks(view, name, next, findings);
         }
         _ => {}
     }
@@ -60,6 +67,22 @@ fn others(view: &View, kind: &KindInfo, name: &str, findings: &mut Findings) -> 
 fn one(view: &View, plural: &'static str, name: &str) -> Option<Value> {
     let stored = view.get(&Key::new(Bucket::new(plural), name))?;
     serde_json::from_slice(&stored.value).ok()
+}
+
+/// An object as its type; none for one that is not what its kind says, which the schema refuses.
+fn read<K: DeserializeOwned>(object: &Value) -> Option<K> {
+    K::deserialize(object).ok()
+}
+
+/// All objects of a kind, by name.
+fn read_all<K: DeserializeOwned>(view: &View, plural: &'static str) -> BTreeMap<String, K> {
+    view.list(&Bucket::new(plural), None, usize::MAX)
+        .into_iter()
+        .filter_map(|(key, stored)| {
+            let object = serde_json::from_slice(&stored.value).ok()?;
+            Some((key.name.to_string(), object))
+        })
+        .collect()
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
