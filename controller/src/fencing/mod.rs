@@ -7,6 +7,7 @@
 pub mod agents;
 mod coordinator;
 mod member_agents;
+pub mod mistake;
 mod room;
 mod run_agent;
 mod shell;

@@ -10,6 +10,7 @@ use quorate_crds::{FenceDevice, FenceTarget};
 use super::Run;
 use crate::fencing::{
     agents::{Action, AgentFailure, AgentReport, AgentRequest, SecretReference},
+    mistake::{Mistake, makes},
     room::{Room, length},
 };
 
@@ -19,13 +20,17 @@ pub type RunId = u64;
 /// When a device has no usable time-out of its own.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whom a question may disturb.
+/// Whom a question may disturb: it takes the device from what comes before it here, and waits for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
-    /// It waits until the device is free.
+    /// A regular check.
     Check,
-    /// It takes the device from a check.
-    Operation,
+    /// A person who waits for an answer.
+    Test,
+    /// Power for a host that is safe already.
+    Return,
+    /// A host that may still run.
+    Fence,
 }
 
 /// How a question ended.
@@ -222,8 +227,8 @@ impl Ask {
         let retries = device.map_or(0, |device| device.spec.retries);
         let members = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         let may_fail = self.tries.unwrap_or_else(|| match self.urgency {
-            Urgency::Operation => retries.saturating_add(1),
             Urgency::Check => retries.saturating_add(1).max(members),
+            _ => retries.saturating_add(1),
         });
         self.state = if report.is_ok() || self.failed >= may_fail || self.away > members {
             State::Done(Answered {
@@ -273,7 +278,8 @@ impl Ask {
 
     /// The host that must not run this itself.
     fn victim(&self) -> Option<&str> {
-        self.node().filter(|_| !self.harmless)
+        self.node()
+            .filter(|_| !self.harmless && !makes(Mistake::VictimRunsAgent))
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::fencing::{
     agents::{Action, AgentFailure, Power},
+    mistake::{Mistake, makes},
     room::{Now, Room, has_agent, length},
 };
 
@@ -104,6 +105,7 @@ impl LevelAttempt {
         last_grant: Option<Instant>,
     ) -> Progress {
         for part in &mut self.parts {
+            part.distrust(room, dispatch);
             part.switch(room, dispatch);
         }
         if self
@@ -141,7 +143,8 @@ impl LevelAttempt {
         if self.parts.is_empty() {
             return Progress::Failed("it has no device; add one to the level".into());
         }
-        if !failures.is_empty() {
+        let enough = makes(Mistake::OneDeviceIsEnough) && failures.len() < self.parts.len();
+        if !failures.is_empty() && !enough {
             return Progress::Failed(failures.join("; "));
         }
         let of_watchdog = |part: &Part| is_watchdog(part);
@@ -184,13 +187,8 @@ fn first_step(room: &Room, node: &str, level: &str, target: &FenceTarget) -> Ste
     let Some(device) = room.device(target.device.as_str()) else {
         return Step::Over(Err("there is no such FenceDevice; apply it".into()));
     };
-    let status = device.status.as_ref();
-    if status.and_then(|status| status.state) == Some(FenceDeviceState::Contradicted) {
-        return Step::Over(Err(
-            "it once said off of a host that was heard afterwards; look for swapped cables, then \
-             run `quorate fence test` on it"
-                .into(),
-        ));
+    if let Some(why) = contradicted(room, target) {
+        return Step::Over(Err(why));
     }
     match device.spec.type_ {
         FenceDeviceType::Watchdog => Step::Watchdog,
@@ -204,9 +202,21 @@ fn first_step(room: &Room, node: &str, level: &str, target: &FenceTarget) -> Ste
             level,
             target,
             Action::Off,
-            Urgency::Operation,
+            Urgency::Fence,
         )),
     }
+}
+
+/// Why what this device says is not to be believed, if it is not.
+fn contradicted(room: &Room, target: &FenceTarget) -> Option<String> {
+    let status = room.device(target.device.as_str())?.status.as_ref()?;
+    let contradicted = status.state == Some(FenceDeviceState::Contradicted)
+        && !makes(Mistake::ContradictedBelieved);
+    contradicted.then(|| {
+        "it once said off of a host that was heard afterwards; look for swapped cables, then run \
+         `quorate fence test` on it"
+            .to_owned()
+    })
 }
 
 fn is_watchdog(part: &Part) -> bool {
@@ -223,6 +233,20 @@ impl Part {
         }
     }
 
+    /// A device may be contradicted while it is being used, by another host that it has said off of.
+    fn distrust(&mut self, room: &Room, dispatch: &mut Dispatch) {
+        if matches!(self.step, Step::Over(Err(_))) {
+            return;
+        }
+        let Some(why) = contradicted(room, &self.target) else {
+            return;
+        };
+        if let Step::Off(ask) | Step::Check { ask, .. } = &mut self.step {
+            ask.cancel(dispatch);
+        }
+        self.step = Step::Over(Err(why));
+    }
+
     fn switch(&mut self, room: &Room, dispatch: &mut Dispatch) {
         let Step::Off(ask) = &mut self.step else {
             return;
@@ -232,6 +256,11 @@ impl Part {
             return;
         };
         self.member = member;
+        if report.is_ok() && makes(Mistake::SuccessNotVerified) {
+            self.power = PowerState::PoweredOff;
+            self.step = Step::Over(Ok(()));
+            return;
+        }
         self.step = match report {
             Ok(_) => Step::Told { failure: None },
             // Some devices fail to switch off what is off already: it is asked all the same, unless it was silent.
@@ -250,7 +279,7 @@ impl Part {
                 level,
                 &self.target,
                 Action::Status,
-                Urgency::Operation,
+                Urgency::Fence,
             );
             let ask = if failure.is_some() { ask.tried(1) } else { ask };
             self.step = Step::Check { ask, failure };
@@ -309,9 +338,11 @@ impl Part {
     }
 }
 
-/// Whether an operation has told this device to do anything.
+/// Whether an operation has told this device to do anything, or may have: a leader that was deposed in the middle has
+/// left a result that says nothing at all.
 pub(super) fn was_told(room: &Room, result: &DeviceResult) -> bool {
-    result.run_on.is_some()
+    let unfinished = result.message.is_none() && result.power == Some(PowerState::Unknown);
+    (result.run_on.is_some() || unfinished)
         && room
             .device(result.device.as_str())
             .is_some_and(|device| has_agent(device.spec.type_))

@@ -42,6 +42,8 @@ pub(super) struct PowerReturn {
     left: Vec<(String, FenceTarget)>,
     ask: Option<Ask>,
     failed: u32,
+    /// What did not come on; the rest is switched on all the same.
+    failures: Vec<String>,
     not_before: Instant,
     ending: Option<Ending>,
 }
@@ -88,9 +90,15 @@ impl PowerReturn {
             left,
             ask: None,
             failed: 0,
+            failures: Vec::new(),
             not_before: now.monotonic,
             ending: None,
         })
+    }
+
+    /// It is over without having been done.
+    pub(super) fn give_up(&mut self, why: String) {
+        self.ending = Some(Ending::GivenUp(why));
     }
 
     pub(super) fn ending(&self) -> Option<Ending> {
@@ -111,22 +119,20 @@ impl PowerReturn {
         now: Now,
         is_back: bool,
     ) -> Option<Instant> {
-        loop {
+        while self.ending.is_none() {
             let Some((level, target)) = self.left.last() else {
-                self.ending = Some(Ending::Returned);
-                return None;
+                self.ending = Some(if self.failures.is_empty() {
+                    Ending::Returned
+                } else {
+                    Ending::GivenUp(self.failures.join("; "))
+                });
+                break;
             };
             if now.monotonic < self.not_before {
                 return Some(self.not_before);
             }
             let ask = self.ask.get_or_insert_with(|| {
-                Ask::new(
-                    Some(&self.node),
-                    level,
-                    target,
-                    Action::On,
-                    Urgency::Operation,
-                )
+                Ask::new(Some(&self.node), level, target, Action::On, Urgency::Return)
             });
             ask.advance(room, dispatch);
             let report = ask.answered()?.report.clone();
@@ -142,15 +148,15 @@ impl PowerReturn {
                         let first = length(&room.cluster.fencing.retry_initial, FIRST_WAIT);
                         self.not_before = now.monotonic + first * (1 << (self.failed - 1));
                     } else {
-                        self.ending = Some(Ending::GivenUp(format!(
-                            "{} was not switched on: {failure}",
-                            target.device
-                        )));
-                        return None;
+                        self.failures
+                            .push(format!("{} was not switched on: {failure}", target.device));
+                        self.left.pop();
+                        self.failed = 0;
                     }
                 }
             }
         }
+        None
     }
 }
 

@@ -65,14 +65,7 @@ impl Test {
                     .is_none_or(|device| has_agent(device.spec.type_))
             })
             .map(|(level, target)| {
-                Ask::new(
-                    Some(host),
-                    level,
-                    target,
-                    Action::Status,
-                    Urgency::Operation,
-                )
-                .harmless()
+                Ask::new(Some(host), level, target, Action::Status, Urgency::Test).harmless()
             })
             .collect();
         if asks.is_empty() {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use quorate_crds::{Node, WatchdogMode};
 use tokio::time::Instant;
 
-use crate::fencing::room::{Room, length};
+use crate::fencing::{
+    mistake::{Mistake, makes},
+    room::{Room, length},
+};
 
 /// Two clocks drift apart by far less than this share of the time that they measure.
 const DRIFT: u32 = 50;
@@ -52,7 +55,12 @@ pub(super) fn expires(room: &Room, node: &Node, last_grant: Instant) -> Result<I
         .as_ref()
         .map_or(Duration::ZERO, |said| length(said, TIMEOUT));
     let timeout = said.max(length(&spec.timeout, TIMEOUT));
-    let whole = length(&room.cluster.detection.lease, LEASE) + timeout;
+    let lease = if makes(Mistake::LeaseNotAwaited) {
+        Duration::ZERO
+    } else {
+        length(&room.cluster.detection.lease, LEASE)
+    };
+    let whole = lease + timeout;
     Ok(last_grant + whole + whole / DRIFT + SLACK)
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quorate_crds::{
-    ConditionStatus, Evidence, EvidenceKind, FenceAction, FenceOperation, FenceOperationStatus,
-    FencePhase, NodeState, Time,
+    ConditionStatus, DeviceResult, Evidence, EvidenceKind, FenceAction, FenceOperation,
+    FenceOperationStatus, FencePhase, NodeState, Time,
 };
 use quorate_planner::Reason;
 use tokio::time::Instant;
@@ -16,7 +16,10 @@ use super::{
     power_return::PowerReturn,
     test::Test,
 };
-use crate::fencing::room::{Now, Room, length};
+use crate::fencing::{
+    mistake::{Mistake, makes},
+    room::{Now, Room, length},
+};
 
 const RETRY_INITIAL: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(120);
@@ -188,7 +191,9 @@ impl Work {
                 Stage::Waiting(_) if room.cluster.maintenance && by_planner(operation) => {
                     return None;
                 }
-                Stage::Waiting(_) => self.begin_level(operation, room, now, 0),
+                Stage::Waiting(_) => {
+                    self.begin_level(operation, room, now, first_level(room, operation));
+                }
                 Stage::Level(_, attempt) => {
                     match attempt.advance(room, dispatch, now, last_grant) {
                         Progress::Working(wake) => return wake,
@@ -217,7 +222,7 @@ impl Work {
                         .status
                         .as_ref()
                         .is_some_and(|stored| stored.phase == Some(FencePhase::Succeeded));
-                    if !committed {
+                    if !committed && !makes(Mistake::PowerReturnsEarly) {
                         return None;
                     }
                     self.stage = PowerReturn::after(operation, room, now)
@@ -225,6 +230,18 @@ impl Work {
                 }
                 Stage::Returning(power) => {
                     let incarnation = self.status.evidence.as_ref().map(|it| it.incarnation);
+                    match other_fence(room, &self.name, operation, incarnation) {
+                        // An outlet must not come on between another fence's off and its question.
+                        Some(OtherFence::AtWork) => {
+                            power.cancel(dispatch);
+                            return None;
+                        }
+                        Some(OtherFence::KeepsOff(other)) => {
+                            power.cancel(dispatch);
+                            power.give_up(format!("FenceOperation {other} keeps it off"));
+                        }
+                        None => {}
+                    }
                     let is_back = incarnation < incarnation_of(room, operation);
                     let wake = power.advance(room, dispatch, now, is_back);
                     if let Some(ending) = power.ending() {
@@ -287,11 +304,23 @@ impl Work {
         }
         self.status.level = Some(level.name.0.clone());
         self.status.next_attempt_at = None;
+        let attempt = LevelAttempt::new(room, node, level);
+        for begun in attempt.results(now.wall) {
+            // The next leader, if it comes to that, must know what may have been switched off.
+            if !self
+                .status
+                .results
+                .iter()
+                .any(|old| same_target(old, &begun))
+            {
+                self.status.results.push(begun);
+            }
+        }
         if self.status.phase == Some(FencePhase::Running) {
             let message = format!("level {} is at work", level.name);
             self.complete(ConditionStatus::False, Reason::FenceAtWork, &message, now);
         }
-        self.stage = Stage::Level(index, LevelAttempt::new(room, node, level));
+        self.stage = Stage::Level(index, attempt);
     }
 
     fn take_results(&mut self, now: Now) {
@@ -300,11 +329,9 @@ impl Work {
         };
         self.status.attempts = Some(self.status.attempts.unwrap_or_default().saturating_add(1));
         let fresh = attempt.results(now.wall);
-        self.status.results.retain(|old| {
-            !fresh.iter().any(|new| {
-                (&new.level, &new.device, &new.plug) == (&old.level, &old.device, &old.plug)
-            })
-        });
+        self.status
+            .results
+            .retain(|old| !fresh.iter().any(|new| same_target(old, new)));
         self.status.results.extend(fresh);
     }
 
@@ -332,6 +359,10 @@ impl Work {
             .saturating_mul(1_u32.checked_shl(self.rounds).unwrap_or(u32::MAX))
             .clamp(Duration::from_millis(100), longest);
         self.rounds = self.rounds.saturating_add(1);
+        if makes(Mistake::GivesUp) {
+            self.stage = Stage::Ended;
+            return;
+        }
         self.stage = Stage::Waiting(now.monotonic + wait);
         let first = self.status.phase != Some(FencePhase::Blocked);
         self.status.phase = Some(FencePhase::Blocked);
@@ -596,6 +627,17 @@ fn by_planner(operation: &FenceOperation) -> bool {
     operation.spec.requested_by.as_deref() == Some(PLANNER)
 }
 
+fn first_level(room: &Room, operation: &FenceOperation) -> usize {
+    let levels = room
+        .node(operation.spec.node.as_str())
+        .map_or(0, |node| node.spec.fencing.levels.len());
+    if makes(Mistake::LastLevelFirst) {
+        levels.saturating_sub(1)
+    } else {
+        0
+    }
+}
+
 /// A person who switches a host off does not mean to wait for another side's head start.
 fn delay(operation: &FenceOperation, room: &Room) -> Duration {
     room.node(operation.spec.node.as_str())
@@ -610,6 +652,48 @@ fn incarnation_of(room: &Room, operation: &FenceOperation) -> Option<u64> {
         .status
         .as_ref()?
         .incarnation
+}
+
+fn same_target(one: &DeviceResult, other: &DeviceResult) -> bool {
+    (&one.level, &one.device, &one.plug) == (&other.level, &other.device, &other.plug)
+}
+
+/// Why a host's power must not return yet, or not at all.
+enum OtherFence {
+    /// Another operation is making a later incarnation safe.
+    AtWork,
+    /// This one has switched the host off to stay off.
+    KeepsOff(String),
+}
+
+fn other_fence(
+    room: &Room,
+    name: &str,
+    operation: &FenceOperation,
+    incarnation: Option<u64>,
+) -> Option<OtherFence> {
+    room.operations
+        .iter()
+        .filter(|(other, held)| *other != name && held.object.spec.node == operation.spec.node)
+        .find_map(|(other, held)| {
+            let (spec, status) = (&held.object.spec, held.object.status.as_ref());
+            let switches = matches!(spec.action, FenceAction::PowerOff | FenceAction::PowerCycle);
+            let meant = status
+                .and_then(|status| status.incarnation)
+                .or(spec.incarnation);
+            match status.and_then(|status| status.phase) {
+                _ if !switches => None,
+                None | Some(FencePhase::Pending | FencePhase::Running | FencePhase::Blocked) => {
+                    Some(OtherFence::AtWork)
+                }
+                Some(FencePhase::Succeeded)
+                    if spec.action == FenceAction::PowerOff && meant >= incarnation =>
+                {
+                    Some(OtherFence::KeepsOff(other.clone()))
+                }
+                Some(_) => None,
+            }
+        })
 }
 
 /// What proves the incarnation dead without any device: a later boot of the host, or another operation.
