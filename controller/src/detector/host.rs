@@ -114,9 +114,15 @@ impl Host {
         true
     }
 
-    /// Its connection was closed by a kernel that lives.
-    pub(super) fn close(&mut self, now: Instant) {
-        self.closed = Some(now);
+    /// Its connection was closed: by a kernel that lives if it was heard just now. What ends after a silence was only
+    /// given up by whoever waited for it.
+    pub(super) fn close(&mut self, settings: &Settings, now: Instant) {
+        let lives = self
+            .heard
+            .is_some_and(|heard| now.duration_since(heard) <= settings.together());
+        if lives {
+            self.closed = Some(now);
+        }
     }
 
     /// Whether it has been silent for too long, counting from `listening` at the earliest.

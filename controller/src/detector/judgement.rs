@@ -19,6 +19,9 @@ pub struct Judgement {
     pub lost: BTreeSet<Incarnation>,
     /// Joining or suspect by the log, and heard.
     pub present: BTreeSet<Incarnation>,
+    /// Online or suspect by the log, and not heard since this member started, which was so lately that they may still
+    /// come.
+    pub awaited: BTreeSet<String>,
     /// Fenced by the log, and heard afterwards: whatever proved it off was wrong.
     pub contradicted: BTreeSet<Incarnation>,
     /// Too many are silent together for this member to believe its own ears: the other voters are to be asked.

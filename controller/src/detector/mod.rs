@@ -122,11 +122,12 @@ impl Detector {
     /// This member leads from now on. What it has not heard before proves nothing.
     pub fn lead(&mut self, term: u64, now: Instant) {
         self.leading = Some(Leading { term, since: now });
-        self.judgement = Judgement::default();
         for host in self.hosts.values_mut() {
             host.granted = None;
             host.start_anew();
         }
+        // Whoever acts on the judgement may do so before the next look.
+        self.judgement = self.judge(now, now);
     }
 
     /// This member leads no more: it gives no lease and judges nobody.
@@ -178,7 +179,7 @@ impl Detector {
     /// A host's connection was closed in order by a kernel that lives: it may come back within the restart grace.
     pub fn closed(&mut self, node: &str, now: Instant) {
         if let Some(host) = self.hosts.get_mut(node) {
-            host.close(now);
+            host.close(&self.settings, now);
         }
     }
 
@@ -278,7 +279,11 @@ impl Detector {
             }
             match state {
                 // After a cold start hosts come one after the other.
-                Online if host.heard.is_none() && now < self.born + settings.startup_wait => {}
+                Online | Suspect
+                    if host.heard.is_none() && now < self.born + settings.startup_wait =>
+                {
+                    judgement.awaited.insert(name.clone());
+                }
                 Online if host.is_lost(settings, listening, now) => {
                     lost.push((incarnation(), host.was_consulted()));
                 }

@@ -364,3 +364,16 @@ fn a_member_that_has_just_started_waits_for_hosts_that_it_has_not_heard_yet() {
     story.pass(2 * SECOND);
     assert_eq!(story.lost(), ["an2"]);
 }
+
+#[test]
+fn a_member_that_leads_at_once_knows_at_once_whom_it_has_not_heard_yet() {
+    let mut story = Story::begin();
+    let known = Known {
+        incarnation: 1,
+        state: NodeState::Suspect,
+    };
+    story.detector = Detector::new(1, [7; KEY_LENGTH], 2, story.now);
+    story.detector.know("an2", known, story.now);
+    story.detector.lead(TERM, story.now);
+    assert!(story.detector.judgement().awaited.contains("an2"));
+}

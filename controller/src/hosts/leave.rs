@@ -64,9 +64,13 @@ impl HostDesk {
     }
 }
 
-/// What the record's host may still hold by it.
-fn holds(record: &NodePlan, incarnation: u64) -> Option<String> {
+/// What the record's host may still hold by it. Networks and pools stay up on a host that goes: nothing about them can be
+/// active twice.
+pub(super) fn holds(record: &NodePlan, incarnation: u64) -> Option<String> {
     let assignment = record.spec.assignment.as_ref()?;
+    if matches!(assignment.object.kind.as_str(), "Network" | "StoragePool") {
+        return None;
+    }
     let status = record.status.as_ref();
     let released = !assignment.active
         && status.is_some_and(|status| {

@@ -13,6 +13,7 @@ mod peer;
 mod register;
 mod report;
 mod service;
+mod traces;
 mod watchdog;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -198,6 +199,3 @@ fn settings(view: &View) -> Settings {
         .map(|cluster| Settings::from(&cluster.spec))
         .unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests;

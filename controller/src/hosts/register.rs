@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     ATTEMPTS, DeskError, HostDesk, facts::Facts, kind, members, node_status, overtaken, settings,
-    timing, watchdog,
+    timing, traces, watchdog,
 };
 use crate::{
     cluster_info::ClusterInfo,
@@ -96,8 +96,15 @@ impl HostDesk {
             )?;
         }
         let status = draft.get(nodes, node)?.map(node_status).unwrap_or_default();
-        let former = status.incarnation.unwrap_or(0);
-        let same_boot = former > 0 && status.boot_id.as_ref() == Some(&request.boot_id);
+        let former = match status.incarnation {
+            Some(incarnation) => incarnation,
+            None => traces::newest_incarnation(draft.view(), node, request.incarnation)?,
+        };
+        let same_boot = former > 0
+            && match &status.boot_id {
+                Some(known) => *known == request.boot_id,
+                None => former == request.incarnation,
+            };
         let state = status.state;
         if same_boot && state == Some(NodeState::Fenced) {
             return Err(DeskError::IncarnationOver {
@@ -106,8 +113,9 @@ impl HostDesk {
                 ),
             });
         }
-        let stays = same_boot && state != Some(NodeState::Left);
-        let incarnation = if stays { former } else { former + 1 };
+        let goes_on = same_boot && state != Some(NodeState::Left);
+        let incarnation = if goes_on { former } else { former + 1 };
+        let stays = goes_on && state.is_some();
         if let Some(facts) = facts {
             draft.edit(nodes, node, |object| facts.put_into(object))?;
         }

@@ -5,18 +5,55 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_crds::NodeState;
-use quorate_planner::Decisions;
+use quorate_crds::{NodeState, Time};
+use quorate_planner::{Decisions, Reason};
 use quorate_store::{Bucket, Condition};
 use serde_json::{Value, json};
 
 use crate::{
+    admission, conditions,
     error::ApiError,
     resource::{Draft, find_kind, object},
 };
 
 /// The bytes of one transaction's objects; the store takes twice as many.
 const ROOM: usize = 1 << 20;
+
+/// Takes out of `decisions` whatever would make a host safe that may still come (`Cluster.spec.quorum.startupWait`). Returns
+/// these hosts.
+pub(super) fn hold_back(decisions: &mut Decisions, awaited: &BTreeSet<String>) -> BTreeSet<String> {
+    let held: BTreeSet<String> = decisions
+        .fence
+        .iter()
+        .map(|operation| operation.spec.node.to_string())
+        .filter(|node| awaited.contains(node))
+        .collect();
+    let about = |kind: &str, name: &str| kind == "Node" && held.contains(name);
+    decisions
+        .fence
+        .retain(|operation| !held.contains(operation.spec.node.as_str()));
+    decisions
+        .statuses
+        .retain(|patch| !about(patch.kind, &patch.name));
+    decisions
+        .events
+        .retain(|event| !about(&event.regarding.kind, event.regarding.name.as_str()));
+    held
+}
+
+/// Says of a host why it is not made safe yet.
+pub(super) fn tell_of_waiting(
+    draft: &mut Draft<'_>,
+    host: &str,
+    now: &Time,
+) -> Result<(), ApiError> {
+    let why = "it was silent already when the leading member started, and may still come: it is fenced after quorum.startupWait";
+    draft
+        .edit(find_kind("Node")?, host, |node| {
+            conditions::set(node, "Ready", false, Reason::FenceWaits, why, now);
+        })
+        .map(drop)
+}
 
 /// Puts as much of `decisions` into `draft` as fits. Whether all of it did.
 pub(super) fn put(
@@ -76,6 +113,7 @@ fn fill(
         let host = record.spec.node.as_str();
         by_host.entry(host).or_default().push(json!(record));
     }
+    let mut removed: BTreeSet<&str> = BTreeSet::new();
     for (host, records) in by_host {
         let obsolete = decisions
             .obsolete
@@ -90,17 +128,47 @@ fn fill(
         }
         for name in obsolete {
             draft.remove(plans, name)?;
+            removed.insert(name);
         }
         relied_on.insert(host.to_owned());
         some = true;
     }
+    let orphaned = decisions.obsolete.iter();
+    for name in orphaned.filter(|name| !removed.contains(name.as_str())) {
+        draft.remove(plans, name)?;
+    }
     for gone in &decisions.delete {
-        draft.remove(find_kind(gone.kind)?, &gone.name)?;
+        let_go(draft, find_kind(gone.kind)?, &gone.name)?;
     }
     for event in &decisions.events {
         draft.tell(event)?;
     }
     Ok(true)
+}
+
+/// Takes off what holds a deleted object for the leader's sake. It goes with the last of whatever holds it.
+fn let_go(
+    draft: &mut Draft<'_>,
+    kind: &'static quorate_crds::KindInfo,
+    name: &str,
+) -> Result<(), ApiError> {
+    let own = admission::finalizer(kind);
+    let others: Vec<Value> = draft
+        .get(kind, name)?
+        .and_then(|object| object["metadata"]["finalizers"].as_array())
+        .into_iter()
+        .flatten()
+        .filter(|finalizer| finalizer.as_str() != own)
+        .cloned()
+        .collect();
+    if others.is_empty() {
+        return draft.remove(kind, name);
+    }
+    draft
+        .edit(kind, name, |object| {
+            object["metadata"]["finalizers"] = Value::Array(others);
+        })
+        .map(drop)
 }
 
 /// Whether decisions rest on that host being away.

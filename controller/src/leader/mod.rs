@@ -149,7 +149,7 @@ impl Session {
             return Ok(round);
         }
         if !judgement.doubtful.is_empty() {
-            let asked: Vec<Incarnation> = judgement.doubtful.into_iter().collect();
+            let asked: Vec<Incarnation> = judgement.doubtful.iter().cloned().collect();
             let answers = self.ask_the_others(&asked).await;
             self.detector.consider(&asked, &answers);
         }
@@ -160,18 +160,23 @@ impl Session {
             None => true,
         };
         if due {
-            let decisions = quorate_planner::plan(
+            let mut decisions = quorate_planner::plan(
                 &picture.state,
                 Leader {
                     now,
                     term: self.term,
                 },
             );
-            let round = self.carry_out(&view, picture, &decisions).await?;
+            let waiting = carry_out::hold_back(&mut decisions, &judgement.awaited);
+            let mut draft = Draft::new(&view, self.engine.sources());
+            for host in &waiting {
+                carry_out::tell_of_waiting(&mut draft, host, &Time::from(now))?;
+            }
+            let round = self.carry_out(draft, picture, &decisions).await?;
             if !matches!(round, Round::Quiet) {
                 return Ok(round);
             }
-            *planned = Some((version, decisions.wake_at));
+            *planned = waiting.is_empty().then_some((version, decisions.wake_at));
         }
         *look_at = Instant::now() + self.pause(*planned, now);
 
@@ -200,18 +205,17 @@ impl Session {
 
     async fn carry_out(
         &self,
-        view: &View,
+        mut draft: Draft<'_>,
         picture: &Picture,
         decisions: &Decisions,
     ) -> Result<Round, Interrupted> {
         if decisions.is_empty() {
-            return Ok(Round::Quiet);
+            return self.commit(draft).await;
         }
         let away = picture.state.nodes().filter_map(|node| {
             let state = node.status.as_ref().and_then(|status| status.state);
             carry_out::is_away(state).then(|| node.metadata.name.clone())?
         });
-        let mut draft = Draft::new(view, self.engine.sources());
         carry_out::put(&mut draft, decisions, away)?;
         self.commit(draft).await
     }

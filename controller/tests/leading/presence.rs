@@ -1,0 +1,150 @@
+//! Hosts that come, fall silent, and go in order.
+
+use std::time::Duration;
+
+use quorate_controller::hosts::DeskError;
+use quorate_proto::host::v1::LeaveRequest;
+
+use crate::support::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_registers_and_beats_is_online_and_gets_a_lease() {
+    let world = World::of(1, 1).await;
+    world.host("an1").switch_on();
+    world.until_state("an1", "Online").await;
+    world.pass(SECOND).await;
+    assert!(world.host("an1").has_lease());
+    let online = ("True".to_owned(), "Online".to_owned());
+    assert_eq!(world.condition("Node", "an1", "Ready"), Some(online));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silence_that_is_shorter_than_the_detection_time_is_none() {
+    let world = World::up(1, 2).await;
+    world.host("an1").cut(true);
+    world.pass(Duration::from_millis(1_600)).await;
+    world.host("an1").cut(false);
+    world.pass(10 * SECOND).await;
+    assert_eq!(world.state("an1"), "Online");
+    assert!(world.boards.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_kernel_closed_the_connection_may_be_away_for_the_restart_grace() {
+    let world = World::up(1, 2).await;
+    world.desk().await.connection_closed("an1");
+    world.host("an1").cut(true);
+    world.pass(29 * SECOND).await;
+    assert_eq!(world.state("an1"), "Online");
+    world.until_state("an1", "Fenced").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_is_restarted_for_long_is_reported_and_its_host_keeps_its_lease() {
+    let world = World::up(1, 1).await;
+    world.host("an1").restart_daemon(true);
+    world.pass(40 * SECOND).await;
+    assert_eq!(world.state("an1"), "Online");
+    let silent = Some(("False".to_owned(), "DaemonSilent".to_owned()));
+    assert_eq!(world.condition("Node", "an1", "DaemonWorks"), silent);
+    assert!(world.host("an1").has_lease());
+    world.host("an1").restart_daemon(false);
+    world.pass(5 * SECOND).await;
+    assert_eq!(world.condition("Node", "an1", "DaemonWorks"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_given_up_after_a_silence_excuses_nobody() {
+    let world = World::up(1, 2).await;
+    world.host("an1").cut(true);
+    world.pass(Duration::from_millis(1_500)).await;
+    world.desk().await.connection_closed("an1");
+    world.pass(SECOND).await;
+    assert_ne!(world.state("an1"), "Online");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_left_in_order_is_not_fenced_when_it_goes_off() {
+    let world = World::up(1, 2).await;
+    let host = world.host("an1");
+    let incarnation = host.incarnation();
+    world
+        .desk()
+        .await
+        .leave("an1", LeaveRequest { incarnation })
+        .await
+        .expect("it holds nothing");
+    host.switch_off();
+    world.pass(120 * SECOND).await;
+    assert_eq!(world.state("an1"), "Left");
+    assert!(world.boards.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_holds_a_guest_may_not_leave_and_is_told_what_it_holds() {
+    let world = World::up(1, 1).await;
+    world.guest("web").await;
+    world.until_runs("web", "an1").await;
+    let incarnation = world.host("an1").incarnation();
+    let refusal = world
+        .desk()
+        .await
+        .leave("an1", LeaveRequest { incarnation })
+        .await
+        .expect_err("it holds a guest");
+    assert!(matches!(&refusal, DeskError::Refused { retry: true, .. }));
+    assert!(
+        refusal.to_string().contains("VirtualMachine/web"),
+        "{refusal}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_only_the_leader_does_not_hear_are_not_fenced() {
+    let world = World::up(3, 3).await;
+    let leader = world.leader().await;
+    for host in [1, 2] {
+        world.wire.deafen(leader, host, true);
+    }
+    world.pass(20 * SECOND).await;
+    assert_eq!(
+        [world.state("an1"), world.state("an2")],
+        ["Online", "Online"]
+    );
+    let elsewhere = Some(("False".to_owned(), "HeardElsewhere".to_owned()));
+    assert_eq!(world.condition("Node", "an1", "HeardByLeader"), elsewhere);
+    assert!(
+        !world.host("an1").has_lease(),
+        "nobody but the leader gives leases"
+    );
+
+    for host in [1, 2] {
+        world.wire.deafen(leader, host, false);
+    }
+    world.pass(5 * SECOND).await;
+    assert_eq!(world.condition("Node", "an1", "HeardByLeader"), None);
+    assert!(world.host("an1").has_lease());
+    assert!(world.boards.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_nobody_hears_any_more_are_fenced_one_after_the_other() {
+    let world = World::up(3, 3).await;
+    for host in ["an1", "an2"] {
+        world.host(host).cut(true);
+        world.boards.break_board(host, true);
+    }
+    world.until_state("an1", "Fencing").await;
+    world.pass(20 * SECOND).await;
+    // `maxAtOnce` is 1.
+    assert_eq!(world.state("an2"), "Suspect");
+    let waits = Some(("False".to_owned(), "FenceWaits".to_owned()));
+    assert_eq!(world.condition("Node", "an2", "Ready"), waits);
+    for host in ["an1", "an2"] {
+        world.boards.break_board(host, false);
+    }
+    world.until_state("an1", "Fenced").await;
+    world.until_state("an2", "Fenced").await;
+}
