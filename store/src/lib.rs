@@ -18,6 +18,7 @@ mod state;
 mod status;
 mod store;
 mod stored;
+pub mod takeover;
 mod transaction;
 pub mod transport;
 mod wire;
