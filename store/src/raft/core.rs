@@ -10,8 +10,8 @@ use crate::{
     Leadership, Member, MemberId, StoreConfig,
     log::{Health, Log},
     member_file::Identity,
-    snapshot::Snapshots,
     rt,
+    snapshot::Snapshots,
     state::Shared,
 };
 
