@@ -7,7 +7,7 @@ use crate::volumes;
 use crate::{Reason, Why};
 use quorate_crds::{
     FenceAction, FenceOperation, FenceOperationSpec, FencePhase, Name, NodeMode, NodeState,
-    ObjectReference, Time,
+    NodeStatus, ObjectReference, Time,
 };
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
@@ -39,6 +39,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             continue;
         };
         let mut new = old.clone();
+        let mut asked_anew = false;
         let known = operation(round, host.name, host.incarnation);
         let phase = known
             .and_then(|known| known.status.as_ref())
@@ -66,10 +67,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             )
         } else if known.is_some() {
             new.state = Some(NodeState::Fencing);
-            (
-                Reason::FenceRequested,
-                "it is silent and is being made safe".to_owned(),
-            )
+            requested(round, host)
         } else if at_work >= room {
             (
                 Reason::FenceWaits,
@@ -81,18 +79,19 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         } else {
             at_work += 1;
             new.state = Some(NodeState::Fencing);
-            outcome
-                .decisions
-                .fence
-                .push(request(round, host, "silent on all rings"));
-            (
-                Reason::FenceRequested,
-                "it is silent and is being made safe".to_owned(),
-            )
+            asked_anew = true;
+            let reason = match contradicted(round, host) {
+                true => "heard after it had been confirmed off",
+                false => "silent on all rings",
+            };
+            outcome.decisions.fence.push(request(round, host, reason));
+            requested(round, host)
         };
         let why = Why { reason, message };
         if new.state != old.state {
             new.since = Some(Time::from(round.now));
+        }
+        if new.state != old.state || asked_anew || said_before(old) != Some(why.reason.as_str()) {
             outcome.event(round.now, reference(host.name), &why);
         }
         outcome.why("Node", host.name, why.reason, &why.message);
@@ -204,6 +203,30 @@ fn request(round: &Round<'_>, host: &Host<'_>, reason: &str) -> FenceOperation {
             requested_by: Some("quorate-planner".to_owned()),
         },
     )
+}
+
+fn requested(round: &Round<'_>, host: &Host<'_>) -> (Reason, String) {
+    let text = match contradicted(round, host) {
+        true => "it was heard after it had been confirmed off, and is made safe anew",
+        false => "it is silent and is being made safe",
+    };
+    (Reason::FenceRequested, text.to_owned())
+}
+
+/// Whether evidence about this incarnation was contradicted.
+fn contradicted(round: &Round<'_>, host: &Host<'_>) -> bool {
+    round.state.operations.values().any(|operation| {
+        let phase = operation.status.as_ref().and_then(|status| status.phase);
+        operation.spec.node.as_str() == host.name
+            && operation.spec.incarnation == Some(host.incarnation)
+            && phase == Some(FencePhase::Voided)
+    })
+}
+
+/// What was said about it last.
+fn said_before(status: &NodeStatus) -> Option<&str> {
+    let ready = status.conditions.iter().find(|one| one.type_ == "Ready")?;
+    Some(&ready.reason)
 }
 
 fn reference(host: &str) -> ObjectReference {

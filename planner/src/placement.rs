@@ -2,6 +2,7 @@
 //! then the best of the rest is taken.
 
 use crate::amounts::{bytes, words};
+use crate::mistake::{Mistake, made};
 use crate::round::Round;
 use crate::volumes::{self, Asking};
 use crate::{filesystems, networks, reserve};
@@ -222,7 +223,7 @@ fn amounts(
     (name, guest): (&str, &VirtualMachine),
     host: &str,
 ) -> Option<String> {
-    if ledger.is_on(name, host) {
+    if ledger.is_on(name, host) || made(Mistake::MemoryIsNotCounted) {
         return None;
     }
     let seen = &round.hosts[host];

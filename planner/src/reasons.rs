@@ -146,6 +146,8 @@ reasons! {
         "Nothing.";
     Degraded, "A replica is missing or behind.",
         "Look at the host that keeps it; it catches up by itself when it is back.";
+    CatchingUp, "A replica is behind and receives what it missed.",
+        "Wait; `quorate get volumes` shows how far it is.";
     BeingMade, "The volume is new; no replica is complete yet.",
         "Wait. When it lasts, look at the pool on the hosts that keep it.";
     Growing, "A replica has not its new size yet.",
@@ -154,6 +156,8 @@ reasons! {
         "Wait; when the other host cannot be fenced, see its fence operation.";
     WaitingForPeer, "The replicas that are there cannot know whether they hold every write.",
         "Start the other host, or look that it is off and confirm by `quorate node confirm-fenced`.";
+    TakenDown, "The volume is closed and its replicas are taken down.",
+        "Nothing; set `power: Running` on the Cluster when it shall start again.";
     DataNotReachable, "No replica that holds every write is there.",
         "Start a host that holds them.";
     Deleting, "The volume is going away.",

@@ -51,12 +51,20 @@ pub(crate) fn lacking(
         let total = moved.iter().map(|(need, ..)| need).sum::<u64>();
         let free = room.values().sum::<u64>();
         for (need, name, guest) in moved {
-            let most = room
+            let mut allowed: Vec<_> = room
                 .iter_mut()
                 .filter(|(one, _)| may_go(round, (name, guest), one))
-                .max_by_key(|(_, free)| **free);
+                .collect();
+            if allowed.is_empty() {
+                return Some(format!(
+                    "if {} is lost, {name} could run nowhere: its placement and its data allow no \
+                     other host; withoutReserve accepts that",
+                    gone.join(" and ")
+                ));
+            }
+            let most = allowed.iter_mut().max_by_key(|(_, free)| **free);
             match most.filter(|(_, most)| **most >= need) {
-                Some((_, most)) => *most -= need,
+                Some((_, most)) => **most -= need,
                 None => {
                     return Some(format!(
                         "if {} is lost, its protected guests need {} and the other hosts have {} \

@@ -3,6 +3,7 @@
 //! This is the one place where rules R1 and R2 are decided; everything else asks here.
 
 use crate::amounts::{bytes, maybe_bytes};
+use crate::mistake::{Mistake, made};
 use crate::records::Ending;
 use crate::state::ClusterState;
 use quorate_crds::{
@@ -49,7 +50,8 @@ impl<'a> Host<'a> {
         };
         let cpus = room.or(whole).and_then(|has| has.cpus).unwrap_or(0);
         let incarnation = status.and_then(|status| status.incarnation).unwrap_or(0);
-        let doubted = proofs.voided.contains_key(&(name, incarnation))
+        let doubted = !made(Mistake::VoidedEvidenceCounts)
+            && proofs.voided.contains_key(&(name, incarnation))
             && proofs.off.get(name).is_none_or(|off| *off < incarnation);
         let going = status.is_some_and(|status| {
             is_true(&status.conditions, "ShuttingDown")
@@ -179,6 +181,7 @@ impl<'a> Hosts<'a> {
             Some(host) => {
                 host.incarnation > incarnation
                     || (host.incarnation == incarnation && host.presence == Presence::Fenced)
+                    || (made(Mistake::SilenceIsProof) && host.presence == Presence::Silent)
             }
             None => self.gone.get(host).is_some_and(|off| *off >= incarnation),
         }
@@ -217,10 +220,11 @@ pub(crate) enum Answer {
 /// What the incarnation that the record is for says about this generation of it, or a newer one.
 fn said(record: &NodePlan) -> Option<&NodePlanStatus> {
     record.status.as_ref().filter(|status| {
-        status.incarnation == Some(record.spec.incarnation)
-            && status
-                .observed_plan_generation
-                .is_some_and(|seen| seen >= record.spec.plan_generation)
+        (status.incarnation == Some(record.spec.incarnation)
+            || made(Mistake::FormerIncarnationsCount))
+            && status.observed_plan_generation.is_some_and(|seen| {
+                seen >= record.spec.plan_generation || made(Mistake::OldAnswersCount)
+            })
     })
 }
 
@@ -264,8 +268,9 @@ pub(crate) fn active(record: &NodePlan) -> bool {
 
 /// Whether what the record is about may be active on its host.
 pub(crate) fn held(hosts: &Hosts<'_>, record: &NodePlan) -> bool {
-    !hosts.dead(record.spec.node.as_str(), record.spec.incarnation)
-        && answer(record) != Answer::Released
+    let dead = hosts.dead(record.spec.node.as_str(), record.spec.incarnation);
+    let withdrawn = made(Mistake::WithdrawnIsReleased) && !active(record);
+    !dead && !withdrawn && answer(record) != Answer::Released
 }
 
 /// Whether the record's replica may be open for writing on its host.

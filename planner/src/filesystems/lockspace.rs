@@ -4,6 +4,7 @@
 //! Without the first half a host that joins can take itself for the first that mounts, and both
 //! hang; without the confirmed fence of a lost member its journal would be replayed under it.
 
+use crate::mistake::{Mistake, made};
 use std::collections::BTreeSet;
 
 /// A host's part in it, as it is now.
@@ -62,6 +63,9 @@ pub(super) fn next<'s>(
         members: names(&|seat| seat.wanted && !seat.dead),
         leaving: names(&|seat| seat.member && !seat.dead && !seat.wanted),
     };
+    if made(Mistake::LocksGoOn) && changes {
+        return start(generation + 1);
+    }
     match (running, changes) {
         (true, false) => stay,
         (true, true) if present.is_empty() => start(generation + 1),

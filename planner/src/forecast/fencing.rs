@@ -98,8 +98,6 @@ impl Trial {
         let now = self.now.to_string();
         let (_, Some(proof)) = self.levels(&host) else {
             self.hosts.fence_in_vain(operation);
-            let text = "no fence level confirms that it is off; they are tried again for ever";
-            self.step("Node", &host, "FenceBlocked", text);
             return self.edit("FenceOperation", operation, |operation| {
                 operation["status"]["phase"] = json!("Blocked");
             });

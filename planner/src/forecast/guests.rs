@@ -53,10 +53,13 @@ impl Trial {
             }
             _ => {}
         }
+        let fresh = self.hosts.started.insert(place.clone(), epoch) != Some(epoch);
+        if fresh {
+            self.hosts.sent.remove(place);
+        }
         if self.hosts.sent.contains(place) {
             return seen("Sent");
         }
-        let fresh = self.hosts.started.insert(place.clone(), epoch) != Some(epoch);
         if self.hosts.arrived.remove(place) || fresh {
             self.hosts.running.insert(place.clone());
         }

@@ -13,6 +13,14 @@ impl Trial {
         let replica = &assignment["replica"];
         let hosts = &mut self.hosts;
         if assignment["active"] != true {
+            let left = hosts.writing.iter();
+            if left
+                .into_iter()
+                .any(|one| one.0 == place.0 && one.1 != place.1)
+            {
+                hosts.current.remove(place);
+                hosts.outdated.insert(place.clone());
+            }
             hosts.up.remove(place);
             hosts.writing.remove(place);
             hosts.two.remove(place);
@@ -172,11 +180,13 @@ impl Trial {
         let current = self.hosts.current.contains(here);
         let another = self.hears_current(here);
         let writes = self.hosts.writing.contains(here);
+        let mut writers = self.hosts.writing.iter();
+        let follows = writers.any(|place| place.0 == here.0 && self.hear_each_other(here, place));
         let disk = if let Some(broken) = self.hosts.diskless.get(here) {
             text(broken)
         } else if self.hosts.outdated.contains(here) {
             "Outdated".to_owned()
-        } else if current && (writes || another || self.hosts.apart.contains(here)) {
+        } else if current && (writes || follows || another || self.hosts.apart.contains(here)) {
             "UpToDate".to_owned()
         } else if another {
             "Inconsistent".to_owned()

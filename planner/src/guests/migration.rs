@@ -19,6 +19,7 @@ use super::assignment::{Told, assignment, handed_over, migration, step};
 use super::traffic::{Running, cancelled};
 use super::{Guest, Work, enter, epoch, settle_on, why};
 use crate::amounts::{later, moment, span};
+use crate::mistake::{Mistake, made};
 use crate::networks;
 use crate::placement::{self, Wish};
 use crate::records::Ending;
@@ -68,6 +69,10 @@ impl<'a> Work<'_, 'a> {
         }
         if let Some(obstacle) = fixed(guest) {
             return self.give_up(wanted, Reason::CannotMove, &obstacle);
+        }
+        if let Some(MigrationPhase::Running | MigrationPhase::Switching) = known.phase {
+            let text = "its target was lost before the guest ran there";
+            return self.give_up(wanted, Reason::MigrationFailed, text);
         }
         let chosen = known.target.as_ref().or(wanted.object.spec.target.as_ref());
         let target = match self.target((name, guest), source, chosen) {
@@ -273,7 +278,7 @@ impl<'a> Work<'_, 'a> {
             self.note(current, MigrationPhase::Failed, &failed);
             return failed;
         };
-        if held(&self.round.hosts, left) {
+        if held(&self.round.hosts, left) && !made(Mistake::TargetRunsEarly) {
             self.keep_on(&subject, host, record);
             enter(status, GuestState::Migrating, self.round.now);
             return self.switching(current, from, host);
@@ -480,7 +485,7 @@ fn ended(record: &NodePlan) -> Option<(Ending, String)> {
 }
 
 /// What the host sees of the guest, answering the record as it stands.
-fn presence(record: &NodePlan) -> Option<GuestPresence> {
+pub(super) fn presence(record: &NodePlan) -> Option<GuestPresence> {
     if answer(record) == Answer::Nothing {
         return None;
     }

@@ -8,19 +8,21 @@ mod running;
 mod traffic;
 
 use crate::amounts::{later, moment, span};
+use crate::mistake::{Mistake, made};
 use crate::order::Starts;
 use crate::outcome::{Outcome, condition};
 use crate::placement::Ledger;
-use crate::rights::{Presence, active, held, observed, seen_on};
+use crate::records::Ending;
+use crate::rights::{Answer, Presence, active, answer, held, observed, seen_on};
 use crate::round::Round;
-use crate::state::Subject;
+use crate::state::{Subject, SubjectKind};
 use crate::volumes;
 use crate::{Reason, Why};
 use assignment::{Told, assignment, step};
 use jiff::Timestamp;
 use quorate_crds::{
-    DesiredState, GuestFailure, GuestState, GuestStep, GuestVolume, Name, NodeMode, NodePlan,
-    PlacementStatus, Time, VirtualMachine, VirtualMachineStatus, VolumeState,
+    Assignment, DesiredState, GuestFailure, GuestState, GuestStep, GuestVolume, Name, NodeMode,
+    NodePlan, PlacementStatus, Time, VirtualMachine, VirtualMachineStatus, VolumeState,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -102,23 +104,29 @@ fn unknown_yet<'a>(round: &Round<'a>, (name, guest): Guest<'a>) -> Option<&'a st
     }
 }
 
-/// Every host on which a guest is, or may be, needs the guest's volumes there.
+/// Every host on which a guest is, or may be, needs the volumes that it was told of, also when the
+/// guest's object is gone or has other disks by now.
 fn use_volumes(round: &Round<'_>, outcome: &mut Outcome) {
     let mut used: Vec<(String, String)> = Vec::new();
-    for (name, guest) in &round.state.guests {
-        if guest.spec.disks.is_empty() {
+    let mut needs = |host: &str, assigned: &Assignment| {
+        let volumes = assigned.after.iter().filter(|one| one.kind == "Volume");
+        used.extend(volumes.map(|one| (one.name.to_string(), host.to_owned())));
+    };
+    for (subject, table) in &outcome.assignments {
+        if subject.kind == SubjectKind::Guest {
+            table.iter().for_each(|(host, wanted)| needs(host, wanted));
+        }
+    }
+    for (subject, table) in &round.state.records {
+        if subject.kind != SubjectKind::Guest {
             continue;
         }
-        let wanted = outcome.assignments.get(&Subject::guest(name));
-        let wanted = wanted.into_iter().flat_map(BTreeMap::keys).cloned();
-        let holding = holding(round, name).into_iter();
-        let mut on: Vec<String> = wanted
-            .chain(holding.map(|(host, _)| host.to_owned()))
-            .collect();
-        on.sort();
-        on.dedup();
-        for volume in volumes::of(name, guest) {
-            used.extend(on.iter().map(|host| (volume.clone(), host.clone())));
+        for (host, record) in table {
+            if let Some(assigned) = &record.spec.assignment
+                && held(&round.hosts, record)
+            {
+                needs(host, assigned);
+            }
         }
     }
     for (volume, host) in used {
@@ -174,8 +182,15 @@ impl<'a> Work<'_, 'a> {
             DesiredState::Stopped => status.state == Some(GuestState::Stopped),
         };
         condition(&mut status.conditions, "Ready", ready, &why, round.now);
-        let moved = |status: &VirtualMachineStatus| (status.epoch, status.state);
-        if old.map(moved) != Some(moved(&status)) {
+        let before = old.map(|old| (old.epoch, old.state));
+        let moved = before != Some((status.epoch, status.state));
+        let same_state = old.is_some_and(|old| old.state == status.state);
+        let told = old.is_some_and(|old| {
+            let mut conditions = old.conditions.iter();
+            conditions.any(|one| one.type_ == "Ready" && one.reason == why.reason.as_str())
+        });
+        let quiet = why.reason == Reason::Running && same_state;
+        if (moved || !(told || scheduled)) && !quiet {
             self.outcome.event(round.now, subject.reference(), &why);
         }
         let none = VirtualMachineStatus::default();
@@ -197,6 +212,9 @@ impl<'a> Work<'_, 'a> {
         let mut on = records.iter().map(|(host, _)| *host).chain(found);
         if !guest.spec.managed || on.any(in_maintenance) {
             self.keep(name);
+            if let Some((_, record)) = records.iter().find(|(_, record)| active(record)) {
+                self.take_note(record, status);
+            }
             return why(Reason::NotManaged, "it, or its host, is left alone");
         }
         if let Some(host) = found {
@@ -229,12 +247,15 @@ impl<'a> Work<'_, 'a> {
                 _ => self.unheard(name, host, status),
             };
         }
-        if let Some((host, _)) = records.first() {
+        if let Some((host, record)) = records.first() {
             if !round.hosts.is(host, Presence::Online) {
                 return self.unheard(name, host, status);
             }
             if wanted {
-                if status.state != Some(GuestState::Failed) {
+                // What arrived there and is thrown away was never the guest itself.
+                let discarded =
+                    step(record) == GuestStep::Release && assignment::migration(record).is_none();
+                if status.state != Some(GuestState::Failed) && !discarded {
                     enter(status, GuestState::Stopping, round.now);
                 }
                 let text = format!("{host} is letting go of it");
@@ -252,6 +273,16 @@ impl<'a> Work<'_, 'a> {
         }
         enter(status, GuestState::Stopped, round.now);
         why(Reason::StopWanted, "it is to be off")
+    }
+
+    /// What became of a guest that is left alone.
+    fn take_note(&self, record: &NodePlan, status: &mut VirtualMachineStatus) {
+        let state = match answer(record) {
+            Answer::Ended(Ending::GuestPoweredOff, _) => GuestState::Stopped,
+            Answer::Ended(Ending::GuestCrashed | Ending::NotStarted, _) => GuestState::Failed,
+            _ => return,
+        };
+        enter(status, state, self.round.now);
     }
 
     /// A host that holds it is not heard: nothing moves before it is safe.
@@ -292,7 +323,8 @@ impl<'a> Work<'_, 'a> {
         why: Why,
         status: &mut VirtualMachineStatus,
     ) -> Why {
-        let epoch = status.epoch.unwrap_or(0) + 1;
+        let again = u64::from(!(made(Mistake::EpochIsReused) && status.epoch.is_some()));
+        let epoch = status.epoch.unwrap_or(0) + again;
         status.epoch = Some(epoch);
         status.restarted_for = restart_wish(guest).map(str::to_owned);
         status

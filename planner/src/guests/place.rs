@@ -42,10 +42,11 @@ impl<'a> Work<'_, 'a> {
         for host in round.hosts.names() {
             let times = failures_on(status, host);
             if times > recovery.max_restarts {
-                let text = format!(
-                    "it failed there {times} times within {}",
-                    recovery.restart_window
-                );
+                let times = match times {
+                    1 => "once".to_owned(),
+                    times => format!("{times} times"),
+                };
+                let text = format!("it failed there {times} within {}", recovery.restart_window);
                 refused.insert(host, text);
             } else if !status.failures.is_empty() && !recovery.relocate && Some(host) != before {
                 refused.insert(host, "relocate is false".to_owned());
@@ -54,6 +55,10 @@ impl<'a> Work<'_, 'a> {
         let host_is_away = before
             .and_then(|before| round.hosts.get(before))
             .is_some_and(|host| !host.online());
+        let there_all_along = before.is_some_and(|before| {
+            let record = round.state.record(&Subject::guest(name), before);
+            record.is_some_and(|record| !round.hosts.dead(before, record.spec.incarnation))
+        });
         if recovering && !guest.spec.protected && host_is_away {
             return why(
                 Reason::NotProtected,
@@ -82,10 +87,13 @@ impl<'a> Work<'_, 'a> {
         }
         self.starts.begin(host, round.now);
         let placed = match before {
-            Some(before) if recovering => why(
-                Reason::Recovered,
-                &format!("{before} was lost and is confirmed off"),
-            ),
+            Some(before) if recovering => {
+                let text = match host_is_away || !there_all_along {
+                    true => format!("{before} was lost and is confirmed off"),
+                    false => "the host that it was on its way to was lost".to_owned(),
+                };
+                why(Reason::Recovered, &text)
+            }
             Some(before) if failed && before != host => why(
                 Reason::Relocated,
                 &format!("it failed too often on {before}"),

@@ -1,6 +1,7 @@
 //! A guest on a host that is heard: what the host says about it, and what follows.
 
 use super::assignment::{Told, assignment};
+use super::migration::presence;
 use super::{Guest, Work, enter, epoch, failures_on, placed_because, restart_wish, why};
 use crate::amounts::{later, moment, span};
 use crate::records::Ending;
@@ -9,8 +10,8 @@ use crate::state::Subject;
 use crate::{Reason, Why};
 use jiff::{SignedDuration, Timestamp};
 use quorate_crds::{
-    DesiredState, GuestFailure, GuestState, Name, NodePlan, OnCrash, OnGuestPowerOff, Time,
-    VirtualMachineStatus,
+    DesiredState, GuestFailure, GuestPresence, GuestState, Name, NodePlan, OnCrash,
+    OnGuestPowerOff, Time, VirtualMachineStatus,
 };
 
 /// The first two restarts come at once; from then on each waits twice as long as the one before.
@@ -44,6 +45,12 @@ impl<'a> Work<'_, 'a> {
                 Reason::StopWanted,
                 "it is to be off",
             );
+        }
+        if presence(record) == Some(GuestPresence::Sent) {
+            // It stands still here for ever, and nobody else has it: only a new epoch ends that.
+            let text = "all of it was sent, and the host that it went to was lost";
+            let again = why(Reason::Recovered, text);
+            return self.give((name, guest), host, again, status);
         }
         match answer(record) {
             Answer::Ended(ending, message) if ending != Ending::MigrationFailed => {

@@ -87,7 +87,7 @@ pub(crate) fn leaving(
                 && current(&round.hosts, other)
         });
         let free = idle || (another && !users.contains(host));
-        if (withdrawn || round.stopping()) && free {
+        if (withdrawn && free) || (round.stopping() && idle) {
             leaving.insert(host.to_owned(), ReplicaData::Keep);
         }
     }
@@ -122,7 +122,12 @@ fn surplus(round: &Round<'_>, volume: &Volume, status: &VolumeStatus) -> Vec<Str
                     && current(&round.hosts, other)
             })
             .count();
-        if rest.len() > wanted && (sound >= wanted || going) {
+        // One that is wanted makes way only for others that are wanted too.
+        let rivals = rest
+            .iter()
+            .filter(|other| !wanted_on(round, volume, replica) || wanted_on(round, volume, other))
+            .count();
+        if rivals > wanted && (sound >= wanted || going) {
             rest.retain(|other| other.node != replica.node);
             surplus.push(replica.node.to_string());
         }

@@ -1,6 +1,7 @@
 //! The in-sync set: which replicas hold every acknowledged write (R10).
 
 use super::view::current;
+use crate::mistake::{Mistake, made};
 use crate::rights::Presence;
 use crate::round::Round;
 use quorate_crds::{ConnectionState, DiskState, Name, ReplicaRole, ReplicaStatus, VolumeStatus};
@@ -37,7 +38,9 @@ pub(crate) fn settle(
             || (primaries.contains(host) && another);
         let goes = leaving.contains(host) && another;
         if (((lost || behind) && written_elsewhere) || goes) && members.len() > 1 {
-            members.remove(host);
+            if !made(Mistake::LostReplicaStaysInSync) {
+                members.remove(host);
+            }
         } else if !leaving.contains(host) && follows(round, status, replica) {
             members.insert(host.to_owned());
         }
@@ -51,6 +54,10 @@ pub(crate) fn settle(
 
 /// Whether the replica is current and hears whoever writes, so that it misses nothing.
 fn follows(round: &Round<'_>, status: &VolumeStatus, replica: &ReplicaStatus) -> bool {
+    let connected = replica.connection == Some(ConnectionState::Connected);
+    if made(Mistake::ConnectedIsInSync) && connected {
+        return true;
+    }
     if !current(&round.hosts, replica) || replica.connection != Some(ConnectionState::Connected) {
         return false;
     }

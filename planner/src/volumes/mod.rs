@@ -138,6 +138,10 @@ fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
             "writes wait until a replica that is not reached is outdated or its host is fenced"
                 .to_owned(),
         ),
+        Some(VolumeState::Lost) if round.stopping() => (
+            Reason::TakenDown,
+            "its replicas are taken down: the cluster is stopped".to_owned(),
+        ),
         Some(VolumeState::Lost) => (
             Reason::DataNotReachable,
             format!("every write is held by {members}, and none of these is there"),
@@ -147,6 +151,10 @@ fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
             "no replica is made and current yet".to_owned(),
         ),
         Some(VolumeState::Ready) => (Reason::InSync, "every replica holds every write".to_owned()),
+        Some(VolumeState::Syncing) => (
+            Reason::CatchingUp,
+            format!("every write is held by {members}; the others are catching up"),
+        ),
         _ if status.in_sync.len() == status.replicas.len() => {
             let missing = view::missing(&round.hosts, status).join(" and ");
             let text = format!("every write is held by {members}, and {missing} is not there");

@@ -3,6 +3,7 @@
 use super::assignment::{Role, assignment};
 use super::members;
 use super::writing::{Asking, ready_to_join, unwritable};
+use crate::mistake::{Mistake, made};
 use crate::outcome::Outcome;
 use crate::rights::{Presence, held, is_primary, writes};
 use crate::round::Round;
@@ -21,14 +22,16 @@ pub(crate) fn plan(
     leaving: &BTreeMap<String, ReplicaData>,
 ) {
     let subject = Subject::volume(name);
-    let records = round.state.records_of(&subject);
-    let writers = records
-        .into_iter()
-        .flatten()
-        .filter(|(_, record)| writes(&round.hosts, record) && is_primary(record))
-        .count();
     let moving = outcome.moving.get(name).cloned();
-    let two = volume.spec.access == VolumeAccess::MultiWriter || moving.is_some() || writers > 1;
+    let two = volume.spec.access == VolumeAccess::MultiWriter
+        || moving.is_some()
+        || still_two(round, &subject)
+        || (made(Mistake::StaysOpenForTwo) && status.two_primaries_allowed == Some(true));
+    let none = BTreeSet::new();
+    let users = match made(Mistake::VolumeClosesFirst) {
+        true => &none,
+        false => users,
+    };
     let resolved = resolved(volume, status);
     let mut primaries: BTreeSet<String> = BTreeSet::new();
     for replica in &status.replicas.clone() {
@@ -86,6 +89,18 @@ pub(crate) fn plan(
     }
     let going: BTreeSet<String> = leaving.keys().cloned().collect();
     members::settle(round, status, &primaries, &going);
+}
+
+/// Whether two that had it open together may both have it open yet: it is closed for two only when
+/// one of them has said that it closed it.
+fn still_two(round: &Round<'_>, subject: &Subject) -> bool {
+    let records = round.state.records_of(subject).into_iter().flatten();
+    let writing = records.filter(|(_, record)| {
+        let assigned = record.spec.assignment.as_ref();
+        let replica = assigned.and_then(|assigned| assigned.replica.as_ref());
+        replica.is_some_and(|replica| replica.allow_two_primaries) && writes(&round.hosts, record)
+    });
+    writing.count() > 1
 }
 
 /// A host that is not heard, or is left alone, keeps what it was told.

@@ -1,7 +1,8 @@
 //! Who may open a volume for writing: rules R1 and R10.
 
 use super::view::alone;
-use crate::rights::{Answer, answer, writes};
+use crate::mistake::{Mistake, made};
+use crate::rights::{Answer, active, answer, observed, writes};
 use crate::round::Round;
 use crate::state::Subject;
 use quorate_crds::{
@@ -56,12 +57,20 @@ pub(crate) fn unwritable(
     let Some(replica) = replica else {
         return Some(format!("keeps no replica of volume {name}"));
     };
-    let there = round.state.record(&subject, host).is_some_and(|record| {
+    let record = round.state.record(&subject, host).filter(|record| {
         let incarnation = round.hosts.get(host).map(|host| host.incarnation);
-        Some(record.spec.incarnation) == incarnation
-            && record.spec.assignment.as_ref().is_some_and(|it| it.active)
-            && answer(record) == Answer::Converged
+        active(record) && Some(record.spec.incarnation) == incarnation
     });
+    let there = record.is_some_and(|record| match asking.from {
+        // It is being told to open beside the other one: what it said before that still counts.
+        Some(_) => observed(&round.hosts, record).is_some_and(|said| said.replica.is_some()),
+        None => answer(record) == Answer::Converged,
+    });
+    if let Some(Answer::Ended(_, message)) = record.map(answer) {
+        return Some(format!(
+            "its replica of volume {name} does not come up: {message}"
+        ));
+    }
     if !there {
         return Some(format!("its replica of volume {name} is not up yet"));
     }
@@ -73,7 +82,11 @@ pub(crate) fn unwritable(
             }
         }
     }
-    if !status.in_sync.iter().any(|member| member.as_str() == host) {
+    let member = status.in_sync.iter().any(|member| member.as_str() == host);
+    if made(Mistake::StaleReplicaOpens) {
+        return None;
+    }
+    if !member {
         return Some(format!("its replica of volume {name} is not in sync"));
     }
     let alone = alone(&round.hosts, status, host);
@@ -101,6 +114,9 @@ pub(crate) fn ready_to_join(round: &Round<'_>, name: &str, first: &str, second: 
     };
     let asking = Asking { from: Some(first) };
     let open = |host: &str| {
+        if made(Mistake::JoinsUnasked) {
+            return true;
+        }
         let converged = round
             .state
             .record(&Subject::volume(name), host)

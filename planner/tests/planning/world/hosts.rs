@@ -76,6 +76,10 @@ impl World {
         let replica = &assignment["replica"];
         if !active {
             assert!(!self.in_use(here), "{here:?} is taken down under its user");
+            if self.follows(here) {
+                // It is told by the one that writes that it is left behind.
+                self.truth.outdated.insert(here.clone());
+            }
             self.truth.up.remove(here);
             self.truth.writing.remove(here);
             self.truth.two.remove(here);
@@ -96,6 +100,10 @@ impl World {
         if replica["outdate"] == true && !self.truth.writing.contains(here) {
             self.truth.outdated.insert(here.clone());
         }
+        if replica["giveUp"].is_u64() {
+            self.truth.apart.remove(&here.0);
+            self.truth.current.remove(here);
+        }
         match replica["allowTwoPrimaries"] == true {
             true => self.truth.two.insert(here.clone()),
             false => self.truth.two.remove(here),
@@ -113,12 +121,14 @@ impl World {
 
     /// Whether a guest or a filesystem on that host stands on the volume.
     fn in_use(&self, here: &Place) -> bool {
-        let on = |guest: &str| (guest.to_owned(), here.1.clone());
-        let guest = self.of("VirtualMachine").any(|guest| {
-            let name = text(&guest["metadata"]["name"]);
-            let disks = guest["spec"]["disks"].as_array();
-            self.truth.running.contains(&on(&name))
-                && disks.is_some_and(|disks| disks.iter().any(|disk| disk["volume"] == here.0))
+        let guest = self.of("NodePlan").any(|plan| {
+            let assigned = &plan["spec"]["assignment"];
+            let name = text(&assigned["object"]["name"]);
+            let mut after = assigned["after"].as_array().into_iter().flatten();
+            assigned.get("guest").is_some()
+                && plan["spec"]["node"] == here.1.as_str()
+                && self.truth.running.contains(&(name, here.1.clone()))
+                && after.any(|one| one["kind"] == "Volume" && one["name"] == here.0.as_str())
         });
         guest || self.truth.mounted.contains_key(here)
     }
@@ -131,9 +141,12 @@ impl World {
             .keys()
             .filter(|place| place.0 == here.0 && place.1 != here.1)
             .map(|place| {
-                let connection = match self.hears(here, place) {
-                    true => "Connected",
-                    false => "Connecting",
+                let connection = if self.hears(here, place) {
+                    "Connected"
+                } else if self.truth.apart.contains(&here.0) {
+                    "StandAlone"
+                } else {
+                    "Connecting"
                 };
                 json!({"node": place.1, "connection": connection})
             })
@@ -145,9 +158,14 @@ impl World {
             .current
             .iter()
             .any(|place| place.0 == here.0 && place.1 != here.1 && self.hears(here, place));
-        let disk = if self.truth.outdated.contains(here) {
+        let apart = self.truth.apart.contains(&here.0);
+        let disk = if self.truth.diskless.contains(here) {
+            "Diskless"
+        } else if self.truth.outdated.contains(here) {
             "Outdated"
-        } else if current && (self.truth.writing.contains(here) || another) {
+        } else if current
+            && (self.truth.writing.contains(here) || self.follows(here) || another || apart)
+        {
             "UpToDate"
         } else if another {
             "Inconsistent"
@@ -168,6 +186,12 @@ impl World {
         })
     }
 
+    /// Whether one that writes is heard.
+    fn follows(&self, here: &Place) -> bool {
+        let mut writers = self.truth.writing.iter();
+        writers.any(|place| place.0 == here.0 && place.1 != here.1 && self.hears(here, place))
+    }
+
     /// Whether two replicas hear each other over the storage network.
     pub(super) fn hears(&self, one: &Place, other: &Place) -> bool {
         let up = |place: &Place| {
@@ -179,7 +203,7 @@ impl World {
                     .get(&key)
                     .is_some_and(|node| node["status"]["state"] == "Online")
         };
-        up(one) && up(other) && !self.storage_cut
+        up(one) && up(other) && !self.storage_cut && !self.truth.apart.contains(&one.0)
     }
 
     fn act_on_mount(&mut self, mount: &Value, here: &Place, active: bool) -> Value {
@@ -256,18 +280,27 @@ impl World {
                 self.truth.failed.remove(here);
             }
         }
+        if self.truth.sent.contains(here) && fresh && open {
+            // Under a new epoch what stands still here is thrown away.
+            self.truth.gone(here);
+        }
         if self.truth.sent.contains(here) {
             return present(converged(true), "Sent");
         }
         if self.truth.arrived.remove(here) || (fresh && open) {
             self.truth.started.insert(here.clone(), epoch);
+            self.truth.ended.remove(here);
             self.truth.running.insert(here.clone());
         } else if fresh {
             return converged(false);
         }
         match self.truth.running.contains(here) {
             true => present(converged(true), "Running"),
-            false => present(stalled("GuestCrashed"), "Absent"),
+            false => {
+                let how = self.truth.ended.get(here);
+                let how = how.map_or("GuestCrashed", String::as_str);
+                present(stalled(how), "Absent")
+            }
         }
     }
 
@@ -300,6 +333,10 @@ impl World {
     /// catch up from one that has everything.
     pub(super) fn write_and_resync(&mut self) {
         for here in self.truth.writing.clone() {
+            if self.truth.apart.contains(&here.0) {
+                // Each side has long taken the other for gone.
+                continue;
+            }
             let powered = self.powered(&here.1);
             let others = self.truth.current.iter();
             let missing: BTreeSet<String> = others
@@ -339,9 +376,17 @@ impl World {
                 self.truth.current.iter().any(|place| {
                     place.0 == here.0 && place.1 != here.1 && self.hears(&here, place)
                 });
-            if from && !self.storage_cut {
+            if !from || self.truth.diskless.contains(&here) {
+                self.catching_up.remove(&here);
+            } else if !self.truth.current.contains(&here) || self.truth.outdated.contains(&here) {
                 self.truth.outdated.remove(&here);
-                self.caught_up.push(here);
+                self.truth.current.remove(&here);
+                let seconds = self.catching_up.entry(here.clone()).or_default();
+                *seconds += 1;
+                if *seconds > self.resync_takes {
+                    self.catching_up.remove(&here);
+                    self.caught_up.push(here);
+                }
             }
         }
         self.say_replicas();

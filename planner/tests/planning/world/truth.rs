@@ -32,6 +32,12 @@ pub(crate) struct Truth {
     pub(super) up: BTreeSet<Place>,
     /// Replicas marked as outdated.
     pub(super) outdated: BTreeSet<Place>,
+    /// Replicas whose disk has failed.
+    pub(super) diskless: BTreeSet<Place>,
+    /// Volumes whose replicas refuse each other, because both have written.
+    pub(super) apart: BTreeSet<String>,
+    /// Guests that came to an end by themselves, and how.
+    pub(super) ended: BTreeMap<Place, String>,
     /// Writers that wait, with the peers that they wait for.
     pub(super) asks: BTreeMap<Place, BTreeSet<String>>,
     /// Filesystems that are mounted, `true` when by one host at a time.
@@ -54,8 +60,18 @@ impl Truth {
         self.two.retain(elsewhere);
         self.up.retain(elsewhere);
         self.asks.retain(|place, _| elsewhere(place));
+        self.started.retain(|place, _| elsewhere(place));
+        self.ended.retain(|place, _| elsewhere(place));
         self.mounted.retain(|place, _| elsewhere(place));
         self.locks.retain(|place, _| elsewhere(place));
+    }
+
+    /// The host goes in order: nothing may be active on it.
+    pub(super) fn leaves(&mut self, host: &str) {
+        let active = |places: &BTreeSet<Place>| places.iter().any(|place| place.1 == host);
+        assert!(!active(&self.running), "{host} leaves with a guest");
+        assert!(!active(&self.writing), "{host} leaves with an open volume");
+        self.off(host);
     }
 
     /// Nothing of the guest is on the host any more.
@@ -70,7 +86,8 @@ impl Truth {
     /// Opens a volume, as the storage would: with others only when all allow it.
     pub(super) fn open(&mut self, here: &Place) {
         assert!(
-            self.current.contains(here) && !self.outdated.contains(here),
+            self.writing.contains(here)
+                || (self.current.contains(here) && !self.outdated.contains(here)),
             "{here:?} is opened on stale data"
         );
         let others: Vec<&Place> = self

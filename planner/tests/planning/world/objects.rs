@@ -1,0 +1,183 @@
+//! Objects that scripts declare in a line.
+
+use super::commands::set;
+use super::{World, text};
+use serde_json::{Value, json};
+
+impl World {
+    pub(super) fn declare(&mut self, words: &[&str]) -> bool {
+        match words {
+            ["host", name, memory, fields @ ..] => self.host(name, memory, fields),
+            ["pool", name, size, hosts @ ..] => self.pool(name, size, hosts),
+            ["volume", name, size, fields @ ..] => self.volume(name, size, fields),
+            ["network", name] => self.put(json!({
+                "kind": "Network", "metadata": {"name": name},
+                "spec": {"role": "InternetFacing", "bridge": {}, "addressing": "None"},
+            })),
+            ["domain", name, words @ ..] => self.domain(name, words),
+            ["guest", name, memory, fields @ ..] => self.guest(name, memory, fields),
+            ["shared", name, volume] => self.put(json!({
+                "kind": "SharedFilesystem", "metadata": {"name": name},
+                "spec": {
+                    "type": "Gfs2", "volume": volume, "mountPoint": format!("/srv/{name}"),
+                    "journals": 4,
+                },
+            })),
+            _ => return false,
+        }
+        true
+    }
+
+    fn host(&mut self, name: &str, memory: &str, fields: &[&str]) {
+        let mut node = json!({
+            "kind": "Node", "metadata": {"name": name},
+            "spec": {"fencing": {"levels": [{"name": "ipmi", "devices": [{"device": name}]}]}},
+            "status": {
+                "state": "Online", "incarnation": 1,
+                "allocatable": {"memory": memory, "cpus": 8},
+            },
+        });
+        for field in fields {
+            match field.split_once('=') {
+                Some(("label", label)) => {
+                    let (label, value) = label.split_once(':').expect("label:value");
+                    node["metadata"]["labels"][label] = json!(value);
+                }
+                _ => set(&mut node["spec"], field),
+            }
+        }
+        self.put(node);
+    }
+
+    fn pool(&mut self, name: &str, size: &str, hosts: &[&str]) {
+        let parts: Vec<Value> = hosts.iter().map(|host| json!({"node": host})).collect();
+        let seen: Vec<Value> = hosts
+            .iter()
+            .map(|host| json!({"node": host, "state": "Ready", "capacity": size}))
+            .collect();
+        self.put(json!({
+            "kind": "StoragePool", "metadata": {"name": name},
+            "spec": {"hosts": parts, "reserve": "0"}, "status": {"hosts": seen},
+        }));
+    }
+
+    fn volume(&mut self, name: &str, size: &str, fields: &[&str]) {
+        let mut spec = json!({"size": size, "pool": "fast"});
+        for field in fields {
+            match *field {
+                "ext4" => {
+                    spec["filesystem"] =
+                        json!({"type": "Ext4", "mountPoint": format!("/srv/{name}")});
+                }
+                "shared" => spec["access"] = json!("MultiWriter"),
+                field => set(&mut spec, field),
+            }
+        }
+        self.put(json!({"kind": "Volume", "metadata": {"name": name}, "spec": spec}));
+    }
+
+    fn domain(&mut self, name: &str, words: &[&str]) {
+        let nodes: Vec<Value> = words
+            .iter()
+            .filter_map(|word| word.split_once('='))
+            .map(|(node, priority)| {
+                json!({"node": node, "priority": priority.parse::<u32>().expect("a priority")})
+            })
+            .collect();
+        self.put(json!({
+            "kind": "FailoverDomain", "metadata": {"name": name},
+            "spec": {
+                "nodes": nodes, "restricted": words.contains(&"restricted"),
+                "failback": words.contains(&"failback"),
+            },
+        }));
+    }
+
+    fn guest(&mut self, name: &str, memory: &str, fields: &[&str]) {
+        let mut spec = json!({"memory": memory, "desiredState": "Running", "managed": true});
+        for field in fields {
+            match field.split_once('=').expect("field=value") {
+                ("volume", volume) => spec["disks"] = json!([{"name": "system", "volume": volume}]),
+                ("file", filesystem) => {
+                    spec["disks"] = json!([{
+                        "name": "system",
+                        "file": {"filesystem": filesystem, "path": format!("{name}.img")},
+                    }]);
+                }
+                ("disk", size) => {
+                    spec["disks"] = json!([{"name": "system", "pool": "fast", "size": size}]);
+                }
+                ("after", guest) => spec["start"] = json!({"after": [{"guest": guest}]}),
+                ("domain", domain) => spec["placement"]["failoverDomain"] = json!(domain),
+                ("apart", other) => {
+                    spec["placement"]["apartFrom"] = json!([{"guest": other, "required": true}]);
+                }
+                ("near", other) => {
+                    spec["placement"]["togetherWith"] = json!([{"guest": other, "required": true}]);
+                }
+                ("label", label) => {
+                    let (label, value) = label.split_once(':').expect("label:value");
+                    spec["placement"]["nodeSelector"][label] = json!(value);
+                }
+                ("network", network) => spec["nics"] = json!([{"name": "lan", "network": network}]),
+                _ => set(&mut spec, field),
+            }
+        }
+        self.put(json!({"kind": "VirtualMachine", "metadata": {"name": name}, "spec": spec}));
+    }
+
+    pub(super) fn show_hosts(&mut self) {
+        let lines: Vec<String> = self
+            .of("Node")
+            .map(|node| {
+                let status = &node["status"];
+                let said = |type_: &str| {
+                    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+                    let found = conditions.find(|one| one["type"] == type_)?;
+                    let (reason, message) = (text(&found["reason"]), text(&found["message"]));
+                    Some(format!(": {reason}: {message}"))
+                };
+                let why = match status["state"] == "Online" {
+                    true => said("Drained"),
+                    false => said("Ready"),
+                };
+                let guests = &status["allocated"]["guests"];
+                format!(
+                    "      {} {} with {} guests{}",
+                    text(&node["metadata"]["name"]),
+                    text(&status["state"]),
+                    guests.as_u64().unwrap_or(0),
+                    why.unwrap_or_default()
+                )
+            })
+            .collect();
+        self.transcript.extend(lines);
+    }
+
+    pub(super) fn show_moves(&mut self) {
+        let lines: Vec<String> = self
+            .of("VirtualMachineMigration")
+            .map(|one| {
+                let status = &one["status"];
+                format!(
+                    "      {} {} from {} to {}: {}: {}",
+                    text(&one["metadata"]["name"]),
+                    text(&status["phase"]),
+                    status["source"].as_str().unwrap_or("-"),
+                    status["target"].as_str().unwrap_or("-"),
+                    text(&status["reason"]),
+                    text(&status["message"])
+                )
+            })
+            .collect();
+        self.transcript.extend(lines);
+    }
+
+    pub(super) fn why(&mut self, key: &str) {
+        let decisions = self.decisions();
+        for why in decisions.reasons.get(key).into_iter().flatten() {
+            self.transcript
+                .push(format!("      {}: {}", why.reason, why.message));
+        }
+    }
+}

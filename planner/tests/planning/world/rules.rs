@@ -1,0 +1,104 @@
+//! What must be so at every second, and what must be so in the end.
+
+use super::{World, text};
+use quorate_crds::Size;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl World {
+    /// R10: whoever is named in the in-sync set holds every write.
+    pub(crate) fn members_hold_every_write(&self) {
+        for volume in self.of("Volume") {
+            let name = text(&volume["metadata"]["name"]);
+            let members = volume["status"]["inSync"].as_array();
+            let members: Vec<String> = members.into_iter().flatten().map(text).collect();
+            if volume["status"]["minor"].is_u64() {
+                assert!(!members.is_empty(), "nobody holds the data of {name}");
+            }
+            for member in members {
+                let place = (name.clone(), member);
+                let complete =
+                    self.truth.current.contains(&place) && !self.truth.diskless.contains(&place);
+                let made = self.truth.made.contains_key(&place);
+                assert!(
+                    !made || complete || self.truth.diskless.contains(&place),
+                    "{place:?} is a member of the in-sync set and lacks writes"
+                );
+            }
+        }
+    }
+
+    /// R9: what runs on a host, arrives there, or stands still there, fits.
+    pub(crate) fn memory_is_promised_once(&self) {
+        let mut used: BTreeMap<&str, u64> = BTreeMap::new();
+        let places = self.truth.running.iter().chain(&self.truth.arrived);
+        for (guest, host) in places {
+            let key = ("VirtualMachine".to_owned(), guest.clone());
+            let memory = self.objects.get(&key).map(|guest| &guest["spec"]["memory"]);
+            *used.entry(host).or_default() += memory.map_or(0, bytes);
+        }
+        for (host, used) in used {
+            let key = ("Node".to_owned(), host.to_owned());
+            let room = bytes(&self.objects[&key]["status"]["allocatable"]["memory"]);
+            assert!(used <= room, "{host} carries {used} of {room} bytes");
+        }
+    }
+
+    /// Guests that should run and do not, with what is said about them.
+    pub(crate) fn idle_guests(&self) -> Vec<String> {
+        self.of("VirtualMachine")
+            .filter(|guest| guest["spec"]["desiredState"] == "Running")
+            .filter(|guest| {
+                let name = text(&guest["metadata"]["name"]);
+                !self
+                    .truth
+                    .running
+                    .iter()
+                    .any(|(running, _)| *running == name)
+            })
+            // It was switched off or failed too often; that is said, and is no waiting.
+            .filter(|guest| guest["status"]["conditions"][0]["reason"] != "RecoveryExhausted")
+            .map(|guest| {
+                let condition = &guest["status"]["conditions"][0];
+                format!(
+                    "{}: {}: {}",
+                    text(&guest["metadata"]["name"]),
+                    text(&condition["reason"]),
+                    text(&condition["message"])
+                )
+            })
+            .collect()
+    }
+
+    /// Whether a migration is under way, or came to nothing and may be tried again.
+    pub(crate) fn moves_to_come(&self) -> bool {
+        let mut moves = self.of("VirtualMachineMigration");
+        moves.any(|one| one["status"]["phase"] != "Succeeded")
+    }
+
+    /// Every record with the generation in which it was written.
+    pub(crate) fn written(&self) -> BTreeSet<String> {
+        self.of("NodePlan")
+            .map(|plan| {
+                format!(
+                    "{} {}",
+                    plan["metadata"]["name"], plan["spec"]["planGeneration"]
+                )
+            })
+            .collect()
+    }
+
+    /// R10: nothing but cluster filesystems is open for two when no guest is on its way.
+    pub(crate) fn nothing_is_left_open(&self) {
+        for place in &self.truth.two {
+            let key = ("Volume".to_owned(), place.0.clone());
+            let shared = self.objects[&key]["spec"]["access"] == "MultiWriter";
+            assert!(shared, "{place:?} is still open for two");
+        }
+    }
+}
+
+fn bytes(size: &Value) -> u64 {
+    let size = Size::from(size.as_str().unwrap_or("0"));
+    size.parse().ok().and_then(|it| it.as_u64()).unwrap_or(0)
+}
