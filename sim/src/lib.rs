@@ -5,9 +5,10 @@
 
 mod agents;
 mod beats;
-mod check;
+pub mod check;
 pub mod executor;
 mod host;
+pub mod many;
 mod member;
 mod registry;
 pub mod run;

@@ -1,7 +1,14 @@
 //! `quorate-sim`: runs simulated clusters, one seed per process.
 
+use std::{io, path::PathBuf, process::ExitCode, time::Duration};
+
 use clap::{Parser, Subcommand};
-use quorate_sim::{executor::Trace, run::run, world::Setup};
+use quorate_sim::{
+    executor::Trace,
+    many::{Runner, Summary},
+    run::{Failover, run},
+    world::Setup,
+};
 
 #[derive(Parser)]
 #[command(about = "Runs whole clusters on simulated time, network, disks and hosts")]
@@ -24,35 +31,138 @@ enum Command {
         #[arg(long)]
         tell: bool,
     },
+    /// Run many seeds, each in a process of its own, and shrink the faults of those that fail.
+    Seeds {
+        /// How many.
+        #[arg(long, default_value_t = 100)]
+        count: u64,
+        /// The first.
+        #[arg(long, default_value_t = 1)]
+        first: u64,
+        /// How many at once.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Begin no seed after so many minutes.
+        #[arg(long)]
+        minutes: Option<u64>,
+        /// Go on when a seed fails.
+        #[arg(long)]
+        keep_going: bool,
+        /// Do not look for the fewest faults with which a seed fails.
+        #[arg(long)]
+        no_shrink: bool,
+    },
 }
 
-fn main() {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .without_time()
+        .with_ansi(false)
         .init();
     match Arguments::parse().command {
         Command::Run {
             seed,
             without,
             tell,
+        } => one(seed, &without, tell),
+        Command::Seeds {
+            count,
+            first,
+            jobs,
+            minutes,
+            keep_going,
+            no_shrink,
         } => {
-            quorate_sim_entropy::seed(seed);
-            let trace = if tell {
-                Trace::telling()
-            } else {
-                Trace::default()
+            let runner = Runner {
+                program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate-sim")),
+                jobs,
+                stop_at_first: !keep_going,
+                time: minutes.map(|minutes| Duration::from_secs(60 * minutes)),
             };
-            let report = run(&Setup::of(seed), &without, trace.clone());
-            for line in trace.told(0).iter().chain(&report.state).filter(|_| tell) {
-                println!("{line}");
-            }
-            match serde_json::to_string(&report) {
-                Ok(line) => println!("{line}"),
-                Err(error) => eprintln!("the report cannot be printed: {error}"),
-            }
-            std::process::exit(i32::from(!report.violations.is_empty()));
+            many(&runner, first, count, !no_shrink)
         }
+    }
+}
+
+fn one(seed: u64, without: &[usize], tell: bool) -> ExitCode {
+    quorate_sim_entropy::seed(seed);
+    let trace = if tell {
+        Trace::telling()
+    } else {
+        Trace::default()
+    };
+    let report = run(&Setup::of(seed), without, trace.clone());
+    for line in trace.told(0).iter().chain(&report.state).filter(|_| tell) {
+        println!("{line}");
+    }
+    match serde_json::to_string(&report) {
+        Ok(line) => println!("{line}"),
+        Err(error) => eprintln!("the report cannot be printed: {error}"),
+    }
+    ExitCode::from(u8::from(!report.violations.is_empty()))
+}
+
+fn many(runner: &Runner, first: u64, count: u64, shrink: bool) -> ExitCode {
+    let summary = runner.many(first, count, |seed, result| match result {
+        Ok(report) if report.violations.is_empty() => {
+            tracing::info!(seed, hash = report.hash, "well");
+        }
+        Ok(report) => {
+            println!("seed {seed} fails:");
+            for violation in &report.violations {
+                println!("  {violation}");
+            }
+            println!("  again: {}", runner.replay(seed, &[]));
+            if !shrink {
+                return;
+            }
+            let without = runner.shrink(seed, report);
+            println!("  it takes these faults:");
+            let needed = report.faults.iter().enumerate();
+            for (_, fault) in needed.filter(|(number, _)| !without.contains(number)) {
+                println!("    {fault}");
+            }
+            println!("  with them alone: {}", runner.replay(seed, &without));
+        }
+        Err(error) => println!("seed {seed}: {error}"),
+    });
+    print(&summary);
+    ExitCode::from(u8::from(!summary.failed.is_empty()))
+}
+
+fn print(summary: &Summary) {
+    let seconds = summary.busy.as_secs_f64().max(0.001);
+    println!(
+        "{} seeds, {} failed; {:.0} simulated seconds, {} messages and decisions, in {:.0} s",
+        summary.seeds,
+        summary.failed.len(),
+        summary.simulated.as_secs_f64(),
+        summary.events,
+        summary.took.as_secs_f64(),
+    );
+    println!(
+        "throughput: {:.0} simulated cluster-seconds per second of one process",
+        summary.simulated.as_secs_f64() / seconds
+    );
+    let checks: Vec<String> = summary
+        .checks
+        .iter()
+        .map(|(rule, count)| format!("{rule} {count}"))
+        .collect();
+    println!("looked at: {}", checks.join(", "));
+    if !summary.failovers.is_empty() {
+        let part = |name: &str, of: fn(&Failover) -> u64| {
+            let mut all: Vec<u64> = summary.failovers.iter().map(of).collect();
+            all.sort_unstable();
+            let (half, last) = (all[all.len() / 2], all[all.len() * 99 / 100]);
+            println!("  {name:<7} median {half:>6} ms, 99 % below {last:>6} ms");
+        };
+        println!("{} guests failed over:", summary.failovers.len());
+        part("detect", |it| it.detect_ms);
+        part("fence", |it| it.fence_ms);
+        part("plan", |it| it.plan_ms);
+        part("start", |it| it.start_ms);
     }
 }

@@ -35,6 +35,11 @@ impl<T: Clone> Registry<T> {
         drop(gone);
     }
 
+    /// Everybody who is in it now.
+    pub(crate) fn processes(&self) -> Vec<ProcessId> {
+        self.lock().keys().cloned().collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ProcessId, T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

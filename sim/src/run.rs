@@ -1,9 +1,13 @@
 //! One run: a cluster comes up, things go wrong, everything heals, and the cluster must be well again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::check::Failover;
 use crate::{
     executor::Trace,
     world::{Fault, Setup, World, faults_of},
@@ -13,7 +17,7 @@ use crate::{
 pub const LIVENESS: Duration = Duration::from_secs(240);
 
 /// What came of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// The seed.
     pub seed: u64,
@@ -23,15 +27,30 @@ pub struct Report {
     pub events: u64,
     /// Simulated milliseconds.
     pub simulated_ms: u64,
+    /// Real milliseconds. The only number that another run of the seed does not repeat.
+    pub took_ms: u64,
     /// Faults, in words.
     pub faults: Vec<String>,
     /// How often each rule was looked at.
     pub checks: BTreeMap<String, u64>,
+    /// The recoveries of guests.
+    pub failovers: Vec<Failover>,
     /// What was found wrong, with its time. Empty when all is well.
     pub violations: Vec<String>,
     /// What the log says in the end, when something was found wrong.
     #[serde(skip)]
     pub state: Vec<String>,
+}
+
+impl Report {
+    /// The rules that were broken, and `liveness`.
+    #[must_use]
+    pub fn broken_rules(&self) -> BTreeSet<&str> {
+        self.violations
+            .iter()
+            .filter_map(|violation| violation.split(':').next())
+            .collect()
+    }
 }
 
 /// Runs a seed, leaving out the faults with these numbers.
@@ -43,6 +62,7 @@ pub fn run(setup: &Setup, without: &[usize], trace: Trace) -> Report {
         .filter(|(number, _)| !without.contains(number))
         .map(|(_, fault)| fault)
         .collect();
+    let began = Instant::now();
     let mut world = World::new(setup, trace.clone());
     let mut violations = Vec::new();
     if let Err(error) = play(&mut world, &faults) {
@@ -59,6 +79,8 @@ pub fn run(setup: &Setup, without: &[usize], trace: Trace) -> Report {
         hash: trace.hash(),
         events: trace.events(),
         simulated_ms: u64::try_from(world.now().as_millis()).unwrap_or(u64::MAX),
+        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        failovers: world.failovers(),
         faults: faults.iter().map(ToString::to_string).collect(),
         checks: world.checks(),
         violations,

@@ -109,7 +109,11 @@ fn suspected(bench: &mut Bench, node: &str) {
         return;
     };
     let heard = bench.heard.get(&(node.to_owned(), leader.process.clone()));
-    let since = heard.copied().unwrap_or_default().max(leader.since);
+    let heard = heard.copied().unwrap_or_default();
+    let at = bench.now;
+    let suspected = Milestone::Suspected(node.to_owned(), heard);
+    bench.milestones.push((at, suspected));
+    let since = heard.max(leader.since);
     let silence = bench.now.saturating_sub(since);
     if silence + SLACK < DETECTION {
         let what = format!(

@@ -8,7 +8,7 @@ use quorate_crds::{GuestStep, NodeState, ReplicaRole};
 use quorate_node_daemon::simulated::{LocalRoom, room::Truth};
 use quorate_store::{Change, Revision, Store};
 
-use super::{Committed, commits, committed::Changed, truths};
+use super::{Committed, Failover, commits, committed::Changed, failover, truths};
 
 /// Asserts the rules: on every change of the log, and on the truth in the room after every step.
 #[derive(Clone)]
@@ -48,6 +48,8 @@ pub(crate) struct Leader {
 pub(crate) enum Milestone {
     /// The log says that the host is in this state.
     State(String, NodeState),
+    /// The log says that the host is suspected, which was last heard then.
+    Suspected(String, Duration),
     /// The log orders the guest to run on the host.
     Ordered(String, String),
     /// The guest runs on the host.
@@ -128,6 +130,11 @@ impl Judge {
     /// The guest's own kernel is made to panic.
     pub(crate) fn crashes(&self, guest: &str) {
         self.lock().crashing.insert(guest.to_owned());
+    }
+
+    /// The recoveries so far.
+    pub(crate) fn failovers(&self) -> Vec<Failover> {
+        failover::failovers(&self.lock().milestones)
     }
 
     /// How often each rule was looked at.

@@ -2,10 +2,12 @@
 
 mod commits;
 mod committed;
+mod failover;
 mod judge;
 mod ledger;
 mod truths;
 
 pub(crate) use committed::Committed;
+pub use failover::Failover;
 pub(crate) use judge::{Judge, Leader};
 pub(crate) use ledger::Ledger;

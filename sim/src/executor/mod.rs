@@ -36,6 +36,9 @@ const BUSY: Duration = Duration::from_millis(5);
 /// How far while nothing is.
 const IDLE: Duration = Duration::from_millis(25);
 
+/// For how long after something arrived a process is given every turn; others sleep until their next long one.
+const ATTENTIVE: Duration = Duration::from_millis(40);
+
 const TIDY_EVERY: Duration = Duration::from_millis(100);
 
 /// All processes of a run.
@@ -172,16 +175,34 @@ impl Executor {
             return;
         };
         let drift = self.drift.get(&process.machine).copied().unwrap_or(0);
-        self.wire.turns_to(self.now, process.turned_until(), tick);
-        if !process.paused {
-            let arrived = self.wire.arrived(name, self.now);
-            process.within(|| {
-                for deliver in arrived {
-                    deliver();
-                }
-            });
+        let arrived = if process.paused {
+            Vec::new()
+        } else {
+            self.wire.arrived(name, self.now)
+        };
+        if !arrived.is_empty() {
+            process.attentive_until = self.now + ATTENTIVE;
         }
-        process.turn(drifted(tick, drift));
+        let behind = process.behind + tick;
+        if arrived.is_empty() && self.now >= process.attentive_until && behind < IDLE {
+            process.behind = behind;
+            return;
+        }
+        let from = self.now - process.behind;
+        if !arrived.is_empty() && !process.behind.is_zero() {
+            let missed = std::mem::take(&mut process.behind);
+            self.wire.turns_to(from, process.turned_until(), missed);
+            process.turn(drifted(missed, drift));
+        }
+        let now = self.now - process.behind;
+        let turn = std::mem::take(&mut process.behind) + tick;
+        self.wire.turns_to(now, process.turned_until(), turn);
+        process.within(|| {
+            for deliver in arrived {
+                deliver();
+            }
+        });
+        process.turn(drifted(turn, drift));
     }
 }
 

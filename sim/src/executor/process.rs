@@ -17,6 +17,10 @@ pub(super) struct Process {
     elapsed: Duration,
     /// Stopped by a signal, or by a host that swaps: it does nothing, and its clock goes on.
     pub(super) paused: bool,
+    /// By how much it has not been turned as far as the others, because it had nothing to do.
+    pub(super) behind: Duration,
+    /// Until when it is given every turn.
+    pub(super) attentive_until: Duration,
 }
 
 impl Process {
@@ -36,6 +40,8 @@ impl Process {
             began,
             elapsed: Duration::ZERO,
             paused: false,
+            behind: Duration::ZERO,
+            attentive_until: Duration::ZERO,
         })
     }
 

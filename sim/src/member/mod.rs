@@ -30,6 +30,7 @@ use crate::{
     check::Ledger,
     executor::{ProcessId, Random, Wire},
     host::Desks,
+    registry::Registry,
     time::MachineClock,
 };
 pub(crate) use calls::Brains;
@@ -55,6 +56,8 @@ pub(crate) struct MemberSite {
     pub(crate) disk: SimDisk,
     pub(crate) clock: MachineClock,
     pub(crate) running: Running,
+    /// The processes that have ended by themselves.
+    pub(crate) ended: Registry<()>,
     /// How long a sync of the disk takes.
     pub(crate) sync_time: Duration,
 }
@@ -110,6 +113,12 @@ impl MemberSite {
 
     /// The member's process, until its store stops.
     pub(crate) async fn member(self, beginning: Beginning, socket: Socket, random: Random) {
+        let (process, ended) = (self.process.clone(), self.ended.clone());
+        self.run(beginning, socket, random).await;
+        ended.set(&process, ());
+    }
+
+    async fn run(self, beginning: Beginning, socket: Socket, random: Random) {
         let store = match self.open(beginning).await {
             Ok(store) => store,
             Err(error) => {
@@ -143,12 +152,15 @@ impl MemberSite {
         });
         self.desks.set(&self.process, brain.desk().clone());
         self.brains.set(&self.process, brain.clone());
+        let thinks = engine.clone();
         self.running.lock().insert(self.name.clone(), engine);
         let hears = listen(brain.detector(), socket, brain.acknowledged());
         let follow = self.ledger.clone().follow(self.name.clone(), store.clone());
         let write = client::write(self.name, store, self.ledger, random);
         tokio::spawn(hears);
-        tokio::join!(brain.run(), follow, write);
+        tokio::spawn(write);
+        tokio::spawn(quorate_controller::gc::run(thinks.clone()));
+        tokio::join!(brain.run(), follow);
     }
 
     /// Brings the store up.

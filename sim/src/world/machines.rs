@@ -16,6 +16,9 @@ use crate::{
     member::Beginning,
 };
 
+/// After how long systemd starts a process again that has ended.
+const START_AGAIN: Duration = Duration::from_secs(2);
+
 /// A disk for volumes in every host.
 const DISK: u64 = 1 << 40;
 
@@ -64,7 +67,23 @@ impl World {
                 self.follow_machine(machine, now.0);
             }
         }
+        self.start_again();
         self.look(truth);
+    }
+
+    /// Starts what ended by itself once more, as systemd does.
+    fn start_again(&mut self) {
+        for process in self.ended.processes() {
+            self.ended.remove(&process);
+            self.stop(&process, false);
+            self.again.insert(process, self.now() + START_AGAIN);
+        }
+        let now = self.now();
+        let due = self.again.iter().filter(|(_, at)| **at <= now);
+        for process in due.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.again.remove(&process);
+            self.settle(&process);
+        }
     }
 
     fn look(&mut self, truth: Truth) {
@@ -224,6 +243,7 @@ impl World {
             self.running.forget(&site.name);
         }
         self.inboxes.remove(process);
+        self.ended.remove(process);
         self.executor.kill(process);
         if let Some(unit) = self.units.get(process)
             && unit.kind == Kind::Node

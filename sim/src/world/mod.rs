@@ -35,6 +35,7 @@ use crate::{
     executor::{Executor, MachineId, Random, Ring, Trace},
     host::{Desks, HostSite, RunDir},
     member::{Brains, MemberSite, Receivers, Running},
+    registry::Registry,
     time::{BootTime, MachineClock},
 };
 use units::Units;
@@ -57,6 +58,10 @@ pub struct World {
     sites: BTreeMap<String, MemberSite>,
     hosts: BTreeMap<String, HostSite>,
     clocks: BTreeMap<String, MachineClock>,
+    /// Processes that have ended by themselves.
+    ended: Registry<()>,
+    /// When systemd starts processes again.
+    again: BTreeMap<String, Duration>,
     /// Processes that did not run, or were stopped, at the last step.
     asleep: BTreeSet<String>,
     /// How many faults cut a ring from one machine to another.
@@ -85,6 +90,7 @@ impl World {
             .map(|name| (name.clone(), MachineClock::new(wire.clone())))
             .collect();
         let (receivers, running) = (Receivers::default(), Running::default());
+        let ended = Registry::default();
         let (brains, desks) = (Brains::default(), Desks::default());
         let keyring = Arc::new(Keyring::generate().expect("random numbers follow from the seed"));
         let mut random = Random::of(setup.seed, "disks");
@@ -105,6 +111,7 @@ impl World {
                 disk: SimDisk::new(random.next()),
                 clock: clocks[&name].clone(),
                 running: running.clone(),
+                ended: ended.clone(),
                 sync_time: Duration::from_millis(*random.pick(&[2, 10, 10, 40]).unwrap_or(&10)),
             };
             sites.insert(name, site);
@@ -143,6 +150,8 @@ impl World {
             sites,
             hosts,
             clocks,
+            ended,
+            again: BTreeMap::new(),
             asleep: BTreeSet::new(),
             cuts: BTreeMap::new(),
             next_step: STEP,

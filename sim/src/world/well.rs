@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::World;
+use crate::check::Failover;
 
 impl World {
     /// Lets time pass until the cluster is as it should be.
@@ -92,6 +93,11 @@ impl World {
         let mut found = self.ledger.violations();
         found.extend(self.judge.violations());
         found
+    }
+
+    /// The recoveries so far.
+    pub(crate) fn failovers(&self) -> Vec<Failover> {
+        self.judge.failovers()
     }
 
     /// How often each rule was looked at.
