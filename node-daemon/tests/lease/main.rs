@@ -1,0 +1,6 @@
+//! The lease process as it is installed: a program of its own, real datagrams, a real socket.
+
+mod member;
+mod process;
+mod stories;
+mod stress;
