@@ -19,7 +19,7 @@ mod initrd;
 mod machine;
 mod modules;
 mod network;
-mod pdu;
+pub mod pdu;
 pub mod power;
 mod programs;
 mod progress;

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use quorate_crds::{
-    Cluster, ClusterSpec, FenceDevice, FenceDeviceType, FenceOperation, FenceTarget, Node, scalar,
+    Cluster, ClusterSpec, FenceDevice, FenceDeviceType, FenceOperation, FenceTarget, Node,
+    OutletStatus, PowerState, scalar,
 };
 use quorate_store::{Bucket, Revision, View};
 use serde::de::DeserializeOwned;
@@ -112,6 +113,15 @@ impl Room {
             .find(|declared| declared.name.as_str() == member)
             .and_then(|declared| declared.node.as_ref())
             .map_or(member, |node| node.as_str())
+    }
+
+    /// What a device last said of one of a host's outlets.
+    pub(crate) fn outlet(&self, node: &str, target: &FenceTarget) -> Option<PowerState> {
+        let status = self.device(target.device.as_str())?.status.as_ref()?;
+        let of_host = |outlet: &&OutletStatus| {
+            outlet.plug == target.plug && outlet.node.as_ref().is_some_and(|it| it.as_str() == node)
+        };
+        status.outlets.iter().find(of_host)?.power
     }
 
     /// Every place where a device is used: the host, the level, and the target.

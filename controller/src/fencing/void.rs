@@ -82,7 +82,8 @@ pub fn void(view: &View, node: &str, incarnation: u64, now: Timestamp) -> Vec<(C
             continue;
         };
         let mut status = device.status.unwrap_or_default();
-        let message = format!("it said off, but {reason}, then test it by `quorate fence test`");
+        let message =
+            format!("it said off, but {reason}, then test it by `quorate fence test {name}`");
         status.observed_generation = device.metadata.generation;
         status.state = Some(FenceDeviceState::Contradicted);
         status.last_failure = Some(Time::from(now));

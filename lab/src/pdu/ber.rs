@@ -21,7 +21,7 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 
 /// An object identifier; ordered as a walk goes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Oid(pub(crate) Vec<u32>);
+pub struct Oid(pub Vec<u32>);
 
 impl std::fmt::Display for Oid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,4 +1,5 @@
-//! The two network PDUs: what the stock `fence_apc_snmp` talks to.
+//! The two network PDUs: what the stock `fence_apc_snmp` talks to. Their SNMP also serves tests that need a PDU of their
+//! own.
 
 mod ber;
 mod outlets;
@@ -11,8 +12,9 @@ use tokio::net::UdpSocket;
 use crate::description::Feed;
 use crate::error::{LabError, OnFile};
 use crate::supervisor::Supervisor;
+pub use ber::Oid;
 use outlets::Outlets;
-use snmp::Reply;
+pub use snmp::{Held, Objects, Reply, answer};
 
 /// The community that may read and switch.
 pub const COMMUNITY: &str = "private";
@@ -51,7 +53,7 @@ async fn handle(
             power,
             switched: Vec::new(),
         };
-        let reply = snmp::answer(datagram, COMMUNITY.as_bytes(), &mut outlets);
+        let reply = answer(datagram, COMMUNITY.as_bytes(), &mut outlets);
         (reply, outlets.switched)
     });
     for (outlet, on) in &switched {

@@ -16,14 +16,17 @@ const NO_SUCH_INSTANCE: u8 = 0x81;
 
 /// A value that the device holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Held {
+pub enum Held {
+    /// A number.
     Integer(i32),
+    /// Text.
     Text(String),
+    /// The name of another object.
     ObjectId(Oid),
 }
 
 /// What a device must know to be asked.
-pub(crate) trait Objects {
+pub trait Objects {
     /// The value of exactly this object.
     fn get(&self, oid: &Oid) -> Option<Held>;
     /// The first object after this one.
@@ -34,7 +37,7 @@ pub(crate) trait Objects {
 
 /// What to do with a datagram.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// Send this.
     Answer(Vec<u8>),
     /// Say nothing, as a real device does: the reason is for the log alone.
@@ -42,7 +45,7 @@ pub(crate) enum Reply {
 }
 
 /// Answers one datagram. A wrong community gets no answer, like anything that is not SNMP.
-pub(crate) fn answer(datagram: &[u8], community: &[u8], objects: &mut dyn Objects) -> Reply {
+pub fn answer(datagram: &[u8], community: &[u8], objects: &mut dyn Objects) -> Reply {
     match try_answer(datagram, community, objects) {
         Ok(reply) => reply,
         Err(error) => Reply::Silence(format!("not SNMP: {error}")),

@@ -111,9 +111,17 @@ pub(super) fn standard_input(
         given.insert(name, &request.plug);
     }
     for (name, parameter) in &metadata.parameters {
-        let replaced = parameter.replaces.as_deref();
-        let is_given = given.contains_key(name.as_str())
-            || replaced.is_some_and(|older| given.contains_key(older));
+        let older = parameter.replaces.as_deref();
+        // Some agents require the older name as well as the newer one, and mean either.
+        let newer = metadata
+            .parameters
+            .iter()
+            .filter(|(_, other)| other.replaces.as_ref() == Some(name))
+            .map(|(newer, _)| newer.as_str());
+        let is_given = newer
+            .chain(older)
+            .chain([name.as_str()])
+            .any(|name| given.contains_key(name));
         // A device alone is asked without an outlet.
         let is_plug = matches!(name.as_str(), "plug" | "port");
         if parameter.required && !is_given && !is_plug {
@@ -249,7 +257,7 @@ mod tests {
             name: "fence_x".into(),
             parameters: BTreeMap::from([
                 ("ip".into(), ip),
-                ("ipaddr".into(), text(false)),
+                ("ipaddr".into(), text(true)),
                 ("password".into(), text(false)),
                 ("plug".into(), text(true)),
                 ("lanplus".into(), of(Content::Boolean)),

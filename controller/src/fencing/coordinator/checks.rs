@@ -39,6 +39,8 @@ pub(super) struct Check {
     rounds: usize,
     round: Option<Round>,
     described: Option<AgentMetadata>,
+    /// When the last round ended.
+    pub(super) asked: Option<Instant>,
     cleared: bool,
     /// What is to be stored; none before the first round has ended.
     pub(super) status: Option<FenceDeviceStatus>,
@@ -73,6 +75,7 @@ impl Check {
             rounds: 0,
             round: None,
             described: None,
+            asked: None,
             cleared: false,
             status: None,
             news: Vec::new(),
@@ -140,6 +143,7 @@ impl Check {
             if round.full {
                 self.next_full = test_interval(device).map(|every| now.monotonic + every);
             }
+            self.asked = Some(now.monotonic);
             self.conclude(device, &round, now);
         }
         Some(self.next)

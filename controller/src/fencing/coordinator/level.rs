@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     ask::{Answered, Ask, Dispatch, Urgency},
-    watchdog,
+    heard, watchdog,
 };
 use crate::fencing::{
     agents::{Action, AgentFailure, Power},
@@ -75,7 +75,7 @@ impl LevelAttempt {
             .iter()
             .map(|target| Part {
                 target: target.clone(),
-                step: first_step(room, node, &level.name.0, target),
+                step: first_step(room, node, level, target),
                 power: PowerState::Unknown,
                 member: None,
             })
@@ -183,7 +183,12 @@ impl LevelAttempt {
     }
 }
 
-fn first_step(room: &Room, node: &str, level: &str, target: &FenceTarget) -> Step {
+fn first_step(room: &Room, node: &str, level: &FenceLevel, target: &FenceTarget) -> Step {
+    if heard::is_known_wrong(room, node, level) && !makes(Mistake::ContradictedBelieved) {
+        return Step::Over(Err(
+            "it said off while the host was heard; look for swapped cables or a wrong plug".into(),
+        ));
+    }
     let Some(device) = room.device(target.device.as_str()) else {
         return Step::Over(Err("there is no such FenceDevice; apply it".into()));
     };
@@ -199,7 +204,7 @@ fn first_step(room: &Room, node: &str, level: &str, target: &FenceTarget) -> Ste
         )),
         FenceDeviceType::Agent | FenceDeviceType::Dummy => Step::Off(Ask::new(
             Some(node),
-            level,
+            &level.name.0,
             target,
             Action::Off,
             Urgency::Fence,

@@ -12,6 +12,7 @@
 mod ask;
 mod checks;
 mod conditions;
+mod heard;
 mod level;
 mod power_return;
 mod readiness;
@@ -36,6 +37,7 @@ use ask::Dispatch;
 pub use ask::RunId;
 use checks::Check;
 pub(super) use conditions::say;
+use heard::Heard;
 use work::{News, Work};
 
 /// An agent to run.
@@ -90,6 +92,7 @@ pub trait Grants: Send + Sync {
 pub struct Coordinator {
     works: BTreeMap<String, Work>,
     checks: BTreeMap<String, Check>,
+    heard: Heard,
     dispatch: Dispatch,
     /// Agents that were asked to describe themselves, with the generation of the device that wanted it.
     described: BTreeMap<String, Option<AgentMetadata>>,
@@ -103,6 +106,7 @@ impl Coordinator {
         Self {
             works: BTreeMap::new(),
             checks: BTreeMap::new(),
+            heard: Heard::default(),
             dispatch: Dispatch::new(member.to_owned(), term),
             described: BTreeMap::new(),
         }
@@ -123,8 +127,12 @@ impl Coordinator {
         let mut steps = Steps::default();
         self.advance_operations(room, now, grants, &mut steps);
         self.advance_checks(room, now, &mut steps);
+        let checks = &self.checks;
+        let asked = |device: &str| checks.get(device)?.asked;
+        let wake = self.heard.look(room, asked, now.monotonic);
+        earliest(&mut steps.wake_at, wake);
         for (name, held) in &room.nodes {
-            let new = readiness::of(room, &held.object, now);
+            let new = readiness::of(room, &held.object, &self.heard, now);
             write(
                 &mut steps,
                 "nodes",

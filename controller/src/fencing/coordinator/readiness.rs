@@ -2,11 +2,15 @@
 
 use quorate_crds::{
     ConditionStatus, FenceDeviceState, FenceDeviceType, FenceLevel, FenceLevelStatus, FenceTarget,
-    Node, NodeState, NodeStatus, PowerState,
+    Node, NodeStatus, PowerState,
 };
 use quorate_planner::Reason;
 
-use super::{conditions::say, watchdog};
+use super::{
+    conditions::say,
+    heard::{self, Heard},
+    watchdog,
+};
 use crate::fencing::room::{Now, Room};
 
 /// The condition of a Node.
@@ -20,12 +24,12 @@ enum Standing {
 }
 
 /// The host's status with what is known of its levels.
-pub(super) fn of(room: &Room, node: &Node, now: Now) -> NodeStatus {
+pub(super) fn of(room: &Room, node: &Node, heard: &Heard, now: Now) -> NodeStatus {
     let mut status = node.status.clone().unwrap_or_default();
     let levels = &node.spec.fencing.levels;
     let standings: Vec<Standing> = levels
         .iter()
-        .map(|level| level_of(room, node, level, now))
+        .map(|level| level_of(room, node, level, heard, now))
         .collect();
     status.fence_levels = levels
         .iter()
@@ -117,15 +121,26 @@ fn same_levels(old: &NodeStatus, new: &NodeStatus) -> bool {
         status
             .fence_levels
             .iter()
-            .map(|level| (level.name.clone(), level.ready, level.last_tested.clone()))
+            .map(|level| {
+                (
+                    level.name.clone(),
+                    level.ready,
+                    level.last_tested.clone(),
+                    heard::says_so(level.message.as_deref()),
+                )
+            })
             .collect()
     };
     meaning(old) == meaning(new)
 }
 
-fn level_of(room: &Room, node: &Node, level: &FenceLevel, now: Now) -> Standing {
+fn level_of(room: &Room, node: &Node, level: &FenceLevel, heard: &Heard, now: Now) -> Standing {
     if level.devices.is_empty() {
         return Standing::Broken("it has no device; add one".into());
+    }
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    if let Some(complaint) = heard.complaint(room, name, level) {
+        return Standing::Broken(complaint);
     }
     let mut not_asked = false;
     let mut broken = Vec::new();
@@ -142,16 +157,6 @@ fn level_of(room: &Room, node: &Node, level: &FenceLevel, now: Now) -> Standing 
     if not_asked {
         return Standing::NotAsked;
     }
-    let heard = node.status.as_ref().and_then(|status| status.state) == Some(NodeState::Online);
-    let all_off = level
-        .devices
-        .iter()
-        .all(|target| outlet(room, node, target) == Some(PowerState::PoweredOff));
-    if heard && all_off {
-        return Standing::Broken(
-            "every device says off although the host is heard; look for swapped cables".into(),
-        );
-    }
     Standing::Ready
 }
 
@@ -166,6 +171,7 @@ fn target_of(room: &Room, node: &Node, target: &FenceTarget, now: Now) -> Standi
         },
         FenceDeviceType::Manual => Standing::Ready,
         FenceDeviceType::Agent | FenceDeviceType::Dummy => {
+            let name = node.metadata.name.as_deref().unwrap_or_default();
             let Some(status) = &device.status else {
                 return Standing::NotAsked;
             };
@@ -173,7 +179,7 @@ fn target_of(room: &Room, node: &Node, target: &FenceTarget, now: Now) -> Standi
                 let error = status.last_error.clone();
                 error.unwrap_or_else(|| "it does not answer; run `quorate fence test`".into())
             };
-            match (status.state, outlet(room, node, target)) {
+            match (status.state, room.outlet(name, target)) {
                 (Some(FenceDeviceState::Contradicted), _) => Standing::Broken(failure()),
                 (_, Some(PowerState::PoweredOn | PowerState::PoweredOff)) => Standing::Ready,
                 (Some(FenceDeviceState::Failed), _) => Standing::Broken(failure()),
@@ -181,19 +187,6 @@ fn target_of(room: &Room, node: &Node, target: &FenceTarget, now: Now) -> Standi
             }
         }
     }
-}
-
-fn outlet(room: &Room, node: &Node, target: &FenceTarget) -> Option<PowerState> {
-    let name = node.metadata.name.as_deref()?;
-    room.device(target.device.as_str())?
-        .status
-        .as_ref()?
-        .outlets
-        .iter()
-        .find(|outlet| {
-            outlet.plug == target.plug && outlet.node.as_ref().is_some_and(|it| it.as_str() == name)
-        })?
-        .power
 }
 
 fn last_tested(room: &Room, level: &FenceLevel) -> Option<quorate_crds::Time> {

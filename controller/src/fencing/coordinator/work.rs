@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_crds::{
-    ConditionStatus, DeviceResult, Evidence, EvidenceKind, FenceAction, FenceOperation,
+    Condition, ConditionStatus, DeviceResult, Evidence, EvidenceKind, FenceAction, FenceOperation,
     FenceOperationStatus, FencePhase, NodeState, Time,
 };
 use quorate_planner::Reason;
@@ -119,7 +119,7 @@ impl Work {
         last_grant: Option<Instant>,
     ) -> Option<Instant> {
         let operation = room.operation(&self.name)?;
-        self.adopt_what_others_decided(operation, dispatch);
+        self.adopt_what_others_decided(operation, dispatch, now);
         match operation.spec.action {
             FenceAction::PowerOff | FenceAction::PowerCycle => {
                 self.make_safe(operation, room, dispatch, now, last_grant)
@@ -136,7 +136,12 @@ impl Work {
     }
 
     /// A registration proves a former boot dead, and a heartbeat voids evidence: both are written by others.
-    fn adopt_what_others_decided(&mut self, operation: &FenceOperation, dispatch: &mut Dispatch) {
+    fn adopt_what_others_decided(
+        &mut self,
+        operation: &FenceOperation,
+        dispatch: &mut Dispatch,
+        now: Now,
+    ) {
         let Some(stored) = &operation.status else {
             return;
         };
@@ -157,6 +162,27 @@ impl Work {
             } else {
                 Stage::Confirmed
             };
+            self.say_how_it_was_proven(now);
+        }
+    }
+
+    /// Whoever proves it elsewhere stores the proof, and leaves the words to us.
+    fn say_how_it_was_proven(&mut self, now: Now) {
+        let Some(evidence) = &self.status.evidence else {
+            return;
+        };
+        let (reason, message) = (
+            reason_of(evidence.kind),
+            "it was proven elsewhere meanwhile",
+        );
+        let is_said = |condition: &Condition| {
+            condition.type_ == "Complete" && condition.status == ConditionStatus::True
+        };
+        if self.status.phase == Some(FencePhase::Succeeded)
+            && !self.status.conditions.iter().any(is_said)
+        {
+            self.complete(ConditionStatus::True, reason, message, now);
+            self.no_longer_blocked(reason, message, now);
         }
     }
 
@@ -451,24 +477,27 @@ impl Work {
     }
 
     fn confirm(&mut self, operation: &FenceOperation, evidence: Evidence, message: &str, now: Now) {
-        let reason = match evidence.kind {
-            EvidenceKind::Devices => Reason::ConfirmedOff,
-            EvidenceKind::Watchdog => Reason::WatchdogFired,
-            EvidenceKind::Person => Reason::ConfirmedByPerson,
-            EvidenceKind::NewBoot => Reason::NewBoot,
-        };
+        let reason = reason_of(evidence.kind);
         self.status.incarnation = Some(evidence.incarnation);
         self.status.evidence = Some(evidence);
         self.end(FencePhase::Succeeded, reason, message, now);
         self.tell(reason, format!("it is confirmed off: {message}"), false);
-        if self
-            .status
-            .conditions
+        self.no_longer_blocked(reason, message, now);
+        self.stage = if operation.spec.action == FenceAction::PowerCycle {
+            Stage::Confirmed
+        } else {
+            Stage::Ended
+        };
+    }
+
+    fn no_longer_blocked(&mut self, reason: Reason, message: &str, now: Now) {
+        let conditions = &mut self.status.conditions;
+        if conditions
             .iter()
             .any(|condition| condition.type_ == "Blocked")
         {
             say(
-                &mut self.status.conditions,
+                conditions,
                 "Blocked",
                 ConditionStatus::False,
                 reason,
@@ -476,11 +505,6 @@ impl Work {
                 now.wall,
             );
         }
-        self.stage = if operation.spec.action == FenceAction::PowerCycle {
-            Stage::Confirmed
-        } else {
-            Stage::Ended
-        };
     }
 
     fn believe(&mut self, operation: &FenceOperation, room: &Room, now: Now) {
@@ -620,6 +644,15 @@ impl Work {
             note,
             warning,
         });
+    }
+}
+
+fn reason_of(evidence: EvidenceKind) -> Reason {
+    match evidence {
+        EvidenceKind::Devices => Reason::ConfirmedOff,
+        EvidenceKind::Watchdog => Reason::WatchdogFired,
+        EvidenceKind::Person => Reason::ConfirmedByPerson,
+        EvidenceKind::NewBoot => Reason::NewBoot,
     }
 }
 

@@ -94,19 +94,73 @@ fn one_broken_level_of_two_is_shown_and_the_host_can_still_be_fenced() {
 }
 
 #[test]
-fn a_device_that_says_off_of_a_host_that_is_heard_is_wired_wrongly() {
+fn a_level_that_says_off_of_a_host_that_is_heard_proves_nothing_when_the_host_is_lost() {
     let mut world = board();
+    // Somebody else's outlet.
     world
         .devices
         .get_mut("bmc1")
         .expect("there")
         .set_off("", true);
-    world.pass(2 * MINUTE);
+    world.pass(3 * MINUTE);
     let (so, _, message) = world
         .condition("nodes", "node1", "FencingReady")
         .expect("said");
     assert_eq!(so, "False");
     assert!(message.contains("swapped cables"), "{message}");
+
+    world.change("nodes", "node1", "/status/state", json!("Fencing"));
+    world.elect("beta");
+    let operation = world.fence("node1");
+    world.pass(5 * MINUTE);
+    assert_eq!(
+        world.phase(&operation),
+        Some(FencePhase::Blocked),
+        "off already is not enough"
+    );
+
+    // Nor is it enough after the device was away for a while.
+    world.mood("bmc1", Mood::Refuses("no route to host"));
+    world.pass(5 * MINUTE);
+    world.mood("bmc1", Mood::Works);
+    world.pass(5 * MINUTE);
+    assert_eq!(world.phase(&operation), Some(FencePhase::Blocked));
+
+    // The plug is repaired: the right outlet is on.
+    world
+        .devices
+        .get_mut("bmc1")
+        .expect("there")
+        .set_off("", false);
+    world.pass(5 * MINUTE);
+    assert_eq!(world.phase(&operation), Some(FencePhase::Succeeded));
+}
+
+#[test]
+fn a_host_that_has_just_been_switched_off_or_on_is_not_wired_wrongly() {
+    let mut world = board();
+    world.pass(2 * MINUTE);
+    // It is switched off by hand: the cluster misses it seconds later, and a check may come between.
+    world
+        .devices
+        .get_mut("bmc1")
+        .expect("there")
+        .set_off("", true);
+    world.pass_until(2 * MINUTE, "the check", |world| {
+        let status = world.fence_device("bmc1").status.expect("status");
+        status.outlets[0].power == Some(quorate_crds::PowerState::PoweredOff)
+    });
+    world.pass(3 * SECOND);
+    world.change("nodes", "node1", "/status/state", json!("Fencing"));
+    let operation = world.fence("node1");
+    world.pass(SECOND);
+    assert_eq!(world.phase(&operation), Some(FencePhase::Succeeded));
+
+    // It is back before the board is asked again.
+    world.change("nodes", "node1", "/status/incarnation", json!(8));
+    world.change("nodes", "node1", "/status/state", json!("Online"));
+    world.pass(5 * MINUTE);
+    assert_eq!(ready(&world), ("True".into(), "FenceLevelsReady".into()));
 }
 
 #[test]

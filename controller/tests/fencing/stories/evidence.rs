@@ -176,3 +176,28 @@ fn an_operation_on_a_host_that_is_gone_is_void() {
             .contains("node9")
     );
 }
+
+#[test]
+fn a_proof_that_a_registration_stores_ends_a_blocked_fence_and_says_so() {
+    let mut world = broken_board();
+    let operation = world.fence("node1");
+    world.pass(60 * SECOND);
+    assert_eq!(world.phase(&operation), Some(FencePhase::Blocked));
+    let evidence = json!({"kind": "NewBoot", "incarnation": 7, "at": "1970-01-01T00:01:00Z"});
+    world.change("fenceoperations", &operation, "/status/evidence", evidence);
+    world.change(
+        "fenceoperations",
+        &operation,
+        "/status/phase",
+        json!("Succeeded"),
+    );
+    world.pass(SECOND);
+    let said = |type_: &str| {
+        let (so, reason, _) = world
+            .condition("fenceoperations", &operation, type_)
+            .expect("said");
+        (so, reason)
+    };
+    assert_eq!(said("Complete"), ("True".into(), "NewBoot".into()));
+    assert_eq!(said("Blocked").0, "False");
+}
