@@ -12,7 +12,7 @@ lab: lab-tools ## a cluster of three real hosts in QEMU until Ctrl-C; PACKAGES=D
 	$(if $(filter undefined,$(origin PACKAGES)),tools/packages)
 	target=$$(cargo metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'); \
 	packages="$(if $(filter undefined,$(origin PACKAGES)),$$target/debian,$(PACKAGES))"; \
-	exec "$$target/debug/quorate-lab" up $${packages:+--packages "$$packages" --apply deploy/examples/anvil}
+	exec "$$target/debug/quorate-lab" up $${packages:+--packages "$$packages" --file lab/anvil/room.yaml --apply deploy/examples/anvil --apply lab/anvil/20-secrets.yaml}
 
 lab-test: lab-tools ## put the room on trial; QUICK=1 the quick set, REPEAT=10 ten rounds that resume
 	QUORATE_LAB=1 QUICK=$(QUICK) REPEAT=$(or $(REPEAT),1) cargo test --locked -p quorate-lab --test room

@@ -124,9 +124,9 @@ pub(crate) struct Up {
     /// Install the packages in this directory on all hosts, and make them a cluster
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) packages: Option<PathBuf>,
-    /// Apply the manifests in this directory to the cluster
-    #[arg(long, value_name = "DIRECTORY", requires = "packages")]
-    pub(crate) apply: Option<PathBuf>,
+    /// Apply the manifests in this directory or file to the cluster; may be repeated, and a file takes the place of an earlier one of its name
+    #[arg(long, value_name = "PATH", requires = "packages")]
+    pub(crate) apply: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

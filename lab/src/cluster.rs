@@ -12,15 +12,14 @@ use crate::host::Host;
 use crate::progress::Progress;
 use crate::room::Room;
 
-/// The two packages: the member, and the command line.
-const NAMES: [&str; 2] = ["quorated", "quorate"];
+/// The packages: the member, the daemons of a host, and the command line.
+const NAMES: [&str; 3] = ["quorated", "quorate-node", "quorate"];
 
 /// Where a package lies in a host while it is installed.
 const INCOMING: &str = "/var/cache/quorate-lab";
 
-/// Starts the member now and at each start of the host, under either process 1.
-const START: &str =
-    "if [ -d /run/systemd/system ]; then systemctl enable --now quorated; else /etc/rc.local; fi";
+/// What `quorate join` makes of a host that is to carry guests.
+const HOST_CONFIG: &str = "/etc/quorate/node/node.yaml";
 
 /// How long a member may take for anything; the processors of a room are slow, and busy with all members.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -75,11 +74,24 @@ fn newest(directory: &Path, name: &str) -> Result<PathBuf, LabError> {
         })
 }
 
-/// A member, started now and whenever its host starts.
-pub fn start_member(host: Host<'_>) -> Result<(), LabError> {
+/// Starts units of these packages now and whenever their host starts, under either process 1.
+fn start(host: Host<'_>, units: &str) -> Result<(), LabError> {
     let supervisor: &[u8] = include_bytes!("../guest/rc.local");
     host.write_file(supervisor, "/etc/rc.local", 0o755)?;
-    host.run(START).map(drop)
+    host.run(&format!(
+        "if [ -d /run/systemd/system ]; then systemctl enable --now {units}; else /etc/rc.local; fi"
+    ))
+    .map(drop)
+}
+
+/// A member, started now and whenever its host starts.
+pub fn start_member(host: Host<'_>) -> Result<(), LabError> {
+    start(host, "quorated")
+}
+
+/// The daemons of a host, started now and whenever it starts.
+pub fn start_host(host: Host<'_>) -> Result<(), LabError> {
+    start(host, "quorate-lease quorate-node")
 }
 
 /// Runs the command line in a host, as the administrator that `quorate init` has made.
@@ -87,10 +99,19 @@ pub fn quorate(host: Host<'_>, arguments: &str) -> Result<String, LabError> {
     host.run(&format!("HOME=/root quorate {arguments}"))
 }
 
-/// Installs the packages on each host of a room, founds a cluster on the first and joins the others. Of an odd number of
-/// hosts from three on, the last is a witness. Returns a context file for programs at the room's desk.
+/// Of an odd number of hosts from three on, the last is a witness: it votes and carries nothing.
+fn is_witness(number: u8, hosts: u8) -> bool {
+    number == hosts && hosts >= 3 && hosts % 2 == 1
+}
+
+fn count(room: &Room) -> Result<u8, LabError> {
+    Ok(u8::try_from(room.status()?.hosts.len()).unwrap_or(u8::MAX))
+}
+
+/// Installs the packages on each host of a room, founds a cluster on the first and joins the others as members.
+/// Returns a context file for programs at the room's desk.
 pub fn found(room: &Room, packages: &Packages, progress: &Progress) -> Result<PathBuf, LabError> {
-    let hosts = u8::try_from(room.status()?.hosts.len()).unwrap_or(u8::MAX);
+    let hosts = count(room)?;
     progress.step("installing Quorate's packages on all hosts");
     thread::scope(|scope| {
         let each: Vec<_> = (1..=hosts)
@@ -116,8 +137,7 @@ pub fn found(room: &Room, packages: &Packages, progress: &Progress) -> Result<Pa
         quorate(first, "cluster status")
     })?;
     for number in 2..=hosts {
-        let witness = number == hosts && hosts % 2 == 1;
-        join(room, number, witness, progress)?;
+        join(room, number, is_witness(number, hosts), progress)?;
     }
 
     let endpoints: String = (1..=hosts)
@@ -129,8 +149,11 @@ pub fn found(room: &Room, packages: &Packages, progress: &Progress) -> Result<Pa
 
 fn join(room: &Room, number: u8, witness: bool, progress: &Progress) -> Result<(), LabError> {
     let host = room.host(number);
-    let (name, kind) = (host.name(), if witness { "a witness" } else { "a member" });
-    progress.step(&format!("{name}: quorate join, as {kind}"));
+    let (name, kind) = (
+        host.called()?,
+        if witness { "a witness" } else { "a member" },
+    );
+    progress.step(&format!("{}: quorate join, as {kind}", host.name()));
     let flag = if witness { " --witness" } else { "" };
     let token = quorate(
         room.host(1),
@@ -146,6 +169,39 @@ fn join(room: &Room, number: u8, witness: bool, progress: &Progress) -> Result<(
         quorate(room.host(1), &format!("cluster promote {name}"))
     })
     .map(drop)
+}
+
+/// Lets every host but a witness carry guests: it joins once more, as a host, and its daemons are started.
+pub fn enlist(room: &Room, progress: &Progress) -> Result<(), LabError> {
+    let hosts = count(room)?;
+    for number in (1..=hosts).filter(|number| !is_witness(*number, hosts)) {
+        let host = room.host(number);
+        let called = host.called()?;
+        progress.step(&format!("{}: quorate join, as host {called}", host.name()));
+        let token = quorate(
+            room.host(1),
+            &format!("cluster join-token create node {called}"),
+        )?;
+        let server = address("10.20", 1);
+        quorate(host, &format!("join {token} --server {server}"))?;
+        host.run(&format!("test -s {HOST_CONFIG}"))?;
+        start_host(host)?;
+    }
+    for number in (1..=hosts).filter(|number| !is_witness(*number, hosts)) {
+        let called = room.host(number).called()?;
+        room.eventually(&format!("{called} to be online"), PATIENCE, |room| {
+            let state = quorate(
+                room.host(1),
+                &format!("get node {called} -o 'jsonpath={{.status.state}}'"),
+            )?;
+            if state == "Online" {
+                Ok(())
+            } else {
+                Err(LabError::Room(format!("its state is {state:?}")))
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// A member is reached over the back-channel, and over the storage network when that is dead.
@@ -168,14 +224,24 @@ fn keep_context(room: &Room) -> Result<PathBuf, LabError> {
     Ok(path)
 }
 
-/// Applies the manifests of a directory of this machine, from the first host.
-pub fn apply(room: &Room, manifests: &Path) -> Result<String, LabError> {
+/// Applies manifests of this machine in one go, from the first host. Each is a directory or a file; one takes the place of an earlier one
+/// of the same name, as when an operator puts the passwords of the site where the example has placeholders.
+pub fn apply(room: &Room, manifests: &[PathBuf]) -> Result<String, LabError> {
     let there = "/root/manifests";
-    for entry in fs::read_dir(manifests).on("list", manifests)? {
-        let path = entry.on("list", manifests)?.path();
-        if path.extension().is_some_and(|ending| ending == "yaml") {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            room.host(1).copy_in(&path, &format!("{there}/{name}"))?;
+    let copy = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        room.host(1).copy_in(path, &format!("{there}/{name}"))
+    };
+    for given in manifests {
+        if given.is_file() {
+            copy(given)?;
+            continue;
+        }
+        for entry in fs::read_dir(given).on("list", given)? {
+            let path = entry.on("list", given)?.path();
+            if path.extension().is_some_and(|ending| ending == "yaml") {
+                copy(&path)?;
+            }
         }
     }
     quorate(room.host(1), &format!("apply -f {there}"))
@@ -188,9 +254,11 @@ mod tests {
     #[test]
     fn packages_that_are_not_built_are_missing_with_the_command_that_builds_them() {
         let empty = tempfile::tempdir().expect("a directory");
-        fs::write(empty.path().join("quorated_0.1.0-1_amd64.deb"), "").expect("written");
+        for name in ["quorated", "quorate-node"] {
+            fs::write(empty.path().join(format!("{name}_0.1.0-1_amd64.deb")), "").expect("written");
+        }
         let error = Packages::find(empty.path())
-            .expect_err("one of two")
+            .expect_err("two of three")
             .to_string();
         assert!(
             error.contains("quorate_*.deb") && error.contains("make packages"),

@@ -33,9 +33,15 @@ pub(crate) fn print(room: &Room, progress: &Progress) {
 pub(crate) fn print_cluster(context: &Path) {
     let context = context.display();
     say("Quorate runs on all hosts, as on real ones; its administrator is root on node1:");
-    say("  quorate-lab exec node1 -- quorate get nodes,volumes,vm");
-    say("  quorate-lab exec node1 -- quorate cluster members");
-    say("  quorate-lab exec node2 -- tail /var/log/quorated.log");
+    say("  quorate-lab exec node1 -- quorate status");
+    say("  quorate-lab exec node1 -- quorate get nodes,fencedevices,fenceoperations,vm");
+    say("  quorate-lab exec node2 -- tail /var/log/quorated.log /var/log/quorate-node.log");
+    say(
+        "A host that goes silent is fenced over its BMC or its PDUs: `quorate-lab do freeze node2`, then `quorate-lab timeline`.",
+    );
+    say(
+        "The daemon's drivers for networks, storage and guests are not built yet: objects that need them wait, and say so.",
+    );
     say("and from this machine, with a `quorate` of yours:");
     say(&format!(
         "  quorate-lab desk -- quorate --config {context} cluster status"

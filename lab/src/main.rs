@@ -137,10 +137,16 @@ fn up(wish: Up) -> Result<(), LabError> {
     let room = Room::start(&description, &progress)?;
     if let Some(packages) = packages {
         let context = cluster::found(&room, &packages, &progress)?;
-        if let Some(manifests) = wish.apply {
-            progress.step(&format!("quorate apply -f {}", manifests.display()));
-            say(&cluster::apply(&room, &manifests)?);
+        if !wish.apply.is_empty() {
+            let given: Vec<String> = wish
+                .apply
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            progress.step(&format!("quorate apply -f {}", given.join(" -f ")));
+            say(&cluster::apply(&room, &wish.apply)?);
         }
+        cluster::enlist(&room, &progress)?;
         progress.step("the cluster is ready");
         say(&cluster::quorate(room.host(1), "cluster status")?);
         guide::print_cluster(&context);
@@ -238,8 +244,8 @@ fn print_status(status: &RoomStatus) {
         pdu(status.pdus[1]),
     ));
     say(&format!(
-        "{:<7} {:<9} {:>6} {:<6} {:<11} FAULTS",
-        "HOST", "STATE", "STARTS", "FEEDS", "BMC"
+        "{:<7} {:<11} {:<9} {:>6} {:<6} {:<11} FAULTS",
+        "HOST", "CALLED", "STATE", "STARTS", "FEEDS", "BMC"
     ));
     for host in &status.hosts {
         let feeds: String = host
@@ -261,8 +267,9 @@ fn print_status(status: &RoomStatus) {
             .map(String::as_str)
             .collect();
         say(&format!(
-            "{:<7} {:<9} {:>6} {:<6} {:<11} {}",
+            "{:<7} {:<11} {:<9} {:>6} {:<6} {:<11} {}",
             host.name,
+            host.called,
             state,
             host.starts,
             feeds,

@@ -3,7 +3,9 @@
 mod cables;
 mod commands;
 mod disks;
+mod fencing;
 mod guests;
+mod host_daemons;
 mod kernel;
 mod leftovers;
 mod linux;
@@ -107,6 +109,7 @@ stories! {
     Alone All systemd::a_host_under_systemd_runs_units_and_shuts_down_at_its_button;
     Packages All packages::packages_install_run_upgrade_and_go_as_debian_expects;
     Packages All packages::members_from_packages_come_back_after_a_loss_of_mains;
+    Packages All fencing::a_lost_host_is_shot_by_its_cluster_with_the_first_device_that_proves_it;
     Alone Quick leftovers::rooms_that_end_leave_nothing_behind;
     Alone Quick leftovers::a_room_that_is_interrupted_leaves_nothing_behind;
     Alone All leftovers::two_rooms_do_not_disturb_each_other;

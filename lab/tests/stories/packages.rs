@@ -8,7 +8,7 @@ use quorate_lab::description::{Description, Init};
 use quorate_lab::request::HostState;
 use quorate_lab::{Host, Progress, Room};
 
-use crate::stories::AFTER_A_BOOT;
+use crate::stories::{AFTER_A_BOOT, host_daemons};
 
 /// The unit's sandbox keeps its exposure at or below this, on systemd-analyze's scale of 10.
 const EXPOSURE: f64 = 2.0;
@@ -32,7 +32,7 @@ pub(crate) fn built() -> Option<PathBuf> {
     Packages::find(&directory).is_ok().then_some(directory)
 }
 
-fn packages() -> Packages {
+pub(super) fn packages() -> Packages {
     let directory = built().expect("the story is skipped where no packages are built");
     Packages::find(&directory).expect("they were there just now")
 }
@@ -47,16 +47,31 @@ fn room(name: &str, hosts: u8, init: Init) -> Room {
     Room::start(&description, &Progress::aloud()).expect("a room")
 }
 
-fn eventually(room: &Room, condition: &str, command: &str) -> String {
+pub(super) fn eventually(room: &Room, condition: &str, command: &str) -> String {
     room.eventually(condition, PATIENCE, |room| room.host(1).run(command))
         .expect("it comes about")
 }
 
-fn property(host: Host<'_>, name: &str) -> String {
+pub(super) fn property(host: Host<'_>, unit: &str, name: &str) -> String {
     host.run(&format!(
-        "systemctl show --value --property={name} quorated.service"
+        "systemctl show --value --property={name} {unit}.service"
     ))
     .expect("a unit")
+}
+
+/// How much of the host a unit could reach, on systemd-analyze's scale of 10.
+pub(super) fn exposure(host: Host<'_>, unit: &str) -> f64 {
+    let verdict = host
+        .run(&format!(
+            "systemd-analyze security --no-pager {unit}.service | tail -1"
+        ))
+        .expect("an analysis");
+    let exposure = verdict
+        .split_whitespace()
+        .find_map(|word| word.parse().ok())
+        .unwrap_or_else(|| panic!("no figure in {verdict:?}"));
+    println!("    exposure of {unit}: {exposure} of 10");
+    exposure
 }
 
 pub(crate) fn packages_install_run_upgrade_and_go_as_debian_expects() {
@@ -82,7 +97,7 @@ pub(crate) fn packages_install_run_upgrade_and_go_as_debian_expects() {
     quorate(host, "init --cluster-name packages --address 10.20.0.1").expect("founded");
     cluster::start_member(host).expect("Type=notify: started means that it said so");
     eventually(&room, "it leads", "HOME=/root quorate cluster status");
-    assert_eq!(property(host, "Type"), "notify");
+    assert_eq!(property(host, "quorated", "Type"), "notify");
     assert_eq!(
         host.run("ps -o user= -C quorated").expect("it runs"),
         "quorate"
@@ -93,32 +108,48 @@ pub(crate) fn packages_install_run_upgrade_and_go_as_debian_expects() {
     host.write_file(ROLE.as_bytes(), "/root/role.yaml", 0o644)
         .expect("written");
     quorate(host, "apply -f /root/role.yaml").expect("applied");
-    let before = property(host, "MainPID");
+    let before = property(host, "quorated", "MainPID");
     packages.install(host).expect("upgraded with data there");
     eventually(
         &room,
         "the member is back with its data",
         "HOME=/root quorate get role kept",
     );
-    assert_ne!(property(host, "MainPID"), before, "dpkg has restarted it");
+    assert_ne!(
+        property(host, "quorated", "MainPID"),
+        before,
+        "dpkg has restarted it"
+    );
 
-    host.run("dpkg --remove quorated quorate").expect("removed");
-    host.run("! pgrep -x quorated && test ! -e /usr/bin/quorated")
-        .expect("the member is stopped and gone");
-    let said = host.run("dpkg --purge quorated 2>&1").expect("purged");
-    for directory in ["/var/lib/quorate", "/etc/quorate"] {
+    host_daemons::run_beside_the_member(&room);
+    host_daemons::upgrade(&room, &packages);
+
+    host.run("dpkg --remove quorated quorate-node quorate")
+        .expect("removed");
+    for program in ["quorated", "quorate-node", "quorate-lease"] {
+        host.run(&format!(
+            "! pgrep -x {program} && test ! -e /usr/bin/{program}"
+        ))
+        .expect("the daemons are stopped and gone");
+    }
+    let said = host
+        .run("dpkg --purge quorated quorate-node 2>&1")
+        .expect("purged");
+    for directory in ["/var/lib/quorate", "/etc/quorate", "/etc/quorate/node"] {
         assert!(said.contains(&format!("{directory} is kept")), "{said}");
         host.run(&format!("test -n \"$(ls -A {directory})\""))
             .expect("the cluster's state is for a person to delete");
     }
 
     packages.install(host).expect("installed again");
-    host.run("systemctl start quorated").expect("started");
+    host.run("systemctl start quorated quorate-node")
+        .expect("started");
     eventually(
         &room,
         "the data is there again",
         "HOME=/root quorate get role kept",
     );
+    host_daemons::eventually_online(&room);
 }
 
 fn assert_modes(host: Host<'_>) {
@@ -144,22 +175,15 @@ fn assert_modes(host: Host<'_>) {
 }
 
 fn assert_sandbox(host: Host<'_>) {
-    let verdict = host
-        .run("systemd-analyze security --no-pager quorated.service | tail -1")
-        .expect("an analysis");
-    let exposure: f64 = verdict
-        .split_whitespace()
-        .find_map(|word| word.parse().ok())
-        .unwrap_or_else(|| panic!("no figure in {verdict:?}"));
-    println!("    exposure of the unit: {exposure} of 10");
-    assert!(exposure <= EXPOSURE, "{verdict}");
+    let exposure = exposure(host, "quorated");
+    assert!(exposure <= EXPOSURE, "{exposure}");
     for (name, wanted) in [
         ("NoNewPrivileges", "yes"),
         ("ProtectSystem", "strict"),
         ("PrivateDevices", "yes"),
         ("CapabilityBoundingSet", ""),
     ] {
-        assert_eq!(property(host, name), wanted, "{name}");
+        assert_eq!(property(host, "quorated", name), wanted, "{name}");
     }
     let capabilities = host
         .run("grep CapEff /proc/$(pgrep -x quorated)/status | cut -f 2")
