@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fix bench packages tools
+.PHONY: help demo test model verify fix bench packages tools
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,8 +14,12 @@ demo: tools ## build, start a three-member cluster here, apply the examples, los
 
 test: tools ## everything that runs without special hardware
 	cargo test --workspace --locked
+	QUORATE_MODEL=bounded cargo test --profile sim --locked -p quorate-store --lib takeover::model
 	$(MAKE) lab-smoke
 	@tools/report-skipped
+
+model: tools ## every order of events in an even split, the full set of searches (hours)
+	QUORATE_MODEL=full cargo test --release --locked -p quorate-store --lib takeover::model -- --nocapture --test-threads 1
 
 verify: tools ## the read-only gate: format, lints, docs, generated files, licences
 	cargo fmt --all --check
