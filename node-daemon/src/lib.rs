@@ -5,6 +5,7 @@ pub mod drivers;
 pub mod lease;
 pub mod link;
 pub mod log;
+pub mod mistake;
 pub mod node;
 pub mod plan;
 pub mod reconcile;

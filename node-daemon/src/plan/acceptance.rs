@@ -1,4 +1,5 @@
 use super::Remembered;
+use crate::mistake::{Mistake, makes};
 use quorate_crds::{
     Assignment, Node, NodePlan, NodePlanStatus, StoragePool, VirtualMachine, Volume,
 };
@@ -190,7 +191,8 @@ impl Plan {
 
     fn take_head(&mut self, plan: &NodePlan) -> Result<(), PlanError> {
         let spec = &plan.spec;
-        if spec.term < self.term || spec.plan_generation < self.generation {
+        let older = spec.term < self.term || spec.plan_generation < self.generation;
+        if older && !makes(Mistake::StalePlanTaken) {
             return Err(PlanError::Older {
                 found: spec.plan_generation,
                 term: spec.term,
@@ -203,9 +205,13 @@ impl Plan {
             term: spec.term,
             lowest_valid: spec.lowest_valid_generation.unwrap_or(0),
             records: usize::try_from(spec.records.unwrap_or(0)).unwrap_or(usize::MAX),
-            ours: spec.incarnation == self.incarnation,
+            ours: self.is_ours(spec.incarnation),
         });
         Ok(())
+    }
+
+    fn is_ours(&self, incarnation: u64) -> bool {
+        incarnation == self.incarnation || makes(Mistake::StalePlanTaken)
     }
 
     fn take_record(
@@ -219,6 +225,7 @@ impl Plan {
         let old = former.get(&name);
         if let Some(old) = old
             && spec.plan_generation < old.generation
+            && !makes(Mistake::StalePlanTaken)
         {
             return Err(PlanError::RecordWentBack {
                 record: name,
@@ -226,10 +233,8 @@ impl Plan {
                 seen: old.generation,
             });
         }
-        let Some(assignment) = spec
-            .assignment
-            .filter(|_| spec.incarnation == self.incarnation)
-        else {
+        let ours = self.is_ours(spec.incarnation);
+        let Some(assignment) = spec.assignment.filter(|_| ours) else {
             self.records.remove(&name);
             self.foreign.insert(name);
             return Ok(());
@@ -286,7 +291,7 @@ impl Plan {
     pub fn complete(&self) -> bool {
         self.head.is_some_and(|head| {
             head.ours
-                && head.generation >= self.generation
+                && (head.generation >= self.generation || makes(Mistake::StalePlanTaken))
                 && head.records == self.records.len() + self.foreign.len()
                 && self
                     .records
@@ -318,7 +323,8 @@ impl Plan {
     #[must_use]
     pub fn valid_from(&self, lowest: u64) -> bool {
         let own = self.head.map_or(0, |head| head.lowest_valid);
-        self.complete() && self.generation >= lowest.max(own)
+        let newest = self.generation >= lowest.max(own) || makes(Mistake::StalePlanTaken);
+        self.complete() && newest
     }
 
     /// The records, by name.

@@ -6,6 +6,7 @@ use crate::drivers::{
     DiskSource, GuestDoing, GuestSeen, GuestTarget, HowEnded, NicSource, SendTo, StartAs, Trouble,
     WhyPaused,
 };
+use crate::mistake::{Mistake, makes};
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
     DesiredState, GuestAssignment, GuestStep, Name, ReplicaRole, Shutdown, ShutdownThen,
@@ -110,6 +111,7 @@ fn absent(
         Some(begun) => begun >= epoch && !never,
         None => seen.is_some_and(|(seen, _)| seen.epoch == Some(epoch)) && !never,
     };
+    let spent = spent && !makes(Mistake::EpochStartedAgain);
     if spent && seen.is_some_and(|(_, how)| how == HowEnded::Migrated) {
         // It was sent before this record came. Its memory is at the other side, and that is for the planner to end.
         return Verdict::Converged;
@@ -162,6 +164,9 @@ fn receive(case: &Case<'_>, guest: &VirtualMachine, assigned: &GuestAssignment) 
         return Verdict::Waits("the plan does not say where it comes from".to_owned());
     };
     match case.seen.guest(case.name()).map(|seen| seen.doing) {
+        Some(GuestDoing::Paused(WhyPaused::Received)) if makes(Mistake::ArrivedRunsEarly) => {
+            Verdict::Do(Act::Resume(case.name().clone()))
+        }
         // Rule R1: here it stays still until the plan says that the source let go.
         Some(GuestDoing::Running) => Verdict::Do(Act::Pause(case.name().clone())),
         Some(GuestDoing::Paused(_)) => Verdict::Converged,
