@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test model verify fix bench packages tools
+.PHONY: help demo test model verify fix sim bench packages tools
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ fix: tools ## rewrite: format, simple lints, generated files
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	UPDATE_GENERATED=1 cargo test -p quorate-proto -p quorate-crds --test generated_is_current
+
+SEEDS ?= 100
+sim: tools ## SEEDS=n whole clusters on simulated time, one seed a process; a seed that fails says how to run it again
+	cargo build --profile sim --locked -p quorate-sim
+	$(or $(CARGO_TARGET_DIR),target)/sim/quorate-sim seeds --count $(SEEDS)
 
 bench: tools ## the benchmarks, with the distribution's etcd beside us in the same run
 	@tools/bench

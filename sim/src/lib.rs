@@ -10,6 +10,7 @@ pub mod executor;
 mod host;
 pub mod many;
 mod member;
+pub mod mistakes;
 mod registry;
 pub mod run;
 pub mod time;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use quorate_sim::{
     executor::Trace,
     many::{Runner, Summary},
+    mistakes::{ALL, Planted},
     run::{Failover, run},
-    world::Setup,
 };
 
 #[derive(Parser)]
@@ -27,9 +27,18 @@ enum Command {
         /// Leave out the faults with these numbers.
         #[arg(long, value_delimiter = ',')]
         without: Vec<usize>,
+        /// Plant this mistake.
+        #[arg(long, value_parser = planted)]
+        mistake: Option<&'static Planted>,
         /// Print everything that happened.
         #[arg(long)]
         tell: bool,
+    },
+    /// Plant every mistake, or one, and see within how many seeds it is found.
+    Mistakes {
+        /// Only this one.
+        #[arg(long, value_parser = planted)]
+        mistake: Option<&'static Planted>,
     },
     /// Run many seeds, each in a process of its own, and shrink the faults of those that fail.
     Seeds {
@@ -54,6 +63,13 @@ enum Command {
     },
 }
 
+fn planted(name: &str) -> Result<&'static Planted, String> {
+    Planted::find(name).ok_or_else(|| {
+        let names: Vec<&str> = ALL.iter().map(|planted| planted.name).collect();
+        format!("no such mistake; there are {}", names.join(", "))
+    })
+}
+
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -65,8 +81,10 @@ fn main() -> ExitCode {
         Command::Run {
             seed,
             without,
+            mistake,
             tell,
-        } => one(seed, &without, tell),
+        } => one(seed, mistake, &without, tell),
+        Command::Mistakes { mistake } => mistakes(mistake),
         Command::Seeds {
             count,
             first,
@@ -76,7 +94,8 @@ fn main() -> ExitCode {
             no_shrink,
         } => {
             let runner = Runner {
-                program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate-sim")),
+                program: this_program(),
+                mistake: None,
                 jobs,
                 stop_at_first: !keep_going,
                 time: minutes.map(|minutes| Duration::from_secs(60 * minutes)),
@@ -86,14 +105,48 @@ fn main() -> ExitCode {
     }
 }
 
-fn one(seed: u64, without: &[usize], tell: bool) -> ExitCode {
+fn this_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate-sim"))
+}
+
+fn mistakes(only: Option<&'static Planted>) -> ExitCode {
+    let mut missed = 0;
+    for planted in ALL
+        .iter()
+        .filter(|one| only.is_none_or(|only| only.name == one.name))
+    {
+        let runner = Runner {
+            program: this_program(),
+            mistake: Some(planted),
+            jobs: 1,
+            stop_at_first: true,
+            time: None,
+        };
+        match runner.find(planted) {
+            Ok(Some((seed, found))) => {
+                println!("{:<30} found by seed {seed:>2}: {found}", planted.name);
+            }
+            Ok(None) => {
+                missed += 1;
+                println!("{:<30} NOT FOUND in {} seeds", planted.name, planted.within);
+            }
+            Err(error) => {
+                missed += 1;
+                println!("{:<30} {error}", planted.name);
+            }
+        }
+    }
+    ExitCode::from(u8::from(missed > 0))
+}
+
+fn one(seed: u64, mistake: Option<&'static Planted>, without: &[usize], tell: bool) -> ExitCode {
     quorate_sim_entropy::seed(seed);
     let trace = if tell {
         Trace::telling()
     } else {
         Trace::default()
     };
-    let report = run(&Setup::of(seed), without, trace.clone());
+    let report = run(seed, mistake, without, trace.clone());
     for line in trace.told(0).iter().chain(&report.state).filter(|_| tell) {
         println!("{line}");
     }

@@ -14,7 +14,10 @@ use std::{
 
 use thiserror::Error;
 
-use crate::run::{Failover, Report};
+use crate::{
+    mistakes::Planted,
+    run::{Failover, Report},
+};
 
 /// Why a seed could not be run at all. The same seed fails in the same way.
 #[derive(Debug, Error)]
@@ -37,6 +40,8 @@ pub enum ChildError {
 pub struct Runner {
     /// The program.
     pub program: PathBuf,
+    /// The mistake that is planted, if any.
+    pub mistake: Option<&'static Planted>,
     /// How many processes run at once.
     pub jobs: usize,
     /// Whether the first seed that fails ends it all.
@@ -78,6 +83,10 @@ impl Runner {
         if !without.is_empty() {
             words.push(format!("--without {}", list(without)));
         }
+        words.extend(
+            self.mistake
+                .map(|planted| format!("--mistake {}", planted.name)),
+        );
         words.push("--tell".to_owned());
         words.join(" ")
     }
@@ -91,6 +100,9 @@ impl Runner {
         command.args(["run", "--seed", &seed.to_string()]);
         if !without.is_empty() {
             command.args(["--without", &list(without)]);
+        }
+        if let Some(planted) = self.mistake {
+            command.args(["--mistake", planted.name]);
         }
         let output = command
             .stdin(Stdio::null())
@@ -148,6 +160,24 @@ impl Runner {
         summary.took = began.elapsed();
         summary.failed.sort();
         summary
+    }
+
+    /// The first seed that finds the planted mistake by one of the rules that it breaks, with what was found.
+    ///
+    /// # Errors
+    /// When a seed gives no report.
+    pub fn find(&self, planted: &Planted) -> Result<Option<(u64, String)>, ChildError> {
+        for seed in 1..=planted.within {
+            let report = self.one(seed, &[])?;
+            let found = report.violations.iter().find(|violation| {
+                let rule = violation.split(':').next();
+                rule.is_some_and(|rule| planted.breaks.contains(&rule))
+            });
+            if let Some(found) = found {
+                return Ok(Some((seed, found.clone())));
+            }
+        }
+        Ok(None)
     }
 
     /// The fewest faults with which the seed still fails in the same way: the numbers that may be left out.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::check::Failover;
 use crate::{
     executor::Trace,
+    mistakes::Planted,
     world::{Fault, Setup, World, faults_of},
 };
 
@@ -53,17 +54,30 @@ impl Report {
     }
 }
 
-/// Runs a seed, leaving out the faults with these numbers.
+/// Runs a seed, with a mistake or without, leaving out the faults with these numbers.
 #[must_use]
-pub fn run(setup: &Setup, without: &[usize], trace: Trace) -> Report {
-    let faults: Vec<Fault> = faults_of(setup)
+pub fn run(seed: u64, planted: Option<&Planted>, without: &[usize], trace: Trace) -> Report {
+    let (setup, faults) = match planted {
+        None => {
+            let setup = Setup::of(seed);
+            let faults = faults_of(&setup, |_| true);
+            (setup, faults)
+        }
+        Some(planted) => {
+            planted.plant();
+            let setup = planted.setup(seed);
+            let faults = faults_of(&setup, |trouble| planted.wants(trouble));
+            (setup, faults)
+        }
+    };
+    let faults: Vec<Fault> = faults
         .into_iter()
         .enumerate()
         .filter(|(number, _)| !without.contains(number))
         .map(|(_, fault)| fault)
         .collect();
     let began = Instant::now();
-    let mut world = World::new(setup, trace.clone());
+    let mut world = World::new(&setup, trace.clone());
     let mut violations = Vec::new();
     if let Err(error) = play(&mut world, &faults) {
         violations.push(format!("liveness: {error}"));

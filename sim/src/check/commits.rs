@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quorate_crds::{DesiredState, FenceAction, FencePhase, NodePlan, NodeState};
+use quorate_crds::{
+    DesiredState, EvidenceKind, FenceAction, FencePhase, NodePlan, NodeState, PowerState,
+};
 
 use super::{
     committed::Changed,
@@ -74,31 +76,58 @@ fn fenced(bench: &mut Bench, node: &str) {
     }
 }
 
-/// R3: an operation has succeeded only with evidence of its own incarnation.
+/// R3, R4: an operation has succeeded only with evidence of its own incarnation, and of every device of the level.
 fn succeeded(bench: &mut Bench, name: &str) {
-    bench.looked("R4");
-    let Some(operation) = bench.committed.operations.get(name) else {
+    let Some(operation) = bench.committed.operations.get(name).cloned() else {
         return;
     };
+    let node = operation.spec.node.as_str();
     let status = operation.status.clone().unwrap_or_default();
     let about = operation.spec.incarnation.or(status.incarnation);
-    let switches = !matches!(
-        operation.spec.action,
-        FenceAction::TestLevel | FenceAction::TestDevice
-    );
-    match status.evidence {
-        None if switches => {
+    let Some(evidence) = &status.evidence else {
+        if !matches!(
+            operation.spec.action,
+            FenceAction::TestLevel | FenceAction::TestDevice
+        ) {
             let what = format!("operation {name} succeeded without evidence");
             bench.broken("R3", &what);
         }
-        Some(evidence) if about.is_some_and(|about| about != evidence.incarnation) => {
-            let what = format!(
-                "operation {name} is about incarnation {about:?}, its evidence about {}",
-                evidence.incarnation
-            );
-            bench.broken("R3", &what);
-        }
-        _ => {}
+        return;
+    };
+    bench.looked("R3");
+    if about.is_some_and(|about| about != evidence.incarnation) {
+        let what = format!(
+            "operation {name} is about incarnation {about:?}, its evidence about {}",
+            evidence.incarnation
+        );
+        bench.broken("R3", &what);
+    }
+    if evidence.kind != EvidenceKind::Devices {
+        return;
+    }
+    bench.looked("R4");
+    let node_object = bench.committed.nodes.get(node);
+    let levels = node_object.map(|n| n.spec.fencing.levels.clone());
+    let level = levels
+        .into_iter()
+        .flatten()
+        .find(|level| Some(level.name.as_str()) == evidence.level.as_deref());
+    let silent = level
+        .into_iter()
+        .flat_map(|level| level.devices)
+        .find(|target| {
+            !status.results.iter().any(|result| {
+                result.device == target.device
+                    && result.plug == target.plug
+                    && result.power == Some(PowerState::Off)
+            })
+        });
+    if let Some(target) = silent {
+        let what = format!(
+            "operation {name} succeeded, and {} has not said that {node} is off",
+            target.device
+        );
+        bench.broken("R4", &what);
     }
 }
 

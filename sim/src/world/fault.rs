@@ -60,6 +60,10 @@ pub enum Trouble {
     DeviceActsNot { device: String },
     /// The guest's own kernel panics.
     GuestCrash { guest: String },
+    /// A person wants the host empty.
+    Drain { host: String },
+    /// A person does not want the guest.
+    GuestOff { guest: String },
 }
 
 impl fmt::Display for Fault {
@@ -106,13 +110,15 @@ impl fmt::Display for Fault {
                 write!(f, "{device} says that it acts, and does nothing")
             }
             Trouble::GuestCrash { guest } => write!(f, "guest {guest} panics"),
+            Trouble::Drain { host } => write!(f, "{host} is drained"),
+            Trouble::GuestOff { guest } => write!(f, "guest {guest} is not wanted"),
         }
     }
 }
 
-/// The faults that a seed stands for, in the order of time.
+/// The faults that a seed stands for, in the order of time, as far as they are of a kind that is wanted.
 #[must_use]
-pub fn faults_of(setup: &Setup) -> Vec<Fault> {
+pub fn faults_of(setup: &Setup, wanted: impl Fn(&Trouble) -> bool) -> Vec<Fault> {
     let mut random = Random::of(setup.seed, "faults");
     let mut faults = Vec::new();
     while faults.len() < setup.faults {
@@ -121,7 +127,7 @@ pub fn faults_of(setup: &Setup) -> Vec<Fault> {
         // Some are over before anybody notices, some last.
         let longest = *random.pick(&[400, 3_000, 15_000, 40_000]).unwrap_or(&3_000);
         let lasts = Duration::from_millis(random.between(50, longest));
-        match trouble(setup, &mut random) {
+        match trouble(setup, &mut random).filter(&wanted) {
             Some(Trouble::Ring {
                 one,
                 other,
@@ -170,7 +176,7 @@ fn trouble(setup: &Setup, random: &mut Random) -> Option<Trouble> {
     let member = random.pick(&setup.member_names())?.clone();
     let host = random.pick(&hosts)?.clone();
     let other_host = random.pick(&hosts)?.clone();
-    Some(match random.below(18) {
+    Some(match random.below(22) {
         0 | 1 => Trouble::Kill {
             process: any_process(random, &member, &host),
         },
@@ -212,14 +218,19 @@ fn trouble(setup: &Setup, random: &mut Random) -> Option<Trouble> {
                 _ => Trouble::DeviceActsNot { device },
             }
         }
-        16 => {
-            let number = random.between(1, setup.guests as u64);
-            Trouble::GuestCrash {
-                guest: format!("vm{number}"),
-            }
-        }
+        16 => Trouble::GuestCrash {
+            guest: any_guest(setup, random),
+        },
+        17..=19 => Trouble::Drain { host },
+        20 => Trouble::GuestOff {
+            guest: any_guest(setup, random),
+        },
         _ => return None,
     })
+}
+
+fn any_guest(setup: &Setup, random: &mut Random) -> String {
+    format!("vm{}", random.between(1, setup.guests as u64))
 }
 
 fn any_process(random: &mut Random, member: &str, host: &str) -> String {

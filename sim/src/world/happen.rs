@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_node_daemon::simulated::room::{DeviceBehaviour, Happening, Request};
 
-use super::{Trouble, World, units::counted};
+use super::{Trouble, World, manifests, units::counted};
 use crate::executor::{Condition, MachineId, Ring};
 
 const RINGS: [Ring; 2] = [0, 1];
@@ -106,6 +106,16 @@ impl World {
                 self.room_happens(Happening::GuestCrashes(guest.clone()));
             }
             Trouble::GuestCrash { .. } => {}
+            Trouble::Drain { host } => {
+                let mode = if begins { "Drained" } else { "Active" };
+                let wanted = manifests::node(&self.setup, host, mode);
+                self.wants.insert(host.clone(), wanted);
+            }
+            Trouble::GuestOff { guest } => {
+                let desired = if begins { "Stopped" } else { "Running" };
+                let wanted = manifests::guest(guest, desired);
+                self.wants.insert(guest.clone(), wanted);
+            }
         }
     }
 

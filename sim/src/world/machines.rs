@@ -68,6 +68,7 @@ impl World {
             }
         }
         self.start_again();
+        self.let_people_ask();
         self.look(truth);
     }
 

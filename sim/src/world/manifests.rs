@@ -4,16 +4,19 @@ use super::Setup;
 
 /// The manifests in the order in which they are applied.
 pub(super) fn manifests(setup: &Setup) -> Vec<String> {
-    let mut all = vec![cluster(setup)];
-    for (number, host) in setup.host_names().iter().enumerate() {
+    let mut all = vec![manifest("Cluster", crate::member::CLUSTER, "{}")];
+    if setup.watchdog {
+        all.push(manifest("FenceDevice", "watchdog", "{type: Watchdog}"));
+    }
+    for host in setup.host_names() {
         all.push(device(&format!("bmc-{host}"), "fence_ipmilan"));
         all.push(device(&format!("pdu-{host}"), "fence_apc_snmp"));
-        all.push(node(host, number + 1));
+        all.push(node(setup, &host, "Active"));
     }
     all.push(pool(setup));
     for number in 1..=setup.guests {
         all.push(volume(number, setup.hosts.min(2)));
-        all.push(guest(number));
+        all.push(guest(&format!("vm{number}"), "Running"));
     }
     all
 }
@@ -24,10 +27,6 @@ fn manifest(kind: &str, name: &str, spec: &str) -> String {
     )
 }
 
-fn cluster(_setup: &Setup) -> String {
-    manifest("Cluster", crate::member::CLUSTER, "{}")
-}
-
 fn device(name: &str, agent: &str) -> String {
     manifest(
         "FenceDevice",
@@ -36,14 +35,22 @@ fn device(name: &str, agent: &str) -> String {
     )
 }
 
-fn node(name: &str, number: usize) -> String {
+/// A host with its board first, then its outlet, and its watchdog last where the cluster has that.
+pub(super) fn node(setup: &Setup, name: &str, mode: &str) -> String {
+    let number = setup.host_names().iter().position(|host| host == name);
+    let number = number.unwrap_or(0) + 1;
+    let last = if setup.watchdog {
+        ", {name: watchdog, devices: [{device: watchdog}]}"
+    } else {
+        ""
+    };
     manifest(
         "Node",
         name,
         &format!(
-            "{{number: {number}, fencing: {{levels: [\
+            "{{number: {number}, mode: {mode}, fencing: {{levels: [\
              {{name: bmc, devices: [{{device: bmc-{name}}}]}}, \
-             {{name: pdu, devices: [{{device: pdu-{name}, plug: \"1\"}}]}}]}}}}"
+             {{name: pdu, devices: [{{device: pdu-{name}, plug: \"1\"}}]}}{last}]}}}}"
         ),
     )
 }
@@ -69,10 +76,14 @@ fn volume(number: usize, replicas: usize) -> String {
     )
 }
 
-fn guest(number: usize) -> String {
+/// A guest with the volume of its number.
+pub(super) fn guest(name: &str, desired: &str) -> String {
+    let volume = name.replace("vm", "data");
     manifest(
         "VirtualMachine",
-        &format!("vm{number}"),
-        &format!("{{memory: 2Gi, disks: [{{name: data, volume: data{number}}}]}}"),
+        name,
+        &format!(
+            "{{memory: 2Gi, desiredState: {desired}, disks: [{{name: data, volume: {volume}}}]}}"
+        ),
     )
 }

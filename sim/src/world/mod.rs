@@ -5,6 +5,7 @@ mod found;
 mod happen;
 mod machines;
 mod manifests;
+mod people;
 mod setup;
 mod show;
 mod units;
@@ -69,6 +70,12 @@ pub struct World {
     next_step: Duration,
     /// How many processes were started.
     starts: u64,
+    /// The manifests that people want to be taken, by what they are about.
+    wants: BTreeMap<String, String>,
+    /// What is being tried.
+    trying: Option<people::Trying>,
+    /// How often people tried.
+    tries: usize,
 }
 
 impl World {
@@ -156,6 +163,9 @@ impl World {
             cuts: BTreeMap::new(),
             next_step: STEP,
             starts: 0,
+            wants: BTreeMap::new(),
+            trying: None,
+            tries: 0,
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Setup {
     pub trouble_seconds: u64,
     /// How many faults there are.
     pub faults: usize,
+    /// Whether the last way to make a host safe is its own watchdog.
+    pub watchdog: bool,
 }
 
 impl Setup {
@@ -34,6 +36,7 @@ impl Setup {
                 (3, 3),
                 (3, 1),
                 (4, 3),
+                (4, 4),
                 (5, 5),
                 (7, 5),
             ])
@@ -45,6 +48,8 @@ impl Setup {
             guests: usize::try_from(random.between(1, 3)).unwrap_or(1),
             trouble_seconds: random.between(30, 90),
             faults: usize::try_from(random.between(1, 8)).unwrap_or(1),
+            // It certifies no even split, so that an even number of votes does not have it.
+            watchdog: members % 2 == 1 && random.happens(300_000),
         }
     }
 

@@ -26,7 +26,10 @@ impl World {
 
     /// What is not yet as it should be.
     fn lacks(&self) -> Option<String> {
-        self.members_lack()
+        let wanted = self.wants.keys().next();
+        wanted
+            .map(|about| format!("what people want of {about} is not taken"))
+            .or_else(|| self.members_lack())
             .or_else(|| self.judge.lock().hosts_lack(&self.setup.host_names()))
             .or_else(|| self.guests_lack())
     }

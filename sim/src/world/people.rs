@@ -1,0 +1,82 @@
+//! People who want something of the cluster, and try again until a member takes it.
+
+use std::time::Duration;
+
+use quorate_controller::resource::{Engine, Manifest, Unrestricted, WriteOptions};
+
+use super::{World, waiting::Slot};
+use crate::executor::ProcessId;
+
+/// How long a person waits for an answer before trying another member.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A manifest that a member was given.
+pub(super) struct Trying {
+    /// Whom it is about.
+    about: String,
+    wanted: String,
+    answer: Slot<bool>,
+    until: Duration,
+    member: ProcessId,
+}
+
+impl World {
+    /// Gives what is wanted to a member that runs, one after the other.
+    pub(super) fn let_people_ask(&mut self) {
+        if let Some(trying) = &self.trying {
+            let answer = trying.answer.take();
+            let lost = self.now() > trying.until || !self.executor.runs(&trying.member);
+            match answer {
+                Some(true) => {
+                    // What was wanted meanwhile of the same comes next.
+                    if self.wants.get(&trying.about) == Some(&trying.wanted) {
+                        self.wants.remove(&trying.about);
+                    }
+                    self.trying = None;
+                }
+                Some(false) => self.trying = None,
+                None if lost => self.trying = None,
+                None => return,
+            }
+        }
+        let Some((about, wanted)) = self.wants.first_key_value() else {
+            return;
+        };
+        let (about, wanted) = (about.clone(), wanted.clone());
+        self.tries += 1;
+        let names = self.setup.member_names();
+        let asked = &names[self.tries % names.len()];
+        let Some(engine) = self.running.get(asked) else {
+            return;
+        };
+        let answer = Slot::new();
+        let (told, text) = (answer.clone(), wanted.clone());
+        let member = format!("quorated@{asked}");
+        self.executor.inject(&member, async move {
+            told.fill(apply(&engine, &text).await);
+        });
+        self.trying = Some(Trying {
+            about,
+            wanted,
+            answer,
+            until: self.now() + PATIENCE,
+            member,
+        });
+    }
+}
+
+async fn apply(engine: &Engine, text: &str) -> bool {
+    let options = WriteOptions {
+        manager: "people".to_owned(),
+        dry_run: false,
+        force: false,
+    };
+    let Ok(manifest) = Manifest::parse(text.as_bytes()) else {
+        return false;
+    };
+    let applied = engine.apply(manifest, "", &options, &Unrestricted).await;
+    if let Err(error) = &applied {
+        tracing::info!(%error, "a person is refused, and tries again");
+    }
+    applied.is_ok()
+}
