@@ -124,8 +124,8 @@ pub(super) fn from_reply(reply: &RunAgentReply, timeout: Duration) -> AgentRepor
     })
 }
 
-/// The plug travels among the parameters; a FenceDevice cannot set it there itself.
-const PLUG: &str = "plug";
+/// The plug travels among the parameters, under a name that no agent has.
+const PLUG: &str = "@plug";
 
 fn from_wire(request: RunAgentRequest) -> Result<AgentRequest, RunAgentError> {
     let action = Action::parse(&request.action)

@@ -4,6 +4,7 @@
 mod board;
 mod cluster;
 mod ipmi;
+mod members;
 mod pdu;
 mod scripts;
 mod strip;

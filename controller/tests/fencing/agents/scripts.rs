@@ -21,7 +21,7 @@ const METADATA: &str = r#"<?xml version="1.0" ?>
 </resource-agent>"#;
 
 /// A directory with the agent `fence_script`, which does this once it has read its standard input into `$told`.
-fn script(does: &str) -> TempDir {
+pub(super) fn script(does: &str) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("fence_script");
     fs::write(directory.path().join("metadata"), METADATA).expect("written");
