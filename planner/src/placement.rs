@@ -19,6 +19,8 @@ pub(crate) struct Ledger<'a> {
     places: BTreeMap<&'a str, BTreeSet<&'a str>>,
     /// Guests that others refuse to share a host with, with those others.
     refusing: BTreeMap<&'a str, Vec<&'a str>>,
+    /// What would be left after losses.
+    spare: reserve::Spare,
 }
 
 #[derive(Default)]
@@ -47,6 +49,7 @@ impl<'a> Ledger<'a> {
         if promised.guests.insert(name, guest).is_none() {
             promised.memory += bytes(&guest.spec.memory);
             promised.cpus += u64::from(guest.spec.cpus);
+            self.spare.promised(host, bytes(&guest.spec.memory));
             self.places.entry(name).or_default().insert(host);
         }
     }
@@ -61,6 +64,10 @@ impl<'a> Ledger<'a> {
 
     pub(crate) fn memory(&self, host: &str) -> u64 {
         self.hosts.get(host).map_or(0, |promised| promised.memory)
+    }
+
+    pub(crate) fn spare(&self) -> &reserve::Spare {
+        &self.spare
     }
 
     fn cpus(&self, host: &str) -> u64 {

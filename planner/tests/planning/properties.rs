@@ -16,6 +16,7 @@ pub(crate) fn cluster() -> World {
         "host h3 16Gi",
         "pool fast 100Gi h1 h2 h3",
         "network lan",
+        "fencing takes 3s",
         "volume v1 10Gi",
         "volume v2 10Gi replicas=3",
         "volume v3 10Gi ext4",
