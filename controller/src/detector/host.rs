@@ -8,6 +8,8 @@ use super::Settings;
 
 /// A ring's number is a byte; nobody has more rings than this.
 pub(super) const MAX_RINGS: usize = 8;
+/// For so many times `ringWarningAfter` a ring must be heard without a gap until it counts as whole again.
+const STEADY: u32 = 10;
 
 /// What the log says about a host, as far as the detector needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Known {
 struct Ring {
     heard: Option<Instant>,
     sequence: u64,
+    /// It has had a gap, and is not called whole before this: a ring that comes and goes is one complaint, not many.
+    mistrusted_until: Option<Instant>,
 }
 
 /// What was heard of one incarnation of a host.
@@ -88,10 +92,14 @@ impl Host {
         if ring.heard.is_some() && beat.sequence <= ring.sequence {
             return false;
         }
-        *ring = Ring {
-            heard: Some(now),
-            sequence: beat.sequence,
-        };
+        let gap = ring
+            .heard
+            .is_some_and(|heard| now.duration_since(heard) > settings.ring_warning_after);
+        if gap {
+            ring.mistrusted_until = Some(now + settings.ring_warning_after * STEADY);
+        }
+        ring.heard = Some(now);
+        ring.sequence = beat.sequence;
         let unbroken = self
             .heard
             .is_some_and(|heard| now.duration_since(heard) <= settings.together());
@@ -170,9 +178,10 @@ impl Host {
         if rings.iter().all(silent) {
             return Vec::new();
         }
+        let mistrusted = |ring: &Ring| ring.mistrusted_until.is_some_and(|until| now < until);
         (0u8..)
             .zip(rings)
-            .filter(|(_, ring)| silent(ring))
+            .filter(|(_, ring)| silent(ring) || mistrusted(ring))
             .map(|(number, _)| number)
             .collect()
     }
@@ -196,6 +205,7 @@ impl Host {
         if heard_elsewhere {
             self.excused_until = Some(now + settings.timeout);
         } else {
+            self.excused_until = None;
             self.consulted = Some(now);
         }
     }
@@ -203,6 +213,11 @@ impl Host {
     /// Nothing that was or was not heard before counts any more against it.
     pub(super) fn start_anew(&mut self) {
         self.consulted = None;
+    }
+
+    /// Whether another member's hearing counted for it in this silence, if only a while ago.
+    pub(super) fn was_excused(&self) -> bool {
+        self.excused_until.is_some()
     }
 
     pub(super) fn is_excused(&self, now: Instant) -> bool {

@@ -285,7 +285,7 @@ impl Detector {
                     judgement.awaited.insert(name.clone());
                 }
                 Online if host.is_lost(settings, listening, now) => {
-                    lost.push((incarnation(), host.was_consulted()));
+                    lost.push((incarnation(), host.was_consulted(), host.was_excused()));
                 }
                 Online => {
                     let rings = host.silent_rings(self.rings, settings, listening, now);
@@ -309,8 +309,12 @@ impl Detector {
             }
         }
         let too_many = silent >= 2 && silent * 2 > expected;
-        for (incarnation, consulted) in lost {
+        for (incarnation, consulted, excused) in lost {
             if too_many && !consulted {
+                // Until the others answer once more, what they said last stands.
+                if excused {
+                    judgement.heard_elsewhere.insert(incarnation.node.clone());
+                }
                 judgement.doubtful.insert(incarnation);
             } else {
                 judgement.lost.insert(incarnation);

@@ -7,6 +7,7 @@
 
 mod carry_out;
 mod cluster_status;
+mod pace;
 mod picture;
 mod presence;
 
@@ -28,13 +29,11 @@ use crate::{
     members::MemberCalls,
     resource::{Draft, Engine},
 };
+use pace::Pace;
 use picture::Picture;
 
 /// How often the membership is looked at, and whether the planner's moment has come by the wall clock.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// After this many commits that only the own ones called for, something is wrong with a decision.
-const ROUNDS: u32 = 64;
-const BREATHE: Duration = Duration::from_secs(1);
 /// How long a round that was refused waits for what refused it.
 const SOON: Duration = Duration::from_millis(20);
 
@@ -80,19 +79,17 @@ impl Session {
         drop(view);
         let mut planned: Option<(u64, Option<Timestamp>)> = None;
         let mut look_at = Instant::now();
-        let mut own_rounds = 0;
+        let mut pace = Pace::default();
         loop {
             let round = self.round(&picture, &mut planned, &mut look_at).await?;
             match round {
                 Round::Wrote(revision) => {
-                    own_rounds += 1;
+                    if revision > picture.revision + 1 {
+                        pace.begin_anew();
+                    }
                     catch_up(&mut watch, &mut picture, revision).await?;
-                    if own_rounds > ROUNDS {
-                        tracing::warn!(
-                            own_rounds,
-                            "decisions call for decisions; the leader pauses for {BREATHE:?}"
-                        );
-                        tokio::time::sleep(BREATHE).await;
+                    if let Some(pause) = pace.wrote() {
+                        tokio::time::sleep(pause).await;
                     }
                 }
                 Round::Overtaken => {
@@ -102,12 +99,13 @@ impl Session {
                     }
                 }
                 Round::Quiet => {
-                    own_rounds = 0;
+                    pace.begin_anew();
                     self.wait(&mut watch, &mut picture, look_at).await?;
                 }
             }
             // What came meanwhile belongs into the same round.
             while let Some(changes) = watch.next_batch().now_or_never() {
+                pace.begin_anew();
                 picture.take(&changes?, watch.revision());
             }
         }

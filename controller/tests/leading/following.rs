@@ -67,6 +67,15 @@ async fn next(updates: &mut Updates) -> PlanUpdate {
         .expect("an update")
 }
 
+/// The next word about the watchdog; the Node changes for other reasons as well.
+async fn next_bound(updates: &mut Updates) -> bool {
+    loop {
+        if let Some(bound) = next(updates).await.watchdog_bound {
+            return bound;
+        }
+    }
+}
+
 fn records(update: &PlanUpdate) -> Vec<(String, bool)> {
     let read = |bytes| serde_json::from_slice::<NodePlan>(bytes).expect("a record");
     let named = |record: NodePlan| {
@@ -198,7 +207,7 @@ async fn a_host_learns_at_once_that_its_watchdog_is_what_makes_it_safe() {
             json!({"spec": {"fencing": {"levels": levels}}}),
         )
         .await;
-    assert_eq!(next(&mut updates).await.watchdog_bound, Some(true));
+    assert!(next_bound(&mut updates).await);
     world
         .merge(
             "Node",
@@ -206,7 +215,7 @@ async fn a_host_learns_at_once_that_its_watchdog_is_what_makes_it_safe() {
             json!({"spec": {"fencing": {"levels": null}}}),
         )
         .await;
-    assert_eq!(next(&mut updates).await.watchdog_bound, Some(false));
+    assert!(!next_bound(&mut updates).await);
 }
 
 #[tokio::test(start_paused = true)]

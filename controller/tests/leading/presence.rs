@@ -113,6 +113,10 @@ async fn hosts_that_only_the_leader_does_not_hear_are_not_fenced() {
         [world.state("an1"), world.state("an2")],
         ["Online", "Online"]
     );
+    let before = world.store(1).view().revision();
+    world.pass(10 * SECOND).await;
+    let written = world.changes_since(before);
+    assert!(written.is_empty(), "it is said once: {written:?}");
     let elsewhere = Some(("False".to_owned(), "HeardElsewhere".to_owned()));
     assert_eq!(world.condition("Node", "an1", "HeardByLeader"), elsewhere);
     assert!(
