@@ -1,0 +1,212 @@
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, stream};
+use prost::Message;
+use quorate_identity::{
+    Authority, Clock, Credentials, Dates, LiveCredentials, Subject, SystemClock, Trust,
+};
+use quorate_node_daemon::link::GrpcLink;
+use quorate_proto::host::v1::hosts_server::{Hosts, HostsServer};
+use quorate_proto::host::v1::{
+    FiguresReply, FiguresRequest, FollowRequest, LeaveReply, LeaveRequest, MemberAddress,
+    PeerAnswer, PeerQuestion, PlanUpdate, RegisterReply, RegisterRequest, ReportReply,
+    ReportRequest,
+};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::TlsAcceptor;
+use tonic::metadata::MetadataValue;
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status};
+
+/// A cluster of members that share an authority. One of them leads.
+pub(crate) struct Cluster {
+    authority: Authority,
+    leader: Arc<Mutex<Option<MemberAddress>>>,
+}
+
+/// One member, listening.
+pub(crate) struct Member {
+    pub(crate) address: MemberAddress,
+    pub(crate) asked: Arc<AtomicU64>,
+    /// All of its connections, so that they end with it.
+    runtime: Option<Runtime>,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        let authority = Authority::create("anvil", clock()).expect("an authority");
+        Self {
+            authority,
+            leader: Arc::default(),
+        }
+    }
+
+    pub(crate) async fn member(&self, id: u64) -> Member {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let listener = runtime.spawn(TcpListener::bind("127.0.0.1:0")).await;
+        let listener = listener.expect("bound").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let address = MemberAddress {
+            id,
+            name: format!("m{id}"),
+            addresses: vec![format!("127.0.0.1:{port}")],
+        };
+        let subject = Subject::member(id);
+        let own = Credentials::issue(&self.authority, &subject, &address.addresses);
+        let config = self
+            .trust()
+            .server_config(LiveCredentials::new(own.expect("issued")))
+            .expect("settings");
+        let asked = Arc::new(AtomicU64::new(0));
+        let service = Service {
+            id,
+            leader: Arc::clone(&self.leader),
+            asked: Arc::clone(&asked),
+        };
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let incoming = stream::unfold((listener, acceptor), |(listener, acceptor)| async move {
+            loop {
+                let (tcp, _) = listener.accept().await.ok()?;
+                if let Ok(tls) = acceptor.accept(tcp).await {
+                    return Some((Ok::<_, std::io::Error>(tls), (listener, acceptor)));
+                }
+            }
+        });
+        runtime.spawn(async move {
+            let served = Server::builder().add_service(HostsServer::new(service));
+            served
+                .serve_with_incoming(incoming)
+                .await
+                .expect("it serves");
+        });
+        Member {
+            address,
+            asked,
+            runtime: Some(runtime),
+        }
+    }
+
+    pub(crate) fn leads(&self, member: Option<&Member>) {
+        *self.leader.lock().expect("unpoisoned") = member.map(|member| member.address.clone());
+    }
+
+    fn trust(&self) -> Trust {
+        Trust::from_pem(&self.authority.certificate_pem(), clock()).expect("its own certificate")
+    }
+
+    /// A host's way to those members.
+    pub(crate) fn link(&self, members: &[&Member]) -> GrpcLink {
+        let subject = Subject::node("an1").expect("a name");
+        let own = Credentials::issue(&self.authority, &subject, &[]).expect("issued");
+        let tls = self
+            .trust()
+            .client_config(Some(LiveCredentials::new(own)), Dates::Ignored)
+            .expect("settings");
+        let endpoints: Vec<String> = members
+            .iter()
+            .map(|member| member.address.addresses[0].clone())
+            .collect();
+        GrpcLink::new(tls, &endpoints)
+    }
+}
+
+impl Member {
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// As when its machine loses power.
+    pub(crate) fn dies(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+struct Service {
+    id: u64,
+    leader: Arc<Mutex<Option<MemberAddress>>>,
+    asked: Arc<AtomicU64>,
+}
+
+impl Service {
+    /// Only the leader answers.
+    fn answer<T>(&self, reply: T) -> Result<Response<T>, Status> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let leader = self.leader.lock().expect("unpoisoned").clone();
+        if leader.as_ref().is_some_and(|leader| leader.id == self.id) {
+            return Ok(Response::new(reply));
+        }
+        let mut status = Status::new(Code::Unavailable, "another member leads");
+        let trailers = status.metadata_mut();
+        let reason = MetadataValue::from_static("NotLeader");
+        trailers.insert("quorate-host-reason", reason);
+        if let Some(leader) = leader {
+            let value = MetadataValue::from_bytes(&leader.encode_to_vec());
+            trailers.insert_bin("quorate-leader-bin", value);
+        }
+        Err(status)
+    }
+}
+
+#[tonic::async_trait]
+impl Hosts for Service {
+    type FollowStream = BoxStream<'static, Result<PlanUpdate, Status>>;
+
+    async fn register(
+        &self,
+        _: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterReply>, Status> {
+        self.answer(RegisterReply {
+            incarnation: self.id,
+            ..RegisterReply::default()
+        })
+    }
+
+    async fn follow(
+        &self,
+        _: Request<FollowRequest>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let first = PlanUpdate {
+            revision: self.id,
+            ..PlanUpdate::default()
+        };
+        let updates = stream::iter([Ok(first)]).chain(stream::pending());
+        Ok(Response::new(updates.boxed()))
+    }
+
+    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportReply>, Status> {
+        self.answer(ReportReply::default())
+    }
+
+    async fn figures(&self, _: Request<FiguresRequest>) -> Result<Response<FiguresReply>, Status> {
+        self.answer(FiguresReply {})
+    }
+
+    async fn leave(&self, _: Request<LeaveRequest>) -> Result<Response<LeaveReply>, Status> {
+        self.answer(LeaveReply {})
+    }
+
+    async fn ask_about_peer(
+        &self,
+        _: Request<PeerQuestion>,
+    ) -> Result<Response<PeerAnswer>, Status> {
+        self.answer(PeerAnswer::default())
+    }
+}
