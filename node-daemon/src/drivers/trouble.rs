@@ -134,7 +134,9 @@ impl Trouble {
             Self::NotCurrent => {
                 "Wait for the resync, or bring back the host that has the current data."
             }
-            Self::SplitBrain => "Decide whose data is given up: `quorate volume resolve`.",
+            Self::SplitBrain => {
+                "Decide whose data is given up, and name it in the Volume: `spec.resolve`."
+            }
             Self::PeerUnreachable => "Look at the network between the two hosts.",
             Self::RolledBack => {
                 "Correct the Network's manifest: as it stands the host cannot be reached with it."
@@ -151,7 +153,7 @@ impl Trouble {
                 "Read why in the message; the planner decides whether it is tried elsewhere."
             }
             Self::GuestDoesNotStop => {
-                "Stop it from inside, or switch it off: `quorate vm stop --now`."
+                "Stop it from inside, or let it be switched off: `spec.shutdown.then: Destroy`."
             }
             Self::MigrationFailed => {
                 "Read why in the message; nothing is lost, the guest runs where it was."
