@@ -142,6 +142,8 @@ reasons! {
         "Set `maintenance: false` on the Cluster when Quorate shall act again.";
     NoRoom, "No choice of hosts has the space; the message shows the arithmetic.",
         "Make room, add a disk to the pool, or list other hosts.";
+    NotSupported, "This release cannot do what the manifest asks for.",
+        "Change the manifest as the message says, or upgrade.";
     InSync, "Every replica holds every write.",
         "Nothing.";
     Degraded, "A replica is missing or behind.",

@@ -3,16 +3,19 @@
 use super::lifetime;
 use crate::amounts::{bytes, words};
 use crate::networks;
+use crate::placement::barred;
 use crate::round::Round;
 use crate::{Reason, Why};
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
-    Name, NetworkRole, PoolState, ReplicaStatus, Volume, VolumeState, VolumeStatus,
+    Name, NetworkRole, PoolState, PoolType, ReplicaStatus, Volume, VolumeState, VolumeStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What volumes have taken so far.
 pub(crate) struct Choice {
+    /// Per volume, the hosts on which all that use it may run, where that is restricted.
+    wanted: BTreeMap<String, BTreeSet<String>>,
     minors: BTreeSet<u32>,
     ports: BTreeSet<u32>,
     promised: BTreeMap<(String, String), u64>,
@@ -23,6 +26,7 @@ pub(crate) struct Choice {
 impl Choice {
     pub(crate) fn of(round: &Round<'_>) -> Self {
         let mut choice = Self {
+            wanted: wanted(round),
             minors: BTreeSet::new(),
             ports: BTreeSet::new(),
             promised: BTreeMap::new(),
@@ -195,8 +199,19 @@ impl Choice {
         let Some(pool) = round.state.pools.get(pool_name) else {
             return Err(refuse(format!("pool {pool_name} does not exist")));
         };
+        if pool.spec.type_ == PoolType::Shared {
+            let message = format!(
+                "pool {pool_name} is of type Shared: this release makes no volumes in such a pool"
+            );
+            let reason = Reason::NotSupported;
+            return Err(Why { reason, message });
+        }
         let need = bytes(&volume.spec.size);
-        let mut fit: Vec<(u64, &Name, Option<&str>)> = Vec::new();
+        let suits = |host: &Name| {
+            let wanted = self.wanted.get(name);
+            wanted.is_none_or(|wanted| wanted.contains(host.as_str()))
+        };
+        let mut fit: Vec<(bool, u64, &Name, Option<&str>)> = Vec::new();
         let mut obstacles = Vec::new();
         for part in &pool.spec.hosts {
             let listed = volume.spec.nodes.is_empty() || volume.spec.nodes.contains(&part.node);
@@ -216,7 +231,8 @@ impl Choice {
                 && seen.is_some_and(|seen| seen.state == Some(PoolState::Ready))
             {
                 if room.free >= need {
-                    fit.push((room.free, &part.node, host.node.spec.site.as_deref()));
+                    let site = host.node.spec.site.as_deref();
+                    fit.push((suits(&part.node), room.free, &part.node, site));
                 } else {
                     obstacles.push(format!(
                         "{}: needs {}; {}",
@@ -232,16 +248,22 @@ impl Choice {
                 ));
             }
         }
-        fit.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+        // Where those that use it may run comes first, then where most is left.
+        fit.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.cmp(b.2)));
         let mut chosen: Vec<(&Name, Option<&str>)> = Vec::new();
         while chosen.len() < count && !fit.is_empty() {
-            let apart = fit.iter().position(|(_, _, site)| {
-                site.is_none() || chosen.iter().all(|(_, taken)| taken != site)
+            let suits = fit[0].0;
+            let apart = fit.iter().position(|(as_well, _, _, site)| {
+                *as_well == suits
+                    && (site.is_none() || chosen.iter().all(|(_, taken)| taken != site))
             });
-            let (_, host, site) = fit.remove(apart.unwrap_or(0));
+            let (_, _, host, site) = fit.remove(apart.unwrap_or(0));
             chosen.push((host, site));
         }
         if chosen.len() < count {
+            if obstacles.is_empty() {
+                obstacles.push(format!("no other host belongs to pool {pool_name}"));
+            }
             return Err(refuse(format!(
                 "volume {name} needs {count} hosts{}, {} fit: {}",
                 if taken.is_empty() { "" } else { " more" },
@@ -251,6 +273,34 @@ impl Choice {
         }
         Ok(chosen.into_iter().map(|(host, _)| host.clone()).collect())
     }
+}
+
+/// Where guests with restricted domains or selectors, and shared filesystems, want their volumes.
+fn wanted(round: &Round<'_>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut narrow = |volume: String, hosts: BTreeSet<String>| {
+        let known = wanted.get(&volume);
+        let both = known.map(|known| known.intersection(&hosts).cloned().collect());
+        wanted.insert(volume, both.unwrap_or(hosts));
+    };
+    for (name, guest) in &round.state.guests {
+        let placement = &guest.spec.placement;
+        if placement.failover_domain.is_none() && placement.node_selector.is_empty() {
+            continue;
+        }
+        for volume in super::of(name, guest) {
+            let hosts = round.hosts.names();
+            let hosts = hosts.filter(|host| barred(round, guest, host).is_none());
+            narrow(volume, hosts.map(str::to_owned).collect());
+        }
+    }
+    for filesystem in round.state.filesystems.values() {
+        if !filesystem.spec.nodes.is_empty() {
+            let hosts = filesystem.spec.nodes.iter().map(ToString::to_string);
+            narrow(filesystem.spec.volume.to_string(), hosts.collect());
+        }
+    }
+    wanted
 }
 
 /// The space that a host's part of a pool has.

@@ -70,6 +70,7 @@ impl Watch {
         world.truth.check();
         world.members_hold_every_write();
         world.memory_is_promised_once();
+        world.fenced_means_proven();
         self.seconds += 1;
         if self.seconds.is_multiple_of(5) && !self.healing {
             let now = world.decisions();

@@ -28,6 +28,23 @@ impl World {
         }
     }
 
+    /// R3: whoever counts as confirmed off, is so by evidence that nothing has contradicted.
+    pub(crate) fn fenced_means_proven(&self) {
+        for node in self.of("Node") {
+            let (name, status) = (&node["metadata"]["name"], &node["status"]);
+            let proves = |operation: &Value| {
+                operation["spec"]["node"] == *name
+                    && operation["spec"]["incarnation"] == status["incarnation"]
+                    && operation["status"]["phase"] == "Succeeded"
+            };
+            let proven = self.of("FenceOperation").any(proves);
+            assert!(
+                status["state"] != "Fenced" || proven,
+                "{name} counts as confirmed off, and nothing proves it"
+            );
+        }
+    }
+
     /// R9: what runs on a host, arrives there, or stands still there, fits.
     pub(crate) fn memory_is_promised_once(&self) {
         let mut used: BTreeMap<&str, u64> = BTreeMap::new();
