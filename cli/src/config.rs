@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use quorate_identity::Credentials;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
@@ -122,6 +123,37 @@ impl ConfigFile {
         }
     }
 
+    /// Add an identity that was just received, make it the current one, and say under which name. Who one is elsewhere, or
+    /// was until now, is kept: only the same person in the same cluster is replaced.
+    pub(crate) fn add(&mut self, mut context: Context) -> String {
+        let wanted = context.name.clone();
+        let free = |name: &String| {
+            let known = self.config.contexts.iter().find(|it| it.name == *name);
+            known.is_none_or(|known| self.is_same(known, &context))
+        };
+        let others = (2..).map(|number| format!("{wanted}-{number}"));
+        if let Some(name) = std::iter::once(wanted.clone()).chain(others).find(free) {
+            context.name = name;
+        }
+        let name = context.name.clone();
+        self.put(context);
+        name
+    }
+
+    fn is_same(&self, known: &Context, new: &Context) -> bool {
+        let authority = |context: &Context| {
+            let pem = self.pem(&context.certificate_authority, "authority");
+            pem.ok().map(|pem| pem.trim().to_owned())
+        };
+        let user = |context: &Context| {
+            let chain = self.pem(&context.client_certificate, "certificate").ok()?;
+            let key = self.pem(&context.client_key, "key").ok()?;
+            let own = Credentials::from_pem(&chain, &key).ok()?;
+            Some(own.peer().subject.user().to_owned())
+        };
+        authority(known).is_some() && authority(known) == authority(new) && user(known) == user(new)
+    }
+
     /// Write the file, readable by its owner only.
     pub(crate) fn save(&self) -> Result<(), CliError> {
         let failed = |error| CliError::file("write the configuration", &self.path, error);
@@ -179,7 +211,9 @@ fn default_path() -> Result<PathBuf, CliError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{os::unix::fs::PermissionsExt, sync::Arc};
+
+    use quorate_identity::{Authority, Subject, SystemClock};
 
     use super::*;
 
@@ -211,6 +245,34 @@ mod tests {
             fs::metadata(&path).expect("there").permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn an_identity_that_is_received_replaces_nobody_elses() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut file = ConfigFile::load(Some(&dir.path().join("c"))).expect("empty");
+        assert_eq!(file.add(issued("anvil", &authority(), "ann")), "anvil");
+        let elsewhere = authority();
+        assert_eq!(file.add(issued("anvil", &elsewhere, "ann")), "anvil-2");
+        assert_eq!(file.add(issued("anvil", &elsewhere, "bob")), "anvil-3");
+        assert_eq!(file.add(issued("anvil", &elsewhere, "ann")), "anvil-2");
+        assert_eq!(file.config.contexts.len(), 3);
+        assert_eq!(file.config.current_context, "anvil-2");
+    }
+
+    fn authority() -> Authority {
+        Authority::create("anvil", Arc::new(SystemClock)).expect("an authority")
+    }
+
+    fn issued(name: &str, authority: &Authority, user: &str) -> Context {
+        let subject = Subject::person(user, &[]).expect("a person");
+        let own = Credentials::issue(authority, &subject, &[]).expect("issued");
+        Context {
+            certificate_authority: authority.certificate_pem(),
+            client_certificate: own.chain_pem().to_owned(),
+            client_key: own.key_pem().to_owned(),
+            ..context(name)
+        }
     }
 
     #[test]

@@ -88,6 +88,21 @@ impl Console {
         self.terminal
     }
 
+    /// The columns and rows of the terminal that standard output is, as they are now.
+    pub(crate) fn size(&self) -> Option<(usize, usize)> {
+        const USUAL: (usize, usize) = (80, 24);
+        if !self.terminal {
+            return None;
+        }
+        // A terminal that does not know is taken for the smallest that people use.
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+        Some(
+            size.filter(|(columns, rows)| *columns > 0 && *rows > 0)
+                .unwrap_or(USUAL),
+        )
+    }
+
     /// Whether standard output is coloured.
     pub(crate) fn color(&self) -> bool {
         self.color_out

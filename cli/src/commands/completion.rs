@@ -49,17 +49,33 @@ fn script(shell: Shells) -> String {
 const BASH_OBJECTS: &str = r#"
 _quorate_objects() {
     local words=("${COMP_WORDS[@]:1:COMP_CWORD-1}") current="${COMP_WORDS[COMP_CWORD]}"
+    local before="${COMP_WORDS[COMP_CWORD-1]}"
     case "${words[0]}" in
-    get | describe | delete | edit | label | annotate | patch | wait)
-        if [[ $current != -* ]]; then
-            local known
-            known=$(quorate completion --request-timeout 2s --words "${words[@]:1}" 2>/dev/null)
-            COMPREPLY=($(compgen -W "$known" -- "$current"))
-            [[ ${#COMPREPLY[@]} -gt 0 ]] && return
-        fi
+    get | describe | delete | edit | label | annotate | patch | wait | why)
+        [[ $current != -* ]] && _quorate_known "$current" "${words[@]:1}" && return
+        ;;
+    plan)
+        [[ $before == --fail || $before == --drain ]] && _quorate_known "$current" nodes && return
+        ;;
+    node)
+        [[ ${#words[@]} -gt 1 && $current != -* ]] && _quorate_known "$current" nodes && return
+        ;;
+    vm)
+        [[ $before == --to ]] && _quorate_known "$current" nodes && return
+        [[ ${#words[@]} -gt 1 && $current != -* ]] && _quorate_known "$current" vm && return
+        ;;
+    fence)
+        [[ $before == test ]] && _quorate_known "$current" nodes,fencedevices && return
         ;;
     esac
     _quorate "$@"
+}
+
+_quorate_known() {
+    local known
+    known=$(quorate completion --request-timeout 2s --words "${@:2}" 2>/dev/null)
+    COMPREPLY=($(compgen -W "$known" -- "$1"))
+    [[ ${#COMPREPLY[@]} -gt 0 ]]
 }
 complete -F _quorate_objects -o bashdefault -o default quorate
 "#;
@@ -77,16 +93,18 @@ async fn objects(session: &Session, words: &[String]) -> Result<(), CliError> {
             .console
             .print(&names.map(|name| format!("{name}\n")).collect::<String>());
     };
-    let scope = Scope {
-        kind: kinds::find(kind)?.plural.to_owned(),
-        ..Scope::default()
-    };
-    let listed = session.client().await?.list(&scope, false).await?;
-    let names = listed
-        .objects
-        .iter()
-        .map(|object| format!("{}\n", object::name(object)));
-    session.console.print(&names.collect::<String>())
+    let mut names = String::new();
+    for kind in kinds::kinds(kind)? {
+        let scope = Scope {
+            kind: kind.plural.to_owned(),
+            ..Scope::default()
+        };
+        let listed = session.client().await?.list(&scope, false).await?;
+        for object in &listed.objects {
+            names.push_str(&format!("{}\n", object::name(object)));
+        }
+    }
+    session.console.print(&names)
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), CliError> {
         keyring: &keyring,
     };
     // The context first: without the administrator's key the new cluster could not be used.
-    contexts.put(Context {
+    let context = contexts.add(Context {
         name: args.cluster_name.clone(),
         endpoints: addresses.clone(),
         certificate_authority: authority.certificate_pem(),
@@ -87,6 +87,12 @@ pub(crate) fn run(session: &Session, args: &Args) -> Result<(), CliError> {
         args.cluster_name,
         addresses.join(", ")
     ))?;
+    if context != args.cluster_name {
+        session.console.note(&format!(
+            "another cluster has the context {} already; this one's is {context}, and is the current one now",
+            args.cluster_name
+        ));
+    }
     session
         .console
         .note(&next_steps(&member.member_config, &contexts.path));

@@ -184,8 +184,8 @@ fn user(
         .context_name
         .clone()
         .unwrap_or_else(|| reply.cluster_name.clone());
-    file.put(Context {
-        name: name.clone(),
+    let name = file.add(Context {
+        name,
         endpoints: if reply.endpoints.is_empty() {
             args.servers
                 .iter()

@@ -35,16 +35,27 @@ impl Condition<'_> {
     /// Whether this is as it should be. Conditions are named for the good state, except for those that
     /// name a trouble.
     pub(crate) fn is_good(&self) -> Option<bool> {
-        const TROUBLE: [&str; 9] = [
-            "Degraded",
+        const TROUBLE: [&str; 20] = [
+            "Blocked",
             "Contradicted",
-            "Suspect",
-            "Lost",
+            "Degraded",
+            "Deleting",
             "Failed",
-            "Stale",
+            "Frozen",
+            "Growing",
+            "Lost",
+            "Orphaned",
+            "OverProvisioned",
             "Pressure",
-            "SplitBrain",
+            "RecoveryExhausted",
+            "RestartPending",
+            "ShuttingDown",
             "Skewed",
+            "SpaceLow",
+            "SplitBrain",
+            "Stale",
+            "Stalled",
+            "Suspect",
         ];
         let names_trouble = TROUBLE.iter().any(|word| self.type_.ends_with(word));
         match self.status {

@@ -271,4 +271,15 @@ async fn bash_completes_kinds_and_the_names_of_objects() {
     assert_eq!(completed("quorate get role ''").await, "keeper looker\n");
     assert_eq!(completed("quorate describe role loo").await, "looker\n");
     assert_eq!(completed("quorate clu").await, "cluster\n");
+
+    machine
+        .run(&["apply", "-f", &crate::support::examples("minimal")])
+        .await
+        .done();
+    let hosts = completed("quorate node drain ''").await;
+    assert!(!hosts.trim().is_empty(), "no host was offered");
+    assert_eq!(completed("quorate plan --fail ''").await, hosts);
+    assert_eq!(completed("quorate vm migrate web --to ''").await, hosts);
+    assert_eq!(completed("quorate vm stop ''").await, "web\n");
+    assert_eq!(completed("quorate why vm we").await, "web\n");
 }

@@ -298,6 +298,8 @@ fn reply(foreseen: Forecast) -> pb::ForecastReply {
         outages: foreseen
             .outages
             .into_iter()
+            // A guest that is handed over to another host goes on at the same moment.
+            .filter(|outage| outage.until != Some(outage.from))
             .map(|outage| pb::ForecastOutage {
                 guest: outage.guest,
                 from_ms: millis(outage.from),

@@ -1,7 +1,7 @@
 //! The chain of reasons for an object's present state: what the planner says now, the conditions that are not as they
 //! should be, what happened last; and the same, shorter, of what the object rests on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_planner::{Decisions, Objects, Reason};
 use quorate_proto::api::v1::{WhyLink, why_link::Source};
@@ -12,16 +12,28 @@ const DEEPEST: u32 = 2;
 /// Events that are told of the object itself.
 const EVENTS: usize = 5;
 /// Conditions whose names say that something is wrong.
-const TROUBLES: [&str; 8] = [
+const TROUBLES: [&str; 15] = [
     "Blocked",
     "Contradicted",
+    "Deleting",
+    "Frozen",
+    "Growing",
     "Orphaned",
+    "OverProvisioned",
     "RecoveryExhausted",
     "RestartPending",
     "RingDegraded",
+    "ShuttingDown",
+    "SpaceLow",
     "SplitBrain",
     "Stalled",
+    "Suspect",
 ];
+/// Reasons of conditions that are not as they should be, and need not be.
+const HARMLESS: [&str; 1] = ["NothingToProtect"];
+
+/// An object, by kind and name.
+type Place = (String, String);
 
 /// What reasons are drawn from.
 pub(super) struct Grounds<'a> {
@@ -57,30 +69,53 @@ pub(super) fn chain(grounds: &Grounds<'_>, kind: &str, name: &str, object: &Valu
             ..link(&about, 0)
         });
     }
+    let grounds_of = nearest(grounds.objects, &about, object);
+    tell_of(grounds, &grounds_of, &about, 1, &mut links);
+    links
+}
+
+/// What each object rests on, and so on; whatever several rest on is told once, of the nearest.
+fn nearest(objects: &Objects, about: &Place, object: &Value) -> BTreeMap<Place, Vec<Place>> {
     let mut seen = BTreeSet::from([about.clone()]);
-    let mut open = rests_on(grounds.objects, &about, object);
-    for depth in 1..=DEEPEST {
+    let mut found: BTreeMap<Place, Vec<Place>> = BTreeMap::new();
+    let mut open = vec![(about.clone(), object)];
+    for _ in 1..=DEEPEST {
         let mut further = Vec::new();
-        for about in open {
-            if !seen.insert(about.clone()) {
-                continue;
+        for (above, object) in open {
+            for below in rests_on(objects, &above, object) {
+                let Some(object) = objects.get(&below) else {
+                    continue;
+                };
+                if seen.insert(below.clone()) {
+                    found.entry(above.clone()).or_default().push(below.clone());
+                    further.push((below, object));
+                }
             }
-            let Some(object) = grounds.objects.get(&about) else {
-                continue;
-            };
-            let said = planner(grounds, &about, depth);
-            let troubles = conditions(&about, object, depth, true);
-            links.extend(said.chain(troubles));
-            further.extend(rests_on(grounds.objects, &about, object));
         }
         open = further;
     }
-    links
+    found
+}
+
+fn tell_of(
+    grounds: &Grounds<'_>,
+    grounds_of: &BTreeMap<Place, Vec<Place>>,
+    above: &Place,
+    depth: u32,
+    links: &mut Vec<WhyLink>,
+) {
+    for about in grounds_of.get(above).into_iter().flatten() {
+        links.extend(planner(grounds, about, depth));
+        if let Some(object) = grounds.objects.get(about) {
+            links.extend(conditions(about, object, depth, true));
+        }
+        tell_of(grounds, grounds_of, about, depth + 1, links);
+    }
 }
 
 fn planner<'a>(
     grounds: &'a Grounds<'_>,
-    about: &'a (String, String),
+    about: &'a Place,
     depth: u32,
 ) -> impl Iterator<Item = WhyLink> + 'a {
     let said = grounds
@@ -97,7 +132,7 @@ fn planner<'a>(
 }
 
 fn conditions<'a>(
-    about: &'a (String, String),
+    about: &'a Place,
     object: &'a Value,
     depth: u32,
     only_troubles: bool,
@@ -129,16 +164,15 @@ fn conditions<'a>(
 }
 
 fn is_trouble(condition: &Value) -> bool {
+    if HARMLESS.iter().any(|reason| condition["reason"] == *reason) {
+        return false;
+    }
     let bad_when_true = TROUBLES.iter().any(|trouble| condition["type"] == *trouble);
     condition["status"] != if bad_when_true { "False" } else { "True" }
 }
 
 /// What must be well for the object to be.
-fn rests_on(
-    objects: &Objects,
-    (kind, name): &(String, String),
-    object: &Value,
-) -> Vec<(String, String)> {
+fn rests_on(objects: &Objects, (kind, name): &Place, object: &Value) -> Vec<Place> {
     let node = |value: &Value| ("Node".to_owned(), text(value));
     let status = &object["status"];
     let mut found = Vec::new();
@@ -187,7 +221,7 @@ fn rests_on(
     found
 }
 
-fn link((kind, name): &(String, String), depth: u32) -> WhyLink {
+fn link((kind, name): &Place, depth: u32) -> WhyLink {
     WhyLink {
         kind: kind.clone(),
         name: name.clone(),

@@ -1,7 +1,7 @@
 //! `quorate fence status`: could every host be made safe?
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     console::Tone,
@@ -10,6 +10,8 @@ use crate::{
     output::{
         age::{self, NONE},
         conditions::tone_of_word,
+        format::Format,
+        objects::whole,
         table::{Cell, table},
     },
     progress,
@@ -21,6 +23,15 @@ pub(crate) struct Args {
     /// Ask only the member that answers; works without quorum, and may be out of date
     #[arg(long)]
     local: bool,
+    /// table, yaml, json or jsonpath=TEMPLATE
+    #[arg(
+        short = 'o',
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        hide_default_value = true
+    )]
+    output: Format,
 }
 
 pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> {
@@ -41,6 +52,11 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> 
     let [nodes, devices, operations] = list.as_slice() else {
         return Ok(());
     };
+    if !matches!(args.output, Format::Table | Format::Wide) {
+        let open: Vec<&Value> = operations.iter().filter(|one| is_open(one)).collect();
+        let all = json!({"nodes": nodes, "fenceDevices": devices, "underWay": open});
+        return session.console.print(&whole(&all, &args.output));
+    }
     let rows: Vec<_> = nodes.iter().flat_map(|node| levels(node, now)).collect();
     session.console.print(&table(
         &[
@@ -207,8 +223,6 @@ fn or_none(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn texts(rows: &[Vec<Cell>]) -> Vec<Vec<&str>> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     figures,
-    picture::{Figures, Picture},
+    picture::{Figures, LONG, Picture},
     shown, status,
 };
 use crate::{
@@ -80,8 +80,12 @@ pub(super) async fn run(session: &Session, all: bool) -> Result<(), CliError> {
             now: Timestamp::now(),
             color: session.console.color(),
             all,
+            long: LONG,
         };
-        let text = picture.text();
+        let text = match session.console.size() {
+            Some(size) => picture.on_screen(size),
+            None => picture.text(),
+        };
         if text != drawn {
             let before = if session.console.is_terminal() {
                 CLEAR

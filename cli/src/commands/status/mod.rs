@@ -13,7 +13,7 @@ use crate::{
     progress::{self, Seen},
     session::Session,
 };
-use picture::{Figures, Picture};
+use picture::{Figures, LONG, Picture};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -77,6 +77,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         now: Timestamp::now(),
         color: session.console.color(),
         all: args.all,
+        long: LONG,
     };
     session.console.print(&picture.text())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use quorate_proto::api::v1::{MemberRole, StatusReply};
+use quorate_schema::quantity::Quantity;
 use serde_json::Value;
 
 use super::super::{cluster::status, fence::status::is_open, vm::migrate::is_over};
@@ -13,13 +14,14 @@ use crate::{
     output::{
         age::{self, NONE},
         conditions::{self, tone_of_word},
+        fit,
         table::{Cell, table},
     },
     progress::Seen,
 };
 
-/// Longer lists show only what is not as it should be.
-const LONG: usize = 30;
+/// A list that is longer than this is long, when nobody says otherwise.
+pub(super) const LONG: usize = 30;
 
 /// Readings by subject and name.
 pub(super) type Figures = BTreeMap<(String, String), f64>;
@@ -32,17 +34,20 @@ pub(super) struct Picture<'a> {
     pub(super) now: Timestamp,
     pub(super) color: bool,
     pub(super) all: bool,
+    /// Longer lists show only what is not as it should be.
+    pub(super) long: usize,
 }
 
 impl Picture<'_> {
     pub(super) fn text(&self) -> String {
         let mut out = self.head();
+        // What needs somebody comes before what is only long.
         for part in [
             self.hosts(),
-            self.guests(),
-            self.volumes(),
             self.under_way(),
             self.wrong(),
+            self.guests(),
+            self.volumes(),
         ] {
             if !part.is_empty() {
                 out.push('\n');
@@ -50,6 +55,20 @@ impl Picture<'_> {
             }
         }
         out
+    }
+
+    /// The picture on a screen of this size: long lists give way, long lines are cut.
+    pub(super) fn on_screen(&self, (columns, rows): (usize, usize)) -> String {
+        let whole = self.text();
+        if whole.lines().count() < rows {
+            return fit::crop(&whole, columns, rows);
+        }
+        let short = Self {
+            all: false,
+            long: 0,
+            ..*self
+        };
+        fit::crop(&short.text(), columns, rows)
     }
 
     fn head(&self) -> String {
@@ -127,10 +146,9 @@ impl Picture<'_> {
                     rings(node),
                     fencing(node),
                     self.guests_on(object::name(node)).to_string().into(),
-                    format!(
-                        "{}/{}",
-                        or_none(text("/status/allocated/memory")),
-                        or_none(text("/status/allocatable/memory"))
+                    memory(
+                        text("/status/allocated/memory"),
+                        text("/status/allocatable/memory"),
                     )
                     .into(),
                 ]
@@ -306,30 +324,56 @@ impl Picture<'_> {
     fn wrong(&self) -> String {
         let mut rows: Vec<Vec<Cell>> = Vec::new();
         for object in self.seen.all() {
-            let bad = conditions::of(object)
-                .into_iter()
-                .filter(|condition| condition.is_good() != Some(true));
-            for condition in bad {
+            // A request that is over has told its outcome to whoever made it.
+            if is_past(object) {
+                continue;
+            }
+            // What is the matter with guests and volumes stands beside them.
+            let told = match object::kind(object) {
+                "VirtualMachine" if !is_as_wanted(object) => reason(object, "Scheduled"),
+                "Volume" => reason(object, "InSync"),
+                _ => String::new(),
+            };
+            let all = conditions::of(object);
+            let mut bad: Vec<(String, Vec<&conditions::Condition<'_>>)> = Vec::new();
+            for condition in all.iter().filter(|condition| is_bad(condition)) {
                 let why = format!("{} {}", condition.reason, condition.message);
-                let state = format!("{}: {}", condition.type_, condition.plain());
+                let why = why.trim().to_owned();
+                match bad.iter_mut().find(|(known, _)| *known == why) {
+                    Some((_, same)) => same.push(condition),
+                    None if why != told || why.is_empty() => bad.push((why, vec![condition])),
+                    None => {}
+                }
+            }
+            for (why, same) in bad {
+                let Some(first) = same.first() else { continue };
+                let types: Vec<&str> = same.iter().map(|condition| condition.type_).collect();
+                let state = format!("{}: {}", types.join(", "), first.plain());
                 rows.push(vec![
                     object::reference(object).into(),
-                    Cell::toned(state, condition.tone()),
-                    self.since(condition.since).into(),
-                    why.trim().into(),
+                    Cell::toned(state, first.tone()),
+                    self.since(first.since).into(),
+                    why.into(),
                 ]);
             }
         }
         if rows.is_empty() {
             let good = paint(self.color, Tone::Good, "nothing needs attention");
-            return format!("{} objects, {good}\n", self.seen.all().count());
+            return match self.all_as_wanted() {
+                true => format!("{} objects, {good}\n", self.seen.all().count()),
+                false => String::new(),
+            };
         }
         let headers = ["NEEDS ATTENTION", "CONDITION", "FOR", "WHY"];
         table(&headers, &rows, self.color)
     }
 
+    fn all_as_wanted(&self) -> bool {
+        self.seen.of("VirtualMachine").all(is_as_wanted) && self.seen.of("Volume").all(is_in_sync)
+    }
+
     fn choose<'o>(&self, all: &[&'o Value], well: impl Fn(&Value) -> bool) -> Vec<&'o Value> {
-        let short = self.all || all.len() <= LONG;
+        let short = self.all || all.len() <= self.long;
         all.iter()
             .filter(|one| short || !well(one))
             .copied()
@@ -342,6 +386,40 @@ impl Picture<'_> {
         } else {
             age::since(timestamp, self.now)
         }
+    }
+}
+
+fn is_past(object: &Value) -> bool {
+    match object::kind(object) {
+        "VirtualMachineMigration" => is_over(object),
+        "FenceOperation" => !is_open(object),
+        _ => false,
+    }
+}
+
+/// Whether somebody should know.
+fn is_bad(condition: &conditions::Condition<'_>) -> bool {
+    /// Nothing has to be done about these.
+    const HARMLESS: [&str; 1] = ["NothingToProtect"];
+    condition.is_good() != Some(true) && !HARMLESS.contains(&condition.reason)
+}
+
+/// `12Gi of 64Gi`, whatever units were used.
+fn memory(promised: &str, there: &str) -> String {
+    const MEBI: u64 = 1 << 20;
+    let words = |text: &str| {
+        let quantity = text.parse::<Quantity>().ok();
+        let bytes = quantity.and_then(Quantity::as_u64)?;
+        Some(match bytes / MEBI {
+            0 if bytes == 0 => "0".to_owned(),
+            mebi if mebi % 1024 == 0 => format!("{}Gi", mebi / 1024),
+            mebi if mebi >= 10 * 1024 => format!("{}.{}Gi", mebi / 1024, mebi % 1024 * 10 / 1024),
+            mebi => format!("{mebi}Mi"),
+        })
+    };
+    match (words(promised), words(there)) {
+        (promised, Some(there)) => format!("{} of {there}", promised.as_deref().unwrap_or("0")),
+        _ => NONE.to_owned(),
     }
 }
 
@@ -515,16 +593,16 @@ mod tests {
             now: "2026-01-01T12:00:00Z".parse().expect("a moment"),
             color: false,
             all: false,
+            long: LONG,
         };
         let text = picture.text();
         for line in [
             "Cluster:    anvil",
-            "an1    Online   Active   bcn,sn Down   ipmi broken of ipmi,pdu   1        4Gi/30Gi",
+            "an1    Online   Active   bcn,sn Down   ipmi broken of ipmi,pdu   1        4Gi of 30Gi",
             "web     Running   an1      10m",
             "big     Pending   <none>         NoHostFits an1: needs 40 GiB",
             "data     1/2       an1   an1          71% 4m   Degraded an2 is behind",
             "Move web    Running         an1 to an2, 40%",
-            "virtualmachine/big   Scheduled: no         NoHostFits an1: needs 40 GiB",
         ] {
             assert!(text.contains(line), "no {line:?} in\n{text}");
         }
@@ -547,6 +625,7 @@ mod tests {
             now: Timestamp::UNIX_EPOCH,
             color: false,
             all: false,
+            long: LONG,
         };
         let short = picture.guests();
         assert!(short.contains("big") && !short.contains("g7"), "{short}");

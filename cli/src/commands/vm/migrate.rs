@@ -33,6 +33,11 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> 
         wish::patch(session, "virtualmachinemigrations", &migration, &fields).await?;
         migration
     } else {
+        if let Some(target) = &args.to
+            && let Some(done) = already_there(session, guest, target).await?
+        {
+            return session.console.line(&done);
+        }
         let name = wish::request_name(guest);
         let mut spec = json!({"virtualMachine": guest});
         if let Some(target) = &args.to {
@@ -53,6 +58,38 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> 
         moved(seen, &migration, args.cancel)
     })
     .await
+}
+
+/// Whether the guest is where it should go, in words. An error when that host takes nothing, so that waiting for it is
+/// in vain.
+async fn already_there(
+    session: &Session,
+    guest: &str,
+    target: &str,
+) -> Result<Option<String>, CliError> {
+    let client = session.client().await?;
+    let (running, _) = client.get("virtualmachines", guest, false).await?;
+    if object::text(&running, "/status/node") == target {
+        return Ok(Some(format!(
+            "virtualmachine/{guest} is on {target} already; nothing was moved"
+        )));
+    }
+    let (host, _) = client.get("nodes", target, false).await?;
+    let text = |pointer| object::text(&host, pointer);
+    match (text("/spec/mode"), text("/status/state")) {
+        ("Active", "Online") => Ok(None),
+        ("Active", state) => Err(CliError::usage(format!(
+            "{target} is {}, so it can receive nothing; `quorate why node/{target}` tells why",
+            if state.is_empty() {
+                "not part of the cluster yet"
+            } else {
+                state
+            }
+        ))),
+        (mode, _) => Err(CliError::usage(format!(
+            "{target} is {mode}, so it takes no guest; `quorate node uncordon {target}` changes that"
+        ))),
+    }
 }
 
 /// The migration of a guest that is not over yet.
@@ -110,10 +147,10 @@ fn moved(seen: &Seen, name: &str, cancelled: bool) -> Verdict {
             "virtualmachine/{guest} stays on {}",
             text("/status/source")
         )),
-        "Failed" | "Cancelled" => Verdict::Failed(format!(
-            "virtualmachine/{guest} was not moved and runs on {}{why}",
-            text("/status/source")
-        )),
+        "Failed" | "Cancelled" => Verdict::Failed(match text("/status/source") {
+            "" => format!("virtualmachine/{guest} was not moved{why}"),
+            source => format!("virtualmachine/{guest} was not moved and runs on {source}{why}"),
+        }),
         "" | "Pending" => Verdict::Going(format!("{guest} waits to be moved{why}")),
         phase => {
             let percent = migration.pointer("/status/progress/percent");
