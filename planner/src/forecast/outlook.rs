@@ -79,7 +79,10 @@ impl Watched {
                     self.since.insert(name.clone(), now);
                 }
                 (false, Some(since)) => {
-                    self.over.push((name.clone(), *since, now));
+                    // A guest that moves while it runs is nowhere for a moment of no length.
+                    if *since < now {
+                        self.over.push((name.clone(), *since, now));
+                    }
                     self.since.remove(name);
                 }
                 _ => {}

@@ -76,6 +76,10 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         if volume.spec.filesystem.is_some() {
             crate::filesystems::remember(round, name, &mut status.conditions);
         }
+        let asked = status.replicas.iter().any(|it| !it.asks_about.is_empty());
+        if let Some(at) = roles::missed_at(round, &status).filter(|at| asked && *at > round.now) {
+            outcome.wake(at);
+        }
         let ready = usable(&status);
         condition(&mut status.conditions, "Ready", ready, &why, round.now);
         match growing {

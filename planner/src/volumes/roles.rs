@@ -3,13 +3,16 @@
 use super::assignment::{Role, assignment};
 use super::members;
 use super::writing::{Asking, ready_to_join, unwritable};
+use crate::amounts::{later, moment, span};
 use crate::mistake::{Mistake, made};
 use crate::outcome::Outcome;
 use crate::rights::{Presence, held, is_primary, writes};
 use crate::round::Round;
 use crate::state::Subject;
+use jiff::Timestamp;
 use quorate_crds::{
-    NodeMode, NodePlan, ReplicaData, ReplicaStatus, Volume, VolumeAccess, VolumeState, VolumeStatus,
+    ConditionStatus, NodeMode, NodePlan, ReplicaData, ReplicaStatus, Volume, VolumeAccess,
+    VolumeState, VolumeStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,8 +137,9 @@ fn resolved(volume: &Volume, status: &VolumeStatus) -> Option<(u64, String)> {
         .then(|| (number, resolve.discard.to_string()))
 }
 
-/// Hosts whose storage lost each other while both write: one of each pair must go. The one that
-/// carries less is chosen.
+/// Hosts whose storage lost each other while both write: one of each pair must go, and the one that
+/// carries less is chosen. One of them may as well be dead and not yet missed, so that only what both
+/// say counts at once; of two of which only one asks, the other goes when it has had time to be missed.
 pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
     let mut victims = BTreeMap::new();
     for (name, status) in &round.views {
@@ -143,6 +147,10 @@ pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
             let record: Option<&NodePlan> = round.state.record(&Subject::volume(name), host);
             round.hosts.is(host, Presence::Online)
                 && record.is_some_and(|record| is_primary(record) && held(&round.hosts, record))
+        };
+        let asks = |asker: &str, about: &str| {
+            let replica = status.replicas.iter().find(|it| it.node.as_str() == asker);
+            replica.is_some_and(|it| it.asks_about.iter().any(|one| one.as_str() == about))
         };
         for replica in &status.replicas {
             let asker = replica.node.as_str();
@@ -152,10 +160,11 @@ pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
                     continue;
                 }
                 let weight = |host| (carried(round, host), std::cmp::Reverse(host));
-                let victim = if weight(peer) < weight(asker) {
-                    peer
-                } else {
-                    asker
+                let victim = match asks(peer, asker) {
+                    true if weight(asker) < weight(peer) => asker,
+                    true => peer,
+                    false if frozen_for_long(round, status) => peer,
+                    false => continue,
                 };
                 let text = format!(
                     "{asker} and {peer} both write volume {name} and do not reach each other"
@@ -165,6 +174,20 @@ pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
         }
     }
     victims
+}
+
+/// Whether a host that is dead would have been missed since the volume stopped being ready.
+fn frozen_for_long(round: &Round<'_>, status: &VolumeStatus) -> bool {
+    missed_at(round, status).is_some_and(|at| at <= round.now)
+}
+
+/// When a host that died as the volume froze would surely have been missed.
+pub(super) fn missed_at(round: &Round<'_>, status: &VolumeStatus) -> Option<Timestamp> {
+    let mut conditions = status.conditions.iter();
+    let since = conditions
+        .find(|one| one.type_ == "Ready" && one.status == ConditionStatus::False)
+        .and_then(|one| moment(Some(&one.last_transition_time)))?;
+    Some(later(since, span(&round.settings.detection.lease)))
 }
 
 /// What a host carries, by the priorities of its protected guests.

@@ -17,6 +17,7 @@ pub(crate) fn cluster() -> World {
         "pool fast 100Gi h1 h2 h3",
         "network lan",
         "fencing takes 3s",
+        "detection takes 2s",
         "volume v1 10Gi",
         "volume v2 10Gi replicas=3",
         "volume v3 10Gi ext4",

@@ -52,6 +52,7 @@ impl World {
             ["sending", "works"] => self.no_sending = false,
             ["sending", "takes", seconds] => self.sending_takes = number(seconds),
             ["resync", "takes", seconds] => self.resync_takes = number(seconds),
+            ["detection", "takes", seconds] => self.detection_takes = number(seconds),
             ["fencing", "takes", seconds] => self.fencing_takes = number(seconds),
             ["break-fence", host] => {
                 self.broken_fence.insert((*host).to_owned());
@@ -164,9 +165,29 @@ impl World {
     }
 
     fn silence(&mut self, host: &str) {
-        if self.host_state(host) == "Online" {
-            self.silent.insert(host.to_owned());
-            self.edit("Node", host, |node| {
+        if self.host_state(host) == "Online" && self.silent.insert(host.to_owned()) {
+            self.unnoticed.insert(host.to_owned(), self.detection_takes);
+            if self.detection_takes == 0 {
+                self.miss();
+            }
+        }
+    }
+
+    /// Hosts that have been silent for the detection time are suspected.
+    pub(super) fn miss(&mut self) {
+        let mut missed = Vec::new();
+        self.unnoticed.retain(|host, seconds| match *seconds {
+            0 => {
+                missed.push(host.clone());
+                false
+            }
+            _ => {
+                *seconds -= 1;
+                true
+            }
+        });
+        for host in missed {
+            self.edit("Node", &host, |node| {
                 node["status"]["state"] = json!("Suspect")
             });
         }
@@ -174,7 +195,9 @@ impl World {
 
     /// A suspicion that was not followed by anything: the same incarnation is heard again.
     fn heard(&mut self, host: &str) {
-        if self.host_state(host) == "Suspect" && self.powered(host) {
+        let unnoticed = self.unnoticed.contains_key(host);
+        if (self.host_state(host) == "Suspect" || unnoticed) && self.powered(host) {
+            self.unnoticed.remove(host);
             self.silent.remove(host);
             self.edit("Node", host, |node| {
                 node["status"]["state"] = json!("Online")
@@ -199,6 +222,7 @@ impl World {
 
     fn boot(&mut self, host: &str) {
         self.silent.remove(host);
+        self.unnoticed.remove(host);
         self.unpowered.remove(host);
         self.edit("Node", host, |node| {
             let next = node["status"]["incarnation"].as_u64().expect("a number") + 1;

@@ -42,6 +42,9 @@ pub(crate) struct World {
     /// How long fencing takes, and for how long each operation has been at work.
     fencing_takes: u32,
     fencing: BTreeMap<String, u32>,
+    /// How long it takes until a silent host is missed, and who is not missed yet.
+    detection_takes: u32,
+    unnoticed: BTreeMap<String, u32>,
     /// The leader's term.
     term: u64,
     /// What happened.
@@ -72,6 +75,8 @@ impl World {
             catching_up: BTreeMap::new(),
             fencing_takes: 1,
             fencing: BTreeMap::new(),
+            detection_takes: 0,
+            unnoticed: BTreeMap::new(),
             term: 1,
             transcript: Vec::new(),
         }
@@ -123,6 +128,7 @@ impl World {
             .now
             .checked_add(SignedDuration::from_secs(1))
             .expect("time goes on");
+        self.miss();
         self.fence();
         self.obey();
         self.write_and_resync();
