@@ -178,7 +178,9 @@ impl Machine {
                 "lab.init=systemd systemd.unit=multi-user.target",
             ),
         };
-        let mut command = Command::new("qemu-system-x86_64");
+        // A session of its own: the kernel of this computer gives each host its share of the processors, as to anybody else who works on it.
+        let mut command = Command::new("setsid");
+        command.arg("qemu-system-x86_64");
         self.template.hardware.command(
             &mut command,
             &Parts {

@@ -18,6 +18,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("ipmitool", "ipmitool"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
+    ("setsid", "util-linux"),
 ];
 
 /// What the stories of the room use at its desk as well: the stock agents, and an assembler for the guest that counts.
