@@ -12,6 +12,7 @@ mod leasing;
 mod leaving;
 mod questions;
 mod register;
+mod remembering;
 mod reporting;
 mod session;
 mod watching;

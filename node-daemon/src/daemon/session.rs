@@ -4,13 +4,14 @@ use super::facts::{Around, HostReport};
 use super::leasing::Leasing;
 use super::leaving::Leaving;
 use super::register::Registered;
+use super::remembering::Remembering;
 use super::reporting::Reporting;
 use super::watching::Watching;
 use super::{DaemonError, Environment, Stop};
 use crate::drivers::DriverError;
 use crate::lease::LeaseView;
 use crate::link::{LinkError, Updates};
-use crate::plan::{MemoryError, Plan};
+use crate::plan::Plan;
 use crate::reconcile::{Hands, Job, Observation, Reconciler, Right, Subsystem, look};
 use futures_util::StreamExt;
 use quorate_crds::Name;
@@ -64,16 +65,6 @@ pub(super) struct Session {
     calls: JoinSet<Event>,
 }
 
-/// Nothing is acted on, or acknowledged, before a daemon that is started after this one would know of it.
-#[derive(Debug)]
-struct Remembering {
-    generation: u64,
-    term: u64,
-    under_way: Option<(u64, u64)>,
-    again_at: Option<Instant>,
-    backoff: Backoff,
-}
-
 impl Session {
     pub(super) fn new(environment: Environment, registered: Registered) -> Self {
         let Registered {
@@ -100,13 +91,7 @@ impl Session {
             },
             incarnation,
             plan,
-            remembering: Remembering {
-                generation: remembered.generation,
-                term: remembered.term,
-                under_way: None,
-                again_at: None,
-                backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
-            },
+            remembering: Remembering::new(&remembered),
             reconciler: Reconciler::new(&environment.node, incarnation, remembered.begun),
             leasing: Leasing::new(
                 remembered.boot_id,
@@ -236,7 +221,7 @@ impl Session {
                     *updates = None;
                 }
             }
-            Event::Remembered(result) => self.remembered(result, now),
+            Event::Remembered(result) => self.remembering.ended(result, now),
             Event::Hint(Some(subsystem)) => self.reconciler.hint(subsystem),
             Event::Hint(None) => self.facts_wanted = true,
             Event::Question(question) => {
@@ -309,7 +294,7 @@ impl Session {
     fn due(&self) -> Option<Instant> {
         [
             self.reconciler.wake_at(),
-            self.remembering.again_at,
+            self.remembering.due(),
             self.follow_at,
             self.reporting.due(),
             self.leaving.due(),
@@ -380,41 +365,13 @@ impl Session {
 
     /// Whether everything that the plan rests on is remembered; otherwise that is begun.
     fn remember(&mut self, now: Instant) -> bool {
-        let newest = (self.plan.generation(), self.plan.term());
-        let remembering = &mut self.remembering;
-        if newest.0 <= remembering.generation && newest.1 <= remembering.term {
-            return true;
-        }
-        let due = remembering.again_at.is_none_or(|at| at <= now);
-        if remembering.under_way.is_none() && due {
-            remembering.under_way = Some(newest);
-            remembering.again_at = None;
+        if let Some(newest) = self.remembering.next(&self.plan, now) {
             let hands = self.hands.clone();
-            self.calls
-                .spawn(async move { Event::Remembered(hands.accept(newest.0, newest.1).await) });
+            self.calls.spawn(async move {
+                Event::Remembered(hands.accept(newest.generation, newest.term).await)
+            });
         }
-        false
-    }
-
-    fn remembered(&mut self, result: Result<(), MemoryError>, now: Instant) {
-        let remembering = &mut self.remembering;
-        let newest = remembering.under_way.take();
-        match result {
-            Ok(()) => {
-                remembering.backoff.reset();
-                if let Some((generation, term)) = newest {
-                    remembering.generation = generation;
-                    remembering.term = term;
-                }
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn Error,
-                    "this host cannot remember its plan, so that it neither acts on it nor acknowledges it"
-                );
-                remembering.again_at = Some(now + remembering.backoff.wait());
-            }
-        }
+        self.remembering.knows(&self.plan)
     }
 
     fn set_up_lease(&mut self) {
@@ -442,9 +399,8 @@ impl Session {
             return;
         }
         let host = self.report_of(view);
-        let generation = (self.plan.complete()
-            && self.plan.generation() <= self.remembering.generation)
-            .then(|| self.plan.generation());
+        let acknowledged = self.plan.complete() && self.remembering.knows(&self.plan);
+        let generation = acknowledged.then(|| self.plan.generation());
         let records = self.reconciler.answers();
         if let Some(request) = self.reporting.next(now, records, &host, generation) {
             let link = Arc::clone(&self.environment.link);
