@@ -9,7 +9,7 @@ help: ## list the commands
 tools: ## install what building needs and is missing (apt and cargo only; says what)
 	@tools/ensure-tools
 
-demo: tools ## build, start a three-member cluster here, apply the examples, lose the leader, show that nothing is lost
+demo: tools ## build, run a cluster with simulated hosts here, lose a host, fence it, recover its guests, kill daemons
 	@tools/demo
 
 test: tools ## everything that runs without special hardware

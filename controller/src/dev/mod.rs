@@ -35,7 +35,7 @@ const CONTEXTS: &str = "config.yaml";
 const AGENTS: &str = "agents";
 const MAX_MEMBERS: u8 = 5;
 /// How long a member may take to come up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a member that comes up is asked.
 const ASK_EVERY: Duration = Duration::from_millis(25);
 
