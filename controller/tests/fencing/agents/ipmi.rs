@@ -85,7 +85,7 @@ async fn a_board_that_says_nothing_is_given_up_in_time_with_all_its_processes() 
     let port = port.to_string();
     let left = processes()
         .into_iter()
-        .filter(|words| words.iter().any(|word| *word == port))
+        .filter(|words| words.contains(&port))
         .count();
     assert_eq!(left, 0, "ipmitool was killed with the agent");
 }
