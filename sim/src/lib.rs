@@ -11,6 +11,7 @@ mod host;
 pub mod many;
 mod member;
 pub mod mistakes;
+pub mod predict;
 mod registry;
 pub mod run;
 pub mod time;

@@ -7,6 +7,7 @@ use quorate_sim::{
     executor::Trace,
     many::{Runner, Summary},
     mistakes::{ALL, Planted},
+    predict::{Scenario, compare},
     run::{Failover, run},
 };
 
@@ -33,6 +34,18 @@ enum Command {
         /// Print everything that happened.
         #[arg(long)]
         tell: bool,
+    },
+    /// Ask for a forecast, let what it is about happen, and print both as JSON.
+    Predict {
+        /// Decides which cluster.
+        #[arg(long)]
+        seed: u64,
+        /// This host loses power.
+        #[arg(long, conflicts_with = "drain", required_unless_present = "drain")]
+        fail: Option<String>,
+        /// This host is drained.
+        #[arg(long)]
+        drain: Option<String>,
     },
     /// Plant every mistake, or one, and see within how many seeds it is found.
     Mistakes {
@@ -84,6 +97,13 @@ fn main() -> ExitCode {
             mistake,
             tell,
         } => one(seed, mistake, &without, tell),
+        Command::Predict { seed, fail, drain } => {
+            let scenario = match (fail, drain) {
+                (Some(host), _) => Scenario::Fail(host),
+                (None, host) => Scenario::Drain(host.unwrap_or_default()),
+            };
+            predict(seed, &scenario)
+        }
         Command::Mistakes { mistake } => mistakes(mistake),
         Command::Seeds {
             count,
@@ -107,6 +127,24 @@ fn main() -> ExitCode {
 
 fn this_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate-sim"))
+}
+
+fn predict(seed: u64, scenario: &Scenario) -> ExitCode {
+    quorate_sim_entropy::seed(seed);
+    match compare(seed, scenario).map(|found| serde_json::to_string(&found)) {
+        Ok(Ok(line)) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error)) => {
+            eprintln!("the comparison cannot be printed: {error}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn mistakes(only: Option<&'static Planted>) -> ExitCode {

@@ -119,7 +119,7 @@ fn succeeded(bench: &mut Bench, name: &str) {
             !status.results.iter().any(|result| {
                 result.device == target.device
                     && result.plug == target.plug
-                    && result.power == Some(PowerState::Off)
+                    && result.power == Some(PowerState::PoweredOff)
             })
         });
     if let Some(target) = silent {

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use quorate_crds::{GuestStep, NodeState, ReplicaRole};
+use quorate_crds::{Event, GuestStep, NodeState, ReplicaRole};
 use quorate_node_daemon::simulated::{LocalRoom, room::Truth};
 use quorate_store::{Change, Revision, Store};
 
@@ -33,6 +33,16 @@ pub(crate) struct Bench {
     /// Guests whose own kernel is made to panic.
     pub(crate) crashing: BTreeSet<String>,
     pub(crate) milestones: Vec<(Duration, Milestone)>,
+    /// The events that people are shown.
+    pub(crate) told: Vec<(Duration, Told)>,
+}
+
+/// What people are told about an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) reason: String,
 }
 
 /// A member that leads.
@@ -71,6 +81,7 @@ impl Judge {
             former: None,
             crashing: BTreeSet::new(),
             milestones: Vec::new(),
+            told: Vec::new(),
         })))
     }
 
@@ -96,6 +107,9 @@ impl Judge {
             return;
         }
         bench.committed.revision = revision;
+        for change in changes {
+            bench.listen(change);
+        }
         let changed: Vec<Changed> = changes
             .iter()
             .filter_map(|change| bench.committed.apply(change))
@@ -172,6 +186,23 @@ impl Bench {
             let state = status.and_then(|status| status.state);
             (state != Some(NodeState::Online)).then(|| format!("host {host} is {state:?}"))
         })
+    }
+
+    /// Remembers what people are told.
+    fn listen(&mut self, change: &Change) {
+        if change.key.bucket.as_str() != "events" {
+            return;
+        }
+        let value = change.value.as_ref();
+        let event = value.and_then(|bytes| serde_json::from_slice::<Event>(bytes).ok());
+        if let Some(Event { spec, .. }) = event {
+            let told = Told {
+                kind: spec.regarding.kind,
+                name: spec.regarding.name.to_string(),
+                reason: spec.reason,
+            };
+            self.told.push((self.now, told));
+        }
     }
 
     /// A rule was looked at.

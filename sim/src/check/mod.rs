@@ -9,5 +9,5 @@ mod truths;
 
 pub(crate) use committed::Committed;
 pub use failover::Failover;
-pub(crate) use judge::{Judge, Leader};
+pub(crate) use judge::{Judge, Leader, Told};
 pub(crate) use ledger::Ledger;
