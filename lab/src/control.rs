@@ -38,6 +38,9 @@ async fn attend(room: Supervisor, stream: UnixStream) -> std::io::Result<()> {
     };
     match request {
         Request::Status => answer(&mut writer, &Answer::Status(room.status())).await,
+        Request::Memory => {
+            answer(&mut writer, &Answer::Memory(crate::memory::of_this_room())).await
+        }
         Request::Timeline(after) => {
             answer(&mut writer, &Answer::Timeline(room.timeline().after(after))).await
         }

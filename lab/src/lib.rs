@@ -17,6 +17,7 @@ mod host;
 pub mod image;
 mod initrd;
 mod machine;
+mod memory;
 mod modules;
 mod network;
 pub mod pdu;

@@ -212,19 +212,20 @@ fn status(room: Option<&str>, json: bool) -> Result<(), LabError> {
         say("no room runs; `quorate-lab up` starts one");
     }
     for name in names {
-        let status = Room::open(&name)?.status()?;
+        let room = Room::open(&name)?;
+        let status = room.status()?;
         if json {
             let text = serde_json::to_string_pretty(&status)
                 .map_err(|error| LabError::Refused(error.to_string()))?;
             say(&text);
         } else {
-            print_status(&status);
+            print_status(&status, room.memory_kib()?);
         }
     }
     Ok(())
 }
 
-fn print_status(status: &RoomStatus) {
+fn print_status(status: &RoomStatus, memory_kib: u64) {
     let switch = |on: bool| if on { "on" } else { "OFF" };
     let pdu = |answers: bool| if answers { "answers" } else { "SILENT" };
     let up = status.up_after_ms.map_or_else(
@@ -232,10 +233,11 @@ fn print_status(status: &RoomStatus) {
         |ms| format!("all up after {:.1} s", ms as f64 / 1000.0),
     );
     say(&format!(
-        "room {}  {}  {up}  age {} s   switch a {}  b {}   {} {}  {} {}",
+        "room {}  {}  {up}  age {} s  memory {} MiB   switch a {}  b {}   {} {}  {} {}",
         status.name,
         status.accelerator,
         status.age_ms / 1000,
+        memory_kib / 1024,
         switch(status.switches[0]),
         switch(status.switches[1]),
         Feed::A.pdu_name(),

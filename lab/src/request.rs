@@ -12,6 +12,8 @@ use crate::timeline::Entry;
 pub enum Request {
     /// How is everything?
     Status,
+    /// How much of this computer's memory has the room?
+    Memory,
     /// The lines of the timeline after so many.
     Timeline(usize),
     /// Change something.
@@ -158,6 +160,8 @@ pub enum Answer {
     Done,
     /// The answer to [`Request::Status`].
     Status(RoomStatus),
+    /// The answer to [`Request::Memory`], in KiB.
+    Memory(u64),
     /// The answer to [`Request::Timeline`].
     Timeline(Vec<Entry>),
     /// It could not be done.

@@ -185,6 +185,14 @@ impl Room {
         }
     }
 
+    /// How much of this computer's memory it has, in KiB: the proportional share of all its processes.
+    pub fn memory_kib(&self) -> Result<u64, LabError> {
+        match self.ask(&Request::Memory)? {
+            Answer::Memory(kib) => Ok(kib),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Everything that has happened, after so many lines.
     pub fn timeline(&self, after: usize) -> Result<Vec<Entry>, LabError> {
         match self.ask(&Request::Timeline(after))? {

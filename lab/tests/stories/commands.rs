@@ -96,6 +96,11 @@ pub(crate) fn the_command_line_shows_the_room_and_reaches_into_it(room: &Room) {
     let screen = typed(room, &["status"]);
     assert!(!screen.contains("sn-b"), "{screen}");
     assert!(screen.lines().count() <= 24, "one screen:\n{screen}");
+    let memory = room.memory_kib().expect("known");
+    assert!(
+        (50 << 10..3 << 20).contains(&memory),
+        "two hosts have {memory} KiB"
+    );
 
     let code = command_line(room, &["exec", "node2", "--", "sh", "-c", "exit 7"])
         .status()
