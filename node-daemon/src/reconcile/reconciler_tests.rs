@@ -1,7 +1,10 @@
 use super::*;
-use crate::drivers::{GuestDoing, GuestSeen, HowEnded, Owner};
+use crate::drivers::{
+    GuestDoing, GuestSeen, HowEnded, LogicalVolumeSeen, Owner, PeerSeen, ReplicaSeen,
+    VolumeGroupSeen,
+};
 use crate::plan::Remembered;
-use quorate_crds::ConditionStatus;
+use quorate_crds::{ConditionStatus, ConnectionState, DiskState, ReplicaRole};
 use quorate_proto::host::v1::PlanUpdate;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -12,6 +15,8 @@ struct Story {
     reconciler: Reconciler,
     right: Right,
     now: Instant,
+    replicas: Vec<ReplicaSeen>,
+    groups: Vec<VolumeGroupSeen>,
     guests: Vec<GuestSeen>,
     acts: Vec<&'static str>,
 }
@@ -27,6 +32,8 @@ impl Story {
             reconciler: Reconciler::new("an1", 2, BTreeMap::new()),
             right: Right::Granted,
             now: Instant::now(),
+            replicas: Vec::new(),
+            groups: Vec::new(),
             guests: Vec::new(),
             acts: Vec::new(),
         };
@@ -87,8 +94,8 @@ impl Story {
         for subsystem in &looks {
             let seen = match subsystem {
                 Subsystem::Networks => Observation::Networks(Vec::new()),
-                Subsystem::Pools => Observation::Pools(Vec::new()),
-                Subsystem::Replication => Observation::Replication(Vec::new()),
+                Subsystem::Pools => Observation::Pools(self.groups.clone()),
+                Subsystem::Replication => Observation::Replication(self.replicas.clone()),
                 Subsystem::Filesystems => Observation::Filesystems(Vec::new()),
                 Subsystem::Lockspaces => Observation::Lockspaces(Vec::new()),
                 Subsystem::Guests => Observation::Guests(self.guests.clone()),
@@ -153,6 +160,7 @@ fn seen(doing: GuestDoing, epoch: u64) -> GuestSeen {
     }
 }
 
+const DATA: &str = "an1.volume.data";
 const WEB: &str = "an1.virtualmachine.web";
 
 #[test]
@@ -265,4 +273,108 @@ fn a_subsystem_that_cannot_be_looked_at_is_the_reason_of_every_record_that_needs
     assert!(said.contains("libvirtd does not answer"), "{said}");
     let stalled = story.condition(WEB, "Stalled");
     assert_eq!(stalled, Some((true, "TimedOut".to_owned())));
+}
+
+fn data(role: &str, more: &Value) -> Value {
+    let mut replica = json!({"minor": 0, "port": 7788, "nodeId": 0, "backingDevice": "/dev/vg/data", "size": "1Gi",
+                             "role": role, "allowTwoPrimaries": false, "peers": [{"node": "an2", "nodeId": 1}]});
+    for (field, value) in more.as_object().expect("fields") {
+        replica[field] = value.clone();
+    }
+    json!({"object": {"kind": "Volume", "name": "data"}, "objectGeneration": 1, "epoch": 1, "active": true,
+           "replica": replica})
+}
+
+fn data_manifest() -> Value {
+    json!({"apiVersion": "quorate.dev/v1alpha1", "kind": "Volume",
+           "metadata": {"name": "data", "uid": "u", "generation": 1}, "spec": {"size": "1Gi", "pool": "local"}})
+}
+
+fn replica(role: ReplicaRole, disk: DiskState) -> ReplicaSeen {
+    ReplicaSeen {
+        owner: Owner::Ours("data".into()),
+        device: "/dev/drbd0".into(),
+        size: 1 << 30,
+        role,
+        disk,
+        open: false,
+        frozen: false,
+        two_primaries: false,
+        as_adjusted: true,
+        out_of_sync: 0,
+        sync: None,
+        peers: vec![PeerSeen {
+            node: "an2".into(),
+            connection: ConnectionState::Connected,
+            role: ReplicaRole::Secondary,
+            disk: DiskState::UpToDate,
+            split_brain: false,
+        }],
+    }
+}
+
+fn group(volumes: &[&str]) -> VolumeGroupSeen {
+    let volume = |name: &&str| LogicalVolumeSeen {
+        name: (*name).to_owned(),
+        owner: Owner::Ours("data".into()),
+        size: 2 << 30,
+        active: true,
+        open: false,
+        snapshot_of: None,
+    };
+    VolumeGroupSeen {
+        name: "vg".into(),
+        owner: Owner::Ours("local".into()),
+        capacity: 100 << 30,
+        free: 90 << 30,
+        missing: Vec::new(),
+        volumes: volumes.iter().map(volume).collect(),
+    }
+}
+
+#[test]
+fn a_replica_is_closed_without_a_lease_and_before_anything_else() {
+    let mut story = Story::new(&[data("Secondary", &json!({}))], &[data_manifest()]);
+    story.groups = vec![group(&["data"])];
+    story.replicas = vec![replica(ReplicaRole::Primary, DiskState::UpToDate)];
+    story.right = Right::Denied("no lease".into());
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["demote"]);
+}
+
+#[test]
+fn a_replica_that_may_be_old_is_not_opened() {
+    let mut story = Story::new(&[data("Primary", &json!({}))], &[data_manifest()]);
+    story.groups = vec![group(&["data"])];
+    story.replicas = vec![replica(ReplicaRole::Secondary, DiskState::Inconsistent)];
+    story.pass(Duration::from_secs(600));
+    assert!(!story.acts.contains(&"promote"), "{:?}", story.acts);
+
+    story.replicas = vec![replica(ReplicaRole::Secondary, DiskState::UpToDate)];
+    story.reconciler.hint(Subsystem::Replication);
+    story.look();
+    story.act();
+    assert!(story.acts.contains(&"promote"), "{:?}", story.acts);
+}
+
+#[test]
+fn the_victim_of_a_split_brain_is_kept_aside_before_it_is_given_up() {
+    let mut story = Story::new(
+        &[data("Secondary", &json!({"giveUp": 3}))],
+        &[data_manifest()],
+    );
+    story.groups = vec![group(&["data"])];
+    let mut split = replica(ReplicaRole::Secondary, DiskState::UpToDate);
+    split.peers[0].connection = ConnectionState::StandAlone;
+    split.peers[0].split_brain = true;
+    story.replicas = vec![split];
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["snapshot"]);
+
+    story.groups = vec![group(&["data", "data-split-3"])];
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["snapshot", "discard"]);
 }

@@ -94,12 +94,25 @@ pub(super) fn decide(case: &Case<'_>, assigned: &ReplicaAssignment) -> Verdict {
         return Verdict::Do(Act::Outdate(case.name().clone()));
     }
     if assigned.role == ReplicaRole::Primary && seen.role != ReplicaRole::Primary {
-        return Verdict::Do(Act::Promote(case.name().clone()));
+        return promote(case, seen);
     }
     if seen.size < wanted && whole(seen) {
         return Verdict::Do(Act::Resize(case.name().clone()));
     }
     Verdict::Converged
+}
+
+/// Rule R10: what is known to be old is not even asked to open. As soon as it has caught up, it is opened.
+fn promote(case: &Case<'_>, seen: &ReplicaSeen) -> Verdict {
+    match seen.disk {
+        DiskState::Inconsistent | DiskState::Outdated | DiskState::Failed => {
+            Verdict::Waits(format!(
+                "its data is {:?} here, and it is opened only on current data",
+                seen.disk
+            ))
+        }
+        _ => Verdict::Do(Act::Promote(case.name().clone())),
+    }
 }
 
 fn release(
