@@ -350,6 +350,8 @@ fn a_replica_that_may_be_old_is_not_opened() {
     story.replicas = vec![replica(ReplicaRole::Secondary, DiskState::Inconsistent)];
     story.pass(Duration::from_secs(600));
     assert!(!story.acts.contains(&"promote"), "{:?}", story.acts);
+    let message = story.said(DATA).message.unwrap_or_default();
+    assert!(message.contains("only on current data"), "{message}");
 
     story.replicas = vec![replica(ReplicaRole::Secondary, DiskState::UpToDate)];
     story.reconciler.hint(Subsystem::Replication);
