@@ -21,10 +21,7 @@ mod filesystems;
 pub mod forecast;
 mod guests;
 mod hosts;
-#[cfg(feature = "mistakes")]
 pub mod mistake;
-#[cfg(not(feature = "mistakes"))]
-mod mistake;
 mod networks;
 mod order;
 mod outcome;

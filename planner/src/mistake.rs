@@ -6,10 +6,6 @@
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(feature = "mistakes"),
-    allow(dead_code, reason = "asked for by name")
-)]
 pub enum Mistake {
     /// A silent host counts as confirmed off.
     SilenceIsProof,
@@ -17,7 +13,7 @@ pub enum Mistake {
     VoidedEvidenceCounts,
     /// What a host said about an older generation of a record counts.
     OldAnswersCount,
-    /// What a former incarnation of a host said counts.
+    /// What a former incarnation of a host saw of its replicas counts.
     FormerIncarnationsCount,
     /// A right ends when it is withdrawn, not when its host has let go.
     WithdrawnIsReleased,

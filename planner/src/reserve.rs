@@ -107,7 +107,7 @@ fn pack(
     let new = gone.iter().find_map(|one| there(one));
     let mut moved: Vec<(u64, Guest<'_>)> = carried
         .chain(new)
-        .filter(|(_, guest)| guest.spec.protected)
+        .filter(|(_, guest)| guest.spec.protected && !guest.spec.without_reserve)
         .map(|(name, guest)| (bytes(&guest.spec.memory), (name, guest)))
         .collect();
     moved.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.0.cmp(b.1.0)));
@@ -119,6 +119,11 @@ fn pack(
             .into_iter()
             .filter(|one| room.contains_key(*one))
             .collect();
+        let newcomer = more.is_some_and(|((new, _), _)| new == name);
+        if allowed.is_empty() && !newcomer {
+            // It cannot be helped, whatever room is kept, and is no reason to refuse others.
+            continue;
+        }
         if allowed.is_empty() {
             return Err(format!(
                 "if {} is lost, {name} could run nowhere: its placement and its data allow no \

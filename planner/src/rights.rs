@@ -220,8 +220,7 @@ pub(crate) enum Answer {
 /// What the incarnation that the record is for says about this generation of it, or a newer one.
 fn said(record: &NodePlan) -> Option<&NodePlanStatus> {
     record.status.as_ref().filter(|status| {
-        (status.incarnation == Some(record.spec.incarnation)
-            || made(Mistake::FormerIncarnationsCount))
+        status.incarnation == Some(record.spec.incarnation)
             && status.observed_plan_generation.is_some_and(|seen| {
                 seen >= record.spec.plan_generation || made(Mistake::OldAnswersCount)
             })
@@ -255,10 +254,9 @@ pub(crate) fn is_true(conditions: &[Condition], type_: &str) -> bool {
 /// What the present incarnation of its host sees, whatever generation it answers about.
 pub(crate) fn observed<'r>(hosts: &Hosts<'_>, record: &'r NodePlan) -> Option<&'r NodePlanStatus> {
     let host = hosts.get(record.spec.node.as_str())?;
-    record
-        .status
-        .as_ref()
-        .filter(|status| status.incarnation == Some(host.incarnation))
+    record.status.as_ref().filter(|status| {
+        status.incarnation == Some(host.incarnation) || made(Mistake::FormerIncarnationsCount)
+    })
 }
 
 pub(crate) fn active(record: &NodePlan) -> bool {

@@ -1,16 +1,21 @@
 //! Random commands for a cluster; the same seed gives the same ones, everywhere and for ever.
 
 /// A splitmix64 generator.
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice {
+    state: u64,
+    /// What happens to one host often happens to the same one again.
+    host: u64,
+}
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x51_7c_c1_b7_27_22_0a_95)
+        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x51_7c_c1_b7_27_22_0a_95;
+        Self { state, host: 1 }
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -32,7 +37,10 @@ impl Dice {
     }
 
     fn command(&mut self) -> String {
-        let (host, guest) = (1 + self.below(3), 1 + self.below(5));
+        if self.below(3) == 0 {
+            self.host = 1 + self.below(3);
+        }
+        let (host, guest) = (self.host, 1 + self.below(5));
         let about_host = [
             "silent",
             "lose",
@@ -41,6 +49,7 @@ impl Dice {
             "reboot",
             "rejoin",
             "rejoin",
+            "void",
             "void",
             "break-fence",
             "repair-fence",
@@ -85,7 +94,7 @@ impl Dice {
         match self.below(10) {
             0..4 => format!("{} h{host}", self.one_of(&about_host)),
             4..6 => format!("{} g{guest}", self.one_of(&about_guest)),
-            6..8 => format!("vm migrate g{guest} h{host}"),
+            6..8 => format!("vm migrate g{guest} h{}", 1 + self.below(3)),
             _ => self.one_of(&others).to_owned(),
         }
     }

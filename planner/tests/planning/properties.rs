@@ -109,9 +109,8 @@ impl Watch {
                     self.world.command(&format!("rejoin {host}"));
                 }
             }
-            // What a migration that came to nothing keeps waiting is moved minutes later.
-            let moves = self.world.moves_to_come() && second < HEALING - 1;
-            if second > 40 && self.world.idle_guests().is_empty() && !moves {
+            let idle = second <= 40 || !self.world.idle_guests().is_empty();
+            if !idle && !self.world.something_comes() {
                 break;
             }
             self.command("run 1s");

@@ -87,10 +87,14 @@ impl World {
             .collect()
     }
 
-    /// Whether a migration is under way, or came to nothing and may be tried again.
-    pub(crate) fn moves_to_come(&self) -> bool {
+    /// Whether a migration is under way, or time alone changes something soon.
+    pub(crate) fn something_comes(&self) -> bool {
+        let over = ["Succeeded", "Failed", "Cancelled"];
         let mut moves = self.of("VirtualMachineMigration");
-        moves.any(|one| one["status"]["phase"] != "Succeeded")
+        let moves = moves.any(|one| !over.iter().any(|phase| one["status"]["phase"] == *phase));
+        let wake = self.decisions().wake_at;
+        let soon = wake.is_some_and(|at| at.duration_since(self.now).as_secs() <= 20);
+        moves || soon
     }
 
     /// Every record with the generation in which it was written.
