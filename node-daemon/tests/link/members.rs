@@ -1,16 +1,23 @@
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use prost::Message;
 use quorate_identity::{
     Authority, Clock, Credentials, Dates, LiveCredentials, Subject, SystemClock, Trust,
 };
 use quorate_node_daemon::link::GrpcLink;
+use quorate_proto::api::v1::identity_server::{Identity, IdentityServer};
+use quorate_proto::api::v1::{
+    CanIReply, CanIRequest, JoinReply, JoinRequest, RenewReply, RenewRequest, WhoAmIReply,
+    WhoAmIRequest,
+};
 use quorate_proto::host::v1::hosts_server::{Hosts, HostsServer};
 use quorate_proto::host::v1::{
     FiguresReply, FiguresRequest, FollowRequest, LeaveReply, LeaveRequest, MemberAddress,
     PeerAnswer, PeerQuestion, PlanUpdate, RegisterReply, RegisterRequest, ReportReply,
     ReportRequest,
 };
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
@@ -22,7 +29,7 @@ use tonic::{Code, Request, Response, Status};
 
 /// A cluster of members that share an authority. One of them leads.
 pub(crate) struct Cluster {
-    authority: Authority,
+    authority: Arc<Authority>,
     leader: Arc<Mutex<Option<MemberAddress>>>,
 }
 
@@ -36,9 +43,11 @@ pub(crate) struct Member {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
-        let authority = Authority::create("anvil", clock()).expect("an authority");
+        let founded = Authority::create("anvil", Arc::new(founding())).expect("an authority");
+        let authority =
+            Authority::from_pem(&founded.certificate_pem(), &founded.key_pem(), clock());
         Self {
-            authority,
+            authority: Arc::new(authority.expect("the same")),
             leader: Arc::default(),
         }
     }
@@ -64,6 +73,7 @@ impl Cluster {
             .server_config(LiveCredentials::new(own.expect("issued")))
             .expect("settings");
         let asked = Arc::new(AtomicU64::new(0));
+        let identity = Signer(Arc::clone(&self.authority));
         let service = Service {
             id,
             leader: Arc::clone(&self.leader),
@@ -79,7 +89,9 @@ impl Cluster {
             }
         });
         runtime.spawn(async move {
-            let served = Server::builder().add_service(HostsServer::new(service));
+            let served = Server::builder()
+                .add_service(HostsServer::new(service))
+                .add_service(IdentityServer::new(identity));
             served
                 .serve_with_incoming(incoming)
                 .await
@@ -94,6 +106,26 @@ impl Cluster {
 
     pub(crate) fn leads(&self, member: Option<&Member>) {
         *self.leader.lock().expect("unpoisoned") = member.map(|member| member.address.clone());
+    }
+
+    /// What joining this cluster left on a host when it was founded, long ago.
+    pub(crate) fn joined(&self, dir: &Path, member: &Member) {
+        let then = Authority::from_pem(
+            &self.authority.certificate_pem(),
+            &self.authority.key_pem(),
+            Arc::new(founding()),
+        );
+        let subject = Subject::node("an1").expect("a name");
+        let own = Credentials::issue(&then.expect("the same"), &subject, &[]).expect("issued");
+        own.save(&dir.join("node.crt"), &dir.join("node.key"))
+            .expect("written");
+        let authority = self.authority.certificate_pem();
+        std::fs::write(dir.join("ca.crt"), authority).expect("written");
+        let config = format!(
+            "name: an1\nendpoints: [\"{}\"]\nrunDir: run\nwatchdog: none\n",
+            member.address.addresses[0]
+        );
+        std::fs::write(dir.join("node.yaml"), config).expect("written");
     }
 
     fn trust(&self) -> Trust {
@@ -133,6 +165,10 @@ impl Drop for Member {
             runtime.shutdown_background();
         }
     }
+}
+
+fn founding() -> Timestamp {
+    "2020-01-01T00:00:00Z".parse().expect("a time")
 }
 
 fn clock() -> Arc<dyn Clock> {
@@ -208,5 +244,31 @@ impl Hosts for Service {
         _: Request<PeerQuestion>,
     ) -> Result<Response<PeerAnswer>, Status> {
         self.answer(PeerAnswer::default())
+    }
+}
+
+struct Signer(Arc<Authority>);
+
+#[tonic::async_trait]
+impl Identity for Signer {
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let subject = Subject::node("an1").expect("a name");
+        let certificate = self.0.issue(&request.get_ref().csr, &subject, &[]);
+        Ok(Response::new(RenewReply {
+            certificate: certificate.expect("signed"),
+            ca_certificate: self.0.certificate_pem(),
+        }))
+    }
+
+    async fn join(&self, _: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        Err(Status::unimplemented("nobody joins in these stories"))
+    }
+
+    async fn who_am_i(&self, _: Request<WhoAmIRequest>) -> Result<Response<WhoAmIReply>, Status> {
+        Err(Status::unimplemented("nobody asks in these stories"))
+    }
+
+    async fn can_i(&self, _: Request<CanIRequest>) -> Result<Response<CanIReply>, Status> {
+        Err(Status::unimplemented("nobody asks in these stories"))
     }
 }

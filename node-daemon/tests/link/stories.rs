@@ -1,7 +1,14 @@
 use super::members::Cluster;
 use futures_util::StreamExt;
+use jiff::Timestamp;
+use quorate_identity::Credentials;
+use quorate_node_daemon::daemon::{Outcome, Stop};
+use quorate_node_daemon::drivers::of_this_host;
 use quorate_node_daemon::link::{ClusterLink, LinkError};
+use quorate_node_daemon::node::{Node, NodeConfig};
 use quorate_proto::host::v1::{FollowRequest, RegisterRequest, ReportRequest};
+use std::time::Duration;
+use tokio::sync::watch;
 
 async fn who_registers(link: &impl ClusterLink) -> Result<u64, LinkError> {
     let reply = link.register(RegisterRequest::default()).await?;
@@ -84,4 +91,31 @@ async fn the_cluster_says_which_members_there_are() {
     cluster.leads(Some(&two));
     one.dies();
     assert_eq!(who_registers(&link).await.expect("answered"), 2);
+}
+
+#[tokio::test]
+async fn a_host_that_was_off_until_its_certificate_had_expired_gets_a_new_one() {
+    let cluster = Cluster::new();
+    let one = cluster.member(1).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    cluster.joined(dir.path(), &one);
+    let (certificate, key) = (dir.path().join("node.crt"), dir.path().join("node.key"));
+    let expires = || {
+        let own = Credentials::load(&certificate, &key).ok()?;
+        Some(own.peer().not_after)
+    };
+    assert!(expires().expect("readable") < Timestamp::now());
+
+    let config = NodeConfig::load(&dir.path().join("node.yaml")).expect("usable");
+    let node = Node::new(config).expect("usable");
+    let (stop, stopped) = watch::channel(Stop::No);
+    let running = tokio::spawn(node.run(of_this_host(), None, stopped));
+    // Certificate and key are replaced one after the other: until both are, they do not fit.
+    while expires().is_none_or(|until| until < Timestamp::now()) {
+        assert!(!running.is_finished());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.send_replace(Stop::Restart);
+    let outcome = running.await.expect("it did not break off");
+    assert_eq!(outcome.expect("it ended well"), Outcome::Stopped);
 }
