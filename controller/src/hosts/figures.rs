@@ -22,10 +22,13 @@ pub struct CurrentFigure {
     pub value: f64,
 }
 
+/// By subject and name, with the moments in which they came.
+type Readings = BTreeMap<(String, String), (f64, Instant)>;
+
 /// What hosts have told lately, in the leader's memory.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
-    hosts: BTreeMap<String, BTreeMap<(String, String), (f64, Instant)>>,
+    hosts: BTreeMap<String, Readings>,
 }
 
 impl Figures {

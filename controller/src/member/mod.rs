@@ -1,5 +1,6 @@
 //! One member, put together: its directory, its store, its port and its loops.
 
+mod awake;
 pub mod chronicle;
 mod connect;
 mod directory;
@@ -205,7 +206,7 @@ impl RunningMember {
         detector::on_its_own_thread(
             brain.detector(),
             heartbeats,
-            brain.acknowledged(),
+            awake::while_awake(brain.acknowledged()),
             stopping.clone(),
         )
         .map_err(StartError::io("cannot listen to heartbeats"))?;

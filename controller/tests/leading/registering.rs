@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_controller::hosts::DeskError;
 use quorate_proto::host::v1::{RegisterReply, RegisterRequest, ReportRequest};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::World;
 
@@ -150,10 +150,5 @@ async fn a_host_says_how_it_is_and_not_what_it_is() {
     assert_eq!(node["status"]["state"], "Online");
     assert_eq!(node["status"]["incarnation"], 1);
     assert_eq!(node["status"]["capacity"]["memory"], "1Ti");
-    assert_eq!(
-        node["status"]["since"].is_null(),
-        false,
-        "{}",
-        Value::from(node["status"].clone())
-    );
+    assert!(node["status"]["since"].is_string(), "{node}");
 }

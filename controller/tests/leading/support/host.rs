@@ -298,7 +298,10 @@ impl Host {
             let name = plan.metadata.name.clone().expect("a name");
             said.insert(name, status.to_string());
         }
-        while generation > 0 {
+        if generation == 0 {
+            return Ok(());
+        }
+        loop {
             let records = said.iter().map(|(record, status)| RecordReport {
                 record: record.clone(),
                 status: status.clone().into(),
@@ -309,16 +312,15 @@ impl Host {
                 accepted_plan_generation: generation,
                 ..ReportRequest::default()
             };
-            match self.reaches() {
-                Some(leader) => match leader.desk().report(&self.name, request).await {
+            if let Some(leader) = self.reaches() {
+                match leader.desk().report(&self.name, request).await {
                     Ok(_) => return Ok(()),
                     Err(error @ DeskError::IncarnationOver { .. }) => return Err(error),
+                    // Whoever leads next is told the same.
                     Err(_) => {}
-                },
-                None => {}
+                }
             }
             sleep(Duration::from_millis(300)).await;
         }
-        Ok(())
     }
 }
