@@ -28,7 +28,7 @@ pub(crate) struct Link {
 impl Link {
     /// Connects as soon as QEMU has made the socket.
     pub(crate) async fn connect(socket: &Path) -> Result<Link, LabError> {
-        let stream = connect_when_there(socket, Duration::from_secs(10)).await?;
+        let stream = connect_when_there(socket, Duration::from_secs(60)).await?;
         Ok(Link {
             stream,
             decoder: Decoder::default(),

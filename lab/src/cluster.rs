@@ -22,7 +22,7 @@ const INCOMING: &str = "/var/cache/quorate-lab";
 const HOST_CONFIG: &str = "/etc/quorate/node/node.yaml";
 
 /// How long a member may take for anything; the processors of a room are slow, and busy with all members.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Debian packages of Quorate, built by `make packages`.
 #[derive(Debug, Clone)]

@@ -26,8 +26,8 @@ use crate::timeline::Entry;
 /// The variable that names the program `quorate-lab` where it is not beside the running one.
 pub const PROGRAM_VARIABLE: &str = "QUORATE_LAB_PROGRAM";
 
-/// How long a room may take until its hosts are up; five times what a slow machine needs.
-const START_PATIENCE: Duration = Duration::from_secs(120);
+/// How long a room may take until its hosts are up, also under systemd on a machine where many compile; one that has ended is noticed at once.
+const START_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long a room may take to end by itself before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(10);

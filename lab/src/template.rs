@@ -25,7 +25,7 @@ const BOOTED: &str = "lab: host is up";
 const KERNEL_WORKS: &str = "lab: kernel is up";
 
 /// A boot that takes longer than this on the slowest machine has hung.
-const BOOT_PATIENCE: Duration = Duration::from_secs(180);
+const BOOT_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A working KVM boots a kernel in a second.
 const KVM_PATIENCE: Duration = Duration::from_secs(15);
@@ -254,7 +254,7 @@ async fn wait_for_line(
     let mut seen = Vec::new();
     let found = tokio::time::timeout(patience, async {
         let console =
-            connect_when_there(&scratch.join("console.sock"), Duration::from_secs(10)).await?;
+            connect_when_there(&scratch.join("console.sock"), Duration::from_secs(60)).await?;
         let mut lines = BufReader::new(console).lines();
         while let Some(line) = lines
             .next_line()

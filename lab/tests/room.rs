@@ -248,7 +248,7 @@ fn two_hosts() -> Room {
 
 /// Every hand has been undone.
 fn assert_as_new(room: &Room) {
-    let looked_over = room.eventually("everything is undone", Duration::from_secs(180), |room| {
+    let looked_over = room.eventually("everything is undone", Duration::from_secs(600), |room| {
         let status = room.status().map_err(|error| error.to_string())?;
         let good = status.switches == [true; 2]
             && status.pdus == [true; 2]

@@ -12,7 +12,7 @@ use crate::stories::AFTER_A_BOOT;
 use crate::stories::packages::packages;
 
 /// From the silence of a host to the evidence that it is off, on a machine that is busy.
-const AFTER_A_LOSS: Duration = Duration::from_secs(180);
+const AFTER_A_LOSS: Duration = Duration::from_secs(600);
 
 /// On a machine that is busy, every host is silent for a while now and then.
 const PATIENT: &str = r#"patch cluster an-anvil-01 -p '{"spec":{"detection":{"timeout":"15s"}}}'"#;

@@ -117,10 +117,10 @@ stories! {
 }
 
 /// Long enough for anything that does not boot, on a machine that is busy.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(180);
 
 /// Long enough for a cold boot on a machine that is busy.
-pub(crate) const AFTER_A_BOOT: Duration = Duration::from_secs(240);
+pub(crate) const AFTER_A_BOOT: Duration = Duration::from_secs(600);
 
 /// What a guest has said, as soon as `seen` is content with it.
 pub(crate) fn heard_in_time(

@@ -14,7 +14,7 @@ use crate::stories::{AFTER_A_BOOT, host_daemons};
 const EXPOSURE: f64 = 2.0;
 
 /// How long a member may take for anything.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Something to keep.
 const ROLE: &str = "apiVersion: quorate.dev/v1alpha1\nkind: Role\nmetadata:\n  name: kept\nspec:\n  rules:\n  - kinds: [virtualmachines]\n    verbs: [get]\n";
