@@ -262,9 +262,11 @@ impl Machine {
     }
 
     async fn watch_console(&self) -> Result<(), LabError> {
-        let console =
-            connect_when_there(&self.directory.join("console.sock"), Duration::from_secs(60))
-                .await?;
+        let console = connect_when_there(
+            &self.directory.join("console.sock"),
+            Duration::from_secs(60),
+        )
+        .await?;
         let timeline = self.timeline.clone();
         let source = format!("{} console", self.name);
         tokio::spawn(async move {
