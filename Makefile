@@ -13,8 +13,10 @@ demo: tools ## build, run a cluster with simulated hosts here, lose a host, fenc
 	@tools/demo
 
 test: tools ## everything that runs without special hardware
-	cargo test --workspace --locked
+	cargo test --workspace --exclude quorate-sim --locked
 	QUORATE_MODEL=bounded cargo test --profile sim --locked -p quorate-store --lib takeover::model
+	cargo test --profile sim --locked -p quorate-sim
+	$(MAKE) sim SEEDS=300
 	$(MAKE) lab-smoke
 	@tools/report-skipped
 
