@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     error::CliError,
     object,
+    output::conditions,
     progress::{self, Seen, Verdict, Waiting},
     session::Session,
     wish,
@@ -95,8 +96,18 @@ fn emptied(seen: &Seen, node: &str, mode: Mode) -> Verdict {
         let (name, state) = (object::name(first), object::text(first, "/status/state"));
         let percent = first.pointer("/status/migration/percent");
         let percent = percent.map_or(String::new(), |percent| format!(" {percent}%"));
+        let all = conditions::of(first);
+        // Why it is still there, when that is not only because it takes its time.
+        let stuck = all.iter().find(|condition| {
+            condition.type_ == "Scheduled"
+                && matches!(
+                    condition.reason,
+                    "CannotMove" | "MigrationWaits" | "MigrationFailed"
+                )
+        });
+        let why = stuck.map_or(String::new(), |why| format!(": {}", why.message));
         return Verdict::Going(format!(
-            "{} left on {node}: {name} is {state}{percent}",
+            "{} left on {node}: {name} is {state}{percent}{why}",
             there.len()
         ));
     }

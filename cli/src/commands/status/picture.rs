@@ -310,7 +310,10 @@ impl Picture<'_> {
                         format!("Drain {}", object::name(node)).into(),
                         Cell::toned("Running", Tone::Warn),
                         "".into(),
-                        format!("{left} guests are left on it").into(),
+                        match left {
+                            1 => "one guest is left on it".into(),
+                            _ => format!("{left} guests are left on it").into(),
+                        },
                     ]
                 })
             });
