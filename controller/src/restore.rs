@@ -80,7 +80,20 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
         "cannot make {}",
         config.data_dir.display()
     )))?;
-    let disk = RealDisk::open(&path).map_err(io_error(format!("cannot use {}", path.display())))?;
+    // Made beside its place and put there when it is whole: an attempt that is killed is in nobody's way, and is never
+    // taken for a store.
+    let making = config.data_dir.join("store.restoring");
+    if making.exists() {
+        // Nobody is at work on it: it can be locked.
+        RealDisk::open(&making)
+            .and_then(|_unused| std::fs::remove_dir_all(&making))
+            .map_err(io_error(format!(
+                "cannot clear {}, which a former attempt left behind",
+                making.display()
+            )))?;
+    }
+    let disk =
+        RealDisk::open(&making).map_err(io_error(format!("cannot use {}", making.display())))?;
     let genesis = Genesis {
         cluster_id: Sources::default().new_uid()?,
         history_id: Sources::default().new_uid()?,
@@ -104,20 +117,31 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
     let store = match restored {
         Ok(store) => store,
         Err(error) => {
-            // It was not there before; half a store would be in the way of the next attempt.
-            std::fs::remove_dir_all(&path)
-                .map_err(io_error(format!("cannot clear {}", path.display())))?;
+            std::fs::remove_dir_all(&making)
+                .map_err(io_error(format!("cannot clear {}", making.display())))?;
             return Err(error.into());
         }
     };
     let revision = store.barrier().await?;
     let status = store.status();
     store.shutdown().await;
+    drop(store);
+    put_in_place(&making, &path).map_err(io_error(format!(
+        "cannot move {} to {}",
+        making.display(),
+        path.display()
+    )))?;
     println!(
         "restored as member {} of a new cluster, history {history}, revision {revision}\nnext: start it (systemctl start quorated), look at it (quorate cluster status), and join the other members anew, each with an empty data directory",
         status.member_id
     );
     Ok(())
+}
+
+fn put_in_place(making: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(making, path)?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(dir)?.sync_all()
 }
 
 fn check_keys(config: &MemberConfig) -> Result<(), RestoreError> {

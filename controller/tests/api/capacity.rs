@@ -90,8 +90,13 @@ async fn a_guest_that_would_not_survive_the_loss_of_a_host_is_refused_with_the_a
         guest("web", json!({"memory": "12Gi", "priority": 7})),
     )
     .await;
-    let (_, text) = refused(&admin, guest("web", json!({"memory": "16Gi"}))).await;
-    assert!(text.contains("24 GiB are promised"), "{text}");
+    // One that gave its own place in the reserve up takes none from the others.
+    let (_, text) = refused(&admin, guest("web", json!({"memory": "24Gi"}))).await;
+    assert!(
+        text.contains("allowed: at most 20 GiB")
+            && text.contains("12 GiB are promised to one other protected guest"),
+        "{text}"
+    );
 
     // A guest that is off takes nothing, and is asked when it is started.
     let off = json!({"memory": "30Gi", "protected": false, "desiredState": "Stopped"});

@@ -47,7 +47,12 @@ async fn a_backup_becomes_a_new_cluster_with_a_history_of_its_own() {
     };
     let config_file = cluster.sites[0].dir.path().join("restored.yaml");
     fs::write(&config_file, json!(config).to_string()).expect("written");
+    // An attempt that was killed is in nobody's way.
+    let attempt = config.data_dir.join("store.restoring");
+    fs::create_dir_all(&attempt).expect("made");
+    fs::write(attempt.join("half"), "of a store").expect("written");
     restore(&file, &config_file).await.expect("restored");
+    assert!(!attempt.exists());
     let again = restore(&file, &config_file)
         .await
         .expect_err("there is one now");

@@ -52,7 +52,7 @@ pub(super) fn check(
         losses: settings.survive_node_losses as usize,
     };
     let demand = placing.demand(&guest);
-    if let Some((field, text)) = room.shortage(&demand, !guest.spec.without_reserve) {
+    if let Some((field, text)) = room.shortage(&demand) {
         findings
             .causes
             .push(Cause::new(field, ViolationReason::Invalid, text));
@@ -118,7 +118,8 @@ impl Placing {
         Demand {
             memory: bytes(&guest.spec.memory),
             cpus: u64::from(guest.spec.cpus),
-            protected: guest.spec.protected,
+            // One that gave its own place in the reserve up takes none from the others.
+            protected: guest.spec.protected && !guest.spec.without_reserve,
             hosts: self
                 .nodes
                 .iter()

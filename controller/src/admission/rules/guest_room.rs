@@ -22,6 +22,7 @@ pub(super) struct Host {
 pub(super) struct Demand {
     pub(super) memory: u64,
     pub(super) cpus: u64,
+    /// Whether room for it is kept for the loss of hosts.
     pub(super) protected: bool,
     /// The hosts on which it may run.
     pub(super) hosts: BTreeSet<String>,
@@ -43,14 +44,14 @@ pub(super) struct Room {
 pub(super) type Shortage = (&'static str, String);
 
 impl Room {
-    /// Why `new` cannot be carried beside the others; `reserve` when room for the loss of hosts is kept for it.
-    pub(super) fn shortage(&self, new: &Demand, reserve: bool) -> Option<Shortage> {
+    /// Why `new` cannot be carried beside the others, also by the hosts that a loss leaves when room is kept for it.
+    pub(super) fn shortage(&self, new: &Demand) -> Option<Shortage> {
         let everywhere: BTreeSet<String> = self.hosts.iter().map(|it| it.name.clone()).collect();
         self.too_large(new)
             .or_else(|| self.too_much(new, &new.hosts))
             .or_else(|| self.too_much(new, &everywhere))
             .or_else(|| {
-                let reserve = reserve && new.protected && self.losses > 0;
+                let reserve = new.protected && self.losses > 0;
                 reserve
                     .then(|| {
                         self.lost(new, &new.hosts)
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn a_guest_that_no_host_could_carry_is_told_what_the_hosts_have() {
         let (field, text) = two_hosts(Vec::new())
-            .shortage(&guest(40, &BOTH), true)
+            .shortage(&guest(40, &BOTH))
             .expect("too large");
         assert_eq!(field, "spec.memory");
         assert_eq!(
@@ -262,25 +263,24 @@ mod tests {
     fn what_fits_only_while_no_host_is_lost_is_refused_unless_it_is_given_up_by_name() {
         let room = two_hosts(vec![guest(20, &BOTH), guest(8, &BOTH)]);
         let new = guest(8, &BOTH);
-        let (_, text) = room.shortage(&new, true).expect("no reserve");
+        let (_, text) = room.shortage(&new).expect("no reserve");
         assert_eq!(
             text,
             "found 8 GiB, allowed: at most 4 GiB: if an1 is lost, an2 is left with 32 GiB, of which 28 GiB are promised to \
              2 other protected guests; set withoutReserve to give the reserve up for this guest"
         );
-        assert_eq!(room.shortage(&new, false), None);
         let unprotected = Demand {
             protected: false,
             ..new
         };
-        assert_eq!(room.shortage(&unprotected, true), None);
-        assert_eq!(room.shortage(&guest(4, &BOTH), true), None);
+        assert_eq!(room.shortage(&unprotected), None);
+        assert_eq!(room.shortage(&guest(4, &BOTH)), None);
     }
 
     #[test]
     fn what_is_promised_counts_also_for_a_guest_without_reserve() {
         let room = two_hosts(vec![guest(30, &BOTH), guest(30, &BOTH)]);
-        let (_, text) = room.shortage(&guest(8, &BOTH), false).expect("too much");
+        let (_, text) = room.shortage(&guest(8, &BOTH)).expect("too much");
         assert!(
             text.contains("together have 64 GiB, of which 60 GiB are promised to 2 other guests"),
             "{text}"
@@ -291,11 +291,11 @@ mod tests {
     fn a_guest_counts_the_hosts_on_which_it_may_run_and_no_others() {
         let mut room = two_hosts(vec![guest(20, &["an1"])]);
         room.losses = 0;
-        let (_, text) = room.shortage(&guest(16, &["an1"]), true).expect("pinned");
+        let (_, text) = room.shortage(&guest(16, &["an1"])).expect("pinned");
         assert!(text.contains("an1 32 GiB together have 32 GiB"), "{text}");
-        assert_eq!(room.shortage(&guest(16, &BOTH), true), None);
+        assert_eq!(room.shortage(&guest(16, &BOTH)), None);
         room.losses = 1;
-        let (_, text) = room.shortage(&guest(4, &["an1"]), true).expect("alone");
+        let (_, text) = room.shortage(&guest(4, &["an1"])).expect("alone");
         assert!(
             text.contains("if an1 is lost, no host is left on which it may run"),
             "{text}"
@@ -313,15 +313,15 @@ mod tests {
             cpus,
             ..guest(1, &BOTH)
         };
-        assert_eq!(room.shortage(&many(4), true), None);
-        let (field, text) = room.shortage(&many(5), true).expect("too many");
+        assert_eq!(room.shortage(&many(4)), None);
+        let (field, text) = room.shortage(&many(5)).expect("too many");
         assert_eq!(field, "spec.cpus");
         assert_eq!(
             text,
             "found 5, allowed: at most 4: 8 real processors, each shared by 8, carry 64, of which 60 are promised to one \
              other guest"
         );
-        let (_, text) = room.shortage(&many(33), true).expect("too many for one");
+        let (_, text) = room.shortage(&many(33)).expect("too many for one");
         assert!(text.contains("at most 32: 4 real processors"), "{text}");
     }
 }
