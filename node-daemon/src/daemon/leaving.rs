@@ -7,6 +7,9 @@ use crate::plan::Plan;
 /// How often a host that still holds something asks again to be let go.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// A host that shuts down, and hears nothing of its cluster for so long, waits no more: the others may be off already.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Going in order: because the host shuts down, or because people have withdrawn it.
 #[derive(Debug, Default)]
 pub(super) struct Leaving {
@@ -15,6 +18,7 @@ pub(super) struct Leaving {
     asking: bool,
     left: bool,
     due: Option<Instant>,
+    heard: Option<Instant>,
 }
 
 impl Leaving {
@@ -22,6 +26,21 @@ impl Leaving {
     pub(super) fn host_stops(&mut self, now: Instant) {
         self.host_stops = true;
         self.due = Some(now);
+        self.heard = Some(now);
+    }
+
+    /// The cluster has answered, whatever it said.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = Some(now);
+    }
+
+    /// Whether to shut down without having been let go.
+    pub(super) fn in_vain(&self, now: Instant) -> bool {
+        self.host_stops && self.patience_ends().is_some_and(|end| end <= now)
+    }
+
+    fn patience_ends(&self) -> Option<Instant> {
+        self.heard.map(|heard| heard + PATIENCE)
     }
 
     /// Whether the host is shutting down.
@@ -66,7 +85,9 @@ impl Leaving {
     /// When to ask again.
     pub(super) fn due(&self) -> Option<Instant> {
         let wants = (self.host_stops || self.withdrawn) && !self.left && !self.asking;
-        self.due.filter(|_| wants)
+        let ask = self.due.filter(|_| wants);
+        let end = self.patience_ends().filter(|_| self.host_stops);
+        ask.into_iter().chain(end).min()
     }
 
     /// The cluster has let it go. True: the daemon ends with that.

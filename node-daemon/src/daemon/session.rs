@@ -166,14 +166,19 @@ impl Session {
                 if heard != Stop::HostStops {
                     break End::Stopped;
                 }
+                if self.leaving.left() {
+                    break End::Left;
+                }
                 tracing::info!("the host shuts down: it asks to be emptied and let go");
                 self.leaving.host_stops(Instant::now());
             }
             self.take(event, &mut updates);
+            if self.end.is_none() {
+                self.turn();
+            }
             if let Some(end) = self.end {
                 break end;
             }
-            self.turn();
         };
         self.finish_acts().await;
         watching.end().await;
@@ -277,6 +282,12 @@ impl Session {
         }
         self.set_up_lease();
         self.report(&view, now);
+        if self.leaving.in_vain(now) {
+            tracing::warn!(
+                "the cluster does not answer: this host shuts down without having left, and may be fenced"
+            );
+            self.end = Some(End::Stopped);
+        }
         if self.leaving.look(&self.plan, now) {
             tracing::info!("this host is wanted again");
             self.end = Some(End::Anew);
@@ -410,6 +421,7 @@ impl Session {
     }
 
     fn reported(&mut self, result: Result<(), LinkError>, now: Instant) {
+        self.heard(&result, now);
         match result {
             Ok(()) => {
                 let records = self.reporting.arrived().map(|report| report.records);
@@ -426,7 +438,14 @@ impl Session {
         }
     }
 
+    fn heard(&mut self, result: &Result<(), LinkError>, now: Instant) {
+        if !matches!(result, Err(LinkError::Unreachable { .. })) {
+            self.leaving.heard(now);
+        }
+    }
+
     fn left(&mut self, result: Result<(), LinkError>, now: Instant) {
+        self.heard(&result, now);
         match result {
             Ok(()) => {
                 tracing::info!("this host has left the cluster in order");

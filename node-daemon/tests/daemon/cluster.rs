@@ -26,6 +26,8 @@ pub(crate) struct State {
     /// Refuses to let hosts go.
     pub(crate) holds: bool,
     pub(crate) left: u64,
+    /// Nobody answers.
+    pub(crate) away: bool,
     /// Every call answers that the incarnation is over.
     pub(crate) over: bool,
     plan: PlanUpdate,
@@ -123,6 +125,9 @@ impl ClusterLink for Cluster {
 
     fn report(&self, request: ReportRequest) -> Answer<'_, ReportReply> {
         let mut state = self.state();
+        if state.away {
+            return Box::pin(async { Err(LinkError::unreachable("nobody answers")) });
+        }
         if state.over {
             return Box::pin(async { Err(over()) });
         }
@@ -144,6 +149,9 @@ impl ClusterLink for Cluster {
 
     fn leave(&self, _request: LeaveRequest) -> Answer<'_, ()> {
         let mut state = self.state();
+        if state.away {
+            return Box::pin(async { Err(LinkError::unreachable("nobody answers")) });
+        }
         if state.holds {
             let message = "it still holds VirtualMachine/web".to_owned();
             return Box::pin(async { Err(LinkError::NotNow { message }) });

@@ -234,6 +234,36 @@ async fn a_withdrawn_host_leaves_and_comes_back_when_it_is_wanted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_shuts_down_does_not_wait_for_ever_for_a_cluster_that_is_away() {
+    let mut host = Host::new().await;
+    host.cluster.state().holds = true;
+    host.cluster.plan(Wanted::default().plan());
+    host.until("the guest runs", runs).await;
+    host.ask_to_stop(Stop::HostStops);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    host.cluster.state().away = true;
+    let ended = tokio::time::timeout(Duration::from_secs(120), host.ended()).await;
+    assert_eq!(ended.expect("it gives up"), Outcome::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_has_left_shuts_down_at_once() {
+    let mut host = Host::new().await;
+    let withdrawn = Wanted {
+        guest: false,
+        mode: "Withdrawn",
+        ..Wanted::default()
+    };
+    host.cluster.plan(withdrawn.plan());
+    host.until("it has left", |host| host.cluster.state().left == 1)
+        .await;
+    host.ask_to_stop(Stop::HostStops);
+    let ended = tokio::time::timeout(Duration::from_secs(10), host.ended()).await;
+    assert_eq!(ended.expect("it does not wait"), Outcome::Left);
+    assert_eq!(host.cluster.state().left, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_whose_incarnation_is_over_starts_nothing_and_says_that_its_daemon_lives() {
     let host = Host::new().await;
     host.until("it is registered", |host| host.cluster.state().reports > 0)
