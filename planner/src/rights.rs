@@ -54,8 +54,7 @@ impl<'a> Host<'a> {
             && proofs.voided.contains_key(&(name, incarnation))
             && proofs.off.get(name).is_none_or(|off| *off < incarnation);
         let going = status.is_some_and(|status| {
-            is_true(&status.conditions, "ShuttingDown")
-                && matches!(node.spec.mode, NodeMode::Active | NodeMode::Cordoned)
+            is_true(&status.conditions, "ShuttingDown") && node.spec.mode != NodeMode::Maintenance
         });
         Self {
             name,

@@ -177,7 +177,7 @@ impl Cluster {
         let mut taken: Vec<Duration> = (0..times)
             .map(|time| {
                 report["status"]["rings"] =
-                    json!([{"name": "bcn", "roundTrip": format!("{time}ms")}]);
+                    json!([{"network": "bcn", "roundTrip": format!("{time}ms")}]);
                 let start = Instant::now();
                 state.put(&report).expect("a host");
                 start.elapsed()

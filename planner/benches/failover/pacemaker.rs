@@ -11,12 +11,16 @@ use std::process::Command;
 use std::time::Duration;
 
 /// How often its scheduler runs; it prints the sum.
-const TIMES: u32 = 3;
+fn times(guests: usize) -> u32 {
+    if guests > 5_000 { 1 } else { 3 }
+}
+
 /// A scheduler that takes longer is not waited for.
-const PATIENCE: &str = "600";
+const PATIENCE: &str = "300";
 
 /// How long one run takes; none when `crm_simulate` is not installed, or took too long.
 pub(crate) fn schedule(cluster: &Cluster) -> Option<Duration> {
+    let times = times(cluster.guests().len());
     let folder = std::env::temp_dir().join(format!("quorate-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).ok()?;
     std::fs::write(folder.join("cib.xml"), cib(cluster)).ok()?;
@@ -24,7 +28,7 @@ pub(crate) fn schedule(cluster: &Cluster) -> Option<Duration> {
         .arg(PATIENCE)
         .arg("crm_simulate")
         .arg(format!("--profile={}", folder.display()))
-        .arg(format!("--repeat={TIMES}"))
+        .arg(format!("--repeat={times}"))
         .output();
     let removed = std::fs::remove_dir_all(&folder);
     let output = output.ok()?;
@@ -43,7 +47,7 @@ pub(crate) fn schedule(cluster: &Cluster) -> Option<Duration> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Some(Duration::from_secs_f64(seconds? / f64::from(TIMES)))
+    Some(Duration::from_secs_f64(seconds? / f64::from(times)))
 }
 
 fn cib(cluster: &Cluster) -> String {

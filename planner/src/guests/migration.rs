@@ -75,14 +75,20 @@ impl<'a> Work<'_, 'a> {
             return self.give_up(wanted, Reason::MigrationFailed, text);
         }
         let chosen = known.target.as_ref().or(wanted.object.spec.target.as_ref());
+        let begun = known.phase == Some(MigrationPhase::Preparing);
+        let mut waits = None;
         let target = match self.target((name, guest), source, chosen) {
             Ok(target) => target,
             Err(Obstacle::Never(text)) => {
                 return self.give_up(wanted, Reason::CannotMove, &text);
             }
-            Err(Obstacle::Now(text)) if known.phase == Some(MigrationPhase::Preparing) => {
-                return self.give_up(wanted, Reason::MigrationFailed, &text);
-            }
+            Err(Obstacle::Now(text)) if begun => match self.still_there(chosen) {
+                Some(target) => {
+                    waits = Some(text);
+                    target
+                }
+                None => return self.give_up(wanted, Reason::MigrationFailed, &text),
+            },
             Err(Obstacle::Now(text)) => {
                 let waits = why(Reason::MigrationWaits, &text);
                 self.traffic.storage(wanted.name, false, &waits, now);
@@ -94,8 +100,10 @@ impl<'a> Work<'_, 'a> {
             Reason::InSync,
             &format!("current on {source} and on {target}"),
         );
-        self.traffic.storage(wanted.name, true, &sound, now);
-        if known.phase != Some(MigrationPhase::Preparing) {
+        if waits.is_none() {
+            self.traffic.storage(wanted.name, true, &sound, now);
+        }
+        if !begun {
             let most = self.round.settings.recovery.max_migrations_per_node;
             let full = [source, target]
                 .into_iter()
@@ -123,11 +131,14 @@ impl<'a> Work<'_, 'a> {
             open &= volumes::joined(self.round, &volume, target);
             self.share(&volume, source, target);
         }
-        let text = format!("{target} opens its volumes");
+        let text = match &waits {
+            Some(waits) => waits.clone(),
+            None => format!("{target} opens its volumes"),
+        };
         let preparing = why(Reason::Migrating, &text);
         let phase = MigrationPhase::Preparing;
         self.traffic.say(wanted.name, phase, &preparing, now);
-        if open {
+        if open && waits.is_none() {
             let epoch = status.epoch.unwrap_or(0) + 1;
             status.epoch = Some(epoch);
             let told = Told::Receive(self.side(guest, wanted, source, target));
@@ -421,6 +432,13 @@ impl<'a> Work<'_, 'a> {
             bandwidth: own.or_else(|| self.round.settings.migration.bandwidth.clone()),
             suspend: self.is_to_suspend(guest, Some(current)),
         }
+    }
+
+    /// A target that was chosen and lacks something for a moment: others have not answered yet.
+    fn still_there(&self, chosen: Option<&Name>) -> Option<&'a str> {
+        let mut hosts = self.round.hosts.names();
+        let host = hosts.find(|host| chosen.is_some_and(|it| it.as_str() == *host))?;
+        self.round.hosts[host].takes_more().then_some(host)
     }
 
     fn target(
