@@ -253,9 +253,10 @@ pub(crate) fn is_true(conditions: &[Condition], type_: &str) -> bool {
 /// What the present incarnation of its host sees, whatever generation it answers about.
 pub(crate) fn observed<'r>(hosts: &Hosts<'_>, record: &'r NodePlan) -> Option<&'r NodePlanStatus> {
     let host = hosts.get(record.spec.node.as_str())?;
-    record.status.as_ref().filter(|status| {
-        status.incarnation == Some(host.incarnation) || made(Mistake::FormerIncarnationsCount)
-    })
+    record
+        .status
+        .as_ref()
+        .filter(|status| status.incarnation == Some(host.incarnation))
 }
 
 pub(crate) fn active(record: &NodePlan) -> bool {

@@ -19,7 +19,6 @@ use super::assignment::{Told, assignment, handed_over, migration, step};
 use super::traffic::{Running, cancelled};
 use super::{Guest, Work, enter, epoch, settle_on, why};
 use crate::amounts::{later, moment, span};
-use crate::mistake::{Mistake, made};
 use crate::networks;
 use crate::placement::{self, Wish};
 use crate::records::Ending;
@@ -289,7 +288,7 @@ impl<'a> Work<'_, 'a> {
             self.note(current, MigrationPhase::Failed, &failed);
             return failed;
         };
-        if held(&self.round.hosts, left) && !made(Mistake::TargetRunsEarly) {
+        if held(&self.round.hosts, left) {
             self.keep_on(&subject, host, record);
             enter(status, GuestState::Migrating, self.round.now);
             return self.switching(current, from, host);

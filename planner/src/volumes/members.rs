@@ -38,9 +38,7 @@ pub(crate) fn settle(
             || (primaries.contains(host) && another);
         let goes = leaving.contains(host) && another;
         if (((lost || behind) && written_elsewhere) || goes) && members.len() > 1 {
-            if !made(Mistake::LostReplicaStaysInSync) {
-                members.remove(host);
-            }
+            members.remove(host);
         } else if !leaving.contains(host) && follows(round, status, replica) {
             members.insert(host.to_owned());
         }

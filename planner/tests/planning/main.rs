@@ -3,6 +3,7 @@
 
 mod book;
 mod dice;
+mod mistakes;
 mod properties;
 mod scripts;
 mod world;

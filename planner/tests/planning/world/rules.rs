@@ -75,6 +75,12 @@ impl World {
             })
             // It was switched off or failed too often; that is said, and is no waiting.
             .filter(|guest| guest["status"]["conditions"][0]["reason"] != "RecoveryExhausted")
+            // So is the arithmetic of memory that does not suffice, also for those that wait for it.
+            .filter(|guest| {
+                let condition = &guest["status"]["conditions"][0];
+                let arithmetic = text(&condition["message"]).contains("GiB");
+                !arithmetic && condition["reason"] != "WaitingForGuest"
+            })
             .map(|guest| {
                 let condition = &guest["status"]["conditions"][0];
                 format!(
