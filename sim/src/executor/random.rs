@@ -11,13 +11,13 @@ impl Random {
     pub fn of(seed: u64, part: &str) -> Self {
         let mut stream = Self(seed ^ 0x5175_6f72_6174_6521);
         for byte in part.bytes() {
-            stream.0 = stream.next() ^ u64::from(byte);
+            stream.0 = stream.draw() ^ u64::from(byte);
         }
         stream
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,7 +27,7 @@ impl Random {
 
     /// A number below `limit`, 0 when there is none.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next().checked_rem(limit).unwrap_or(0)
+        self.draw().checked_rem(limit).unwrap_or(0)
     }
 
     /// A number from `least` to `most`, both possible.

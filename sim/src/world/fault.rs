@@ -52,6 +52,8 @@ pub enum Trouble {
     Drift { machine: String, by: i64 },
     /// The member's disk is full.
     DiskFull { member: String },
+    /// A bit of the member's disk reads wrong after its restart.
+    DiskCorrupt { member: String, nth: usize },
     /// The fence device does not answer.
     DeviceDead { device: String },
     /// The fence device says that it failed.
@@ -104,6 +106,10 @@ impl fmt::Display for Fault {
                 write!(f, "the monotonic clock of {machine} drifts by {by} ppm")
             }
             Trouble::DiskFull { member } => write!(f, "the disk of the member on {member} is full"),
+            Trouble::DiskCorrupt { member, nth } => write!(
+                f,
+                "the member on {member} is killed, and a bit of its file {nth} reads wrong"
+            ),
             Trouble::DeviceDead { device } => write!(f, "{device} does not answer"),
             Trouble::DeviceFails { device } => write!(f, "{device} says that it fails"),
             Trouble::DeviceActsNot { device } => {
@@ -176,7 +182,7 @@ fn trouble(setup: &Setup, random: &mut Random) -> Option<Trouble> {
     let member = random.pick(&setup.member_names())?.clone();
     let host = random.pick(&hosts)?.clone();
     let other_host = random.pick(&hosts)?.clone();
-    Some(match random.below(22) {
+    Some(match random.below(23) {
         0 | 1 => Trouble::Kill {
             process: any_process(random, &member, &host),
         },
@@ -224,6 +230,11 @@ fn trouble(setup: &Setup, random: &mut Random) -> Option<Trouble> {
         17..=19 => Trouble::Drain { host },
         20 => Trouble::GuestOff {
             guest: any_guest(setup, random),
+        },
+        // A member alone has nobody to get it back from.
+        21 if setup.members > 2 => Trouble::DiskCorrupt {
+            member,
+            nth: usize::try_from(random.below(16)).unwrap_or(0),
         },
         _ => return None,
     })

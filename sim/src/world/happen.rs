@@ -92,6 +92,7 @@ impl World {
                     site.disk.set_capacity(full);
                 }
             }
+            Trouble::DiskCorrupt { member, nth } => self.corrupt(member, *nth, begins),
             Trouble::DeviceDead { device } => {
                 self.device(device, DeviceBehaviour::Unreachable, begins);
             }
@@ -117,6 +118,38 @@ impl World {
                 self.wants.insert(guest.clone(), wanted);
             }
         }
+    }
+
+    /// Early in a file, where it cannot be mistaken for a write that a crash has torn. When the fault is over, a member
+    /// that refuses to start gets its data back.
+    fn corrupt(&mut self, member: &str, nth: usize, begins: bool) {
+        let process = format!("quorated@{member}");
+        let Some(disk) = self.sites.get(member).map(|site| site.disk.clone()) else {
+            return;
+        };
+        if begins {
+            let files = disk.names();
+            let Some(file) = files.get(nth % files.len().max(1)) else {
+                return;
+            };
+            let place = disk.content(file).map_or(0, |content| content.len() / 4);
+            self.units.kill(&process, true);
+            self.settle(&process);
+            if disk.flip_bit(file, place, 3) {
+                self.damage.insert(member.to_owned(), (file.clone(), place));
+            }
+        } else {
+            let damage = self.damage.remove(member);
+            if let Some((file, place)) = damage.filter(|_| self.running.get(member).is_none()) {
+                self.units.kill(&process, true);
+                self.settle(&process);
+                disk.flip_bit(&file, place, 3);
+            } else {
+                return;
+            }
+        }
+        self.units.kill(&process, false);
+        self.settle(&process);
     }
 
     fn device(&mut self, device: &str, behaviour: DeviceBehaviour, begins: bool) {

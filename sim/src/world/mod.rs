@@ -70,6 +70,8 @@ pub struct World {
     next_step: Duration,
     /// How many processes were started.
     starts: u64,
+    /// Where a member's disk reads wrong.
+    damage: BTreeMap<String, (String, usize)>,
     /// The manifests that people want to be taken, by what they are about.
     wants: BTreeMap<String, String>,
     /// What is being tried.
@@ -115,11 +117,13 @@ impl World {
                 room: room.clone(),
                 keyring: keyring.clone(),
                 ledger: ledger.clone(),
-                disk: SimDisk::new(random.next()),
+                disk: SimDisk::new(random.draw()),
                 clock: clocks[&name].clone(),
                 running: running.clone(),
                 ended: ended.clone(),
-                sync_time: Duration::from_millis(*random.pick(&[2, 10, 10, 40]).unwrap_or(&10)),
+                sync_time: Duration::from_millis(
+                    *random.pick(&[2, 10, 10, 40, 150]).unwrap_or(&10),
+                ),
             };
             sites.insert(name, site);
         }
@@ -163,6 +167,7 @@ impl World {
             cuts: BTreeMap::new(),
             next_step: STEP,
             starts: 0,
+            damage: BTreeMap::new(),
             wants: BTreeMap::new(),
             trying: None,
             tries: 0,

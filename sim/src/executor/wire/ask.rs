@@ -6,7 +6,9 @@ use tokio::sync::oneshot;
 use super::{Broken, Held, Parcel, Way, Wire};
 
 /// Who waits for an answer; whoever answers first, or gives up first, takes it.
-struct Waiter<T>(Arc<Mutex<Option<oneshot::Sender<Result<T, Broken>>>>>);
+struct Waiter<T>(Arc<Mutex<Option<Sender<T>>>>);
+
+type Sender<T> = oneshot::Sender<Result<T, Broken>>;
 
 impl<T> Clone for Waiter<T> {
     fn clone(&self) -> Self {
