@@ -16,8 +16,8 @@ use super::{
     request::AgentFailure,
 };
 
-/// How long an agent may take to describe itself.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long an agent may take to describe itself. On a slow and busy machine its language alone takes seconds to start.
+const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_NAME: usize = 64;
 
 /// Why an agent cannot be used. Repeating the call helps only after somebody has changed the machine or the device.
@@ -70,6 +70,8 @@ pub enum AgentError {
 pub struct Catalogue {
     directories: Vec<PathBuf>,
     known: Mutex<BTreeMap<PathBuf, (Version, Arc<Metadata>)>>,
+    /// Held by whoever asks an agent: everybody else who wants to know waits for the answer.
+    asking: Mutex<BTreeMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// What changes when an agent is replaced.
@@ -82,6 +84,7 @@ impl Catalogue {
         Self {
             directories,
             known: Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
@@ -119,10 +122,13 @@ impl Catalogue {
     /// The program of an agent, and what it says about itself.
     pub async fn describe(&self, agent: &str) -> Result<(PathBuf, Arc<Metadata>), AgentError> {
         let (path, version) = self.look_up(agent)?;
-        if let Some((of, metadata)) = self.known().get(&path)
-            && *of == version
-        {
-            return Ok((path, Arc::clone(metadata)));
+        if let Some(metadata) = self.known_of(&path, version) {
+            return Ok((path, metadata));
+        }
+        let asking = self.asking_of(&path);
+        let _one_at_a_time = asking.lock().await;
+        if let Some(metadata) = self.known_of(&path, version) {
+            return Ok((path, metadata));
         }
         let speechless = |reason: String| AgentError::Speechless {
             agent: agent.to_owned(),
@@ -142,6 +148,17 @@ impl Catalogue {
         self.known()
             .insert(path.clone(), (version, Arc::clone(&metadata)));
         Ok((path, metadata))
+    }
+
+    fn known_of(&self, path: &Path, version: Version) -> Option<Arc<Metadata>> {
+        let known = self.known();
+        let (of, metadata) = known.get(path)?;
+        (*of == version).then(|| Arc::clone(metadata))
+    }
+
+    fn asking_of(&self, path: &Path) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(asking.entry(path.to_owned()).or_default())
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, (Version, Arc<Metadata>)>> {

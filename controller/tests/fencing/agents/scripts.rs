@@ -64,6 +64,23 @@ async fn secrets_are_told_on_standard_input_alone() {
 }
 
 #[tokio::test]
+async fn many_who_want_to_know_an_agent_ask_it_once() {
+    let directory = script("echo Status: ON");
+    let agents = agents_in(directory.path(), &[("password", "hunter2-secret")]);
+    let request = question();
+    let asked = (0..6).map(|_| ask(&agents, &request, Action::Status));
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer, Ok(Power::On));
+    }
+    let described = fs::read_to_string(directory.path().join("described")).expect("read");
+    assert_eq!(
+        described.lines().count(),
+        1,
+        "six at once, and one answer for all"
+    );
+}
+
+#[tokio::test]
 async fn what_an_agent_says_is_shown_without_its_secrets() {
     let failure = says("echo \"cannot log in with $told\" >&2; exit 3", Action::Off)
         .await
