@@ -76,7 +76,7 @@ impl Story {
         while self.now < end {
             self.now += Duration::from_millis(50);
             self.steps += 1;
-            if self.steps % 5 == 0 {
+            if self.steps.is_multiple_of(5) {
                 for host in HOSTS {
                     for ring in 0..2 {
                         if !self.silent.contains(&host)
