@@ -1,7 +1,7 @@
 //! Mistakes that a test may have the planner make, to prove that its checks would find them.
 //!
 //! They exist only with the feature `mistakes`, which nothing but tests asks for, and are made only by
-//! the thread that asked. Without the feature [`made`] is `false`, and the compiler drops what it
+//! the thread that asked. Without the feature `made` is `false`, and the compiler drops what it
 //! guards.
 
 /// A mistake.
