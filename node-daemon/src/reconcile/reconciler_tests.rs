@@ -361,6 +361,24 @@ fn a_replica_that_may_be_old_is_not_opened() {
 }
 
 #[test]
+fn a_replica_that_has_met_its_peer_again_is_not_outdated() {
+    let order = data("Secondary", &json!({"outdate": true}));
+    let mut story = Story::new(&[order], &[data_manifest()]);
+    story.groups = vec![group(&["data"])];
+    let mut met = replica(ReplicaRole::Secondary, DiskState::UpToDate);
+    story.replicas = vec![met.clone()];
+    story.pass(Duration::from_secs(10));
+    assert!(!story.acts.contains(&"outdate"), "{:?}", story.acts);
+
+    met.peers[0].connection = ConnectionState::Connecting;
+    story.replicas = vec![met];
+    story.reconciler.hint(Subsystem::Replication);
+    story.look();
+    story.act();
+    assert!(story.acts.contains(&"outdate"), "{:?}", story.acts);
+}
+
+#[test]
 fn the_victim_of_a_split_brain_is_kept_aside_before_it_is_given_up() {
     let mut story = Story::new(
         &[data("Secondary", &json!({"giveUp": 3}))],

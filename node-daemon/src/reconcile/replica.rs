@@ -90,6 +90,7 @@ pub(super) fn decide(case: &Case<'_>, assigned: &ReplicaAssignment) -> Verdict {
     if assigned.outdate
         && matches!(seen.disk, DiskState::UpToDate | DiskState::Consistent)
         && seen.role != ReplicaRole::Primary
+        && !connected(seen)
     {
         return Verdict::Do(Act::Outdate(case.name().clone()));
     }
@@ -100,6 +101,14 @@ pub(super) fn decide(case: &Case<'_>, assigned: &ReplicaAssignment) -> Verdict {
         return Verdict::Do(Act::Resize(case.name().clone()));
     }
     Verdict::Converged
+}
+
+/// A replica that has met its peer again is brought up to date by it; the order to outdate it is over, only not heard
+/// of yet. DRBD refuses it.
+fn connected(seen: &ReplicaSeen) -> bool {
+    seen.peers
+        .iter()
+        .any(|peer| peer.connection == ConnectionState::Connected)
 }
 
 /// Rule R10: what is known to be old is not even asked to open. As soon as it has caught up, it is opened.

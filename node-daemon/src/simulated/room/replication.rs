@@ -216,6 +216,15 @@ impl MachineRoom {
         if replica.primary() {
             return Err(Refusal::Busy(format!("volume {volume} is Primary here")));
         }
+        let connected = replica.live.as_ref().is_some_and(|live| {
+            let mut links = live.links.values();
+            links.any(|link| link.connection == ConnectionState::Connected)
+        });
+        if connected {
+            return Err(Refusal::Busy(format!(
+                "volume {volume} is connected: DRBD refuses to be outdated then"
+            )));
+        }
         if let Some(kept) = &mut replica.kept {
             kept.outdated = true;
         }
