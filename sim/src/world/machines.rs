@@ -19,6 +19,10 @@ use crate::{
 /// After how long systemd starts a process again that has ended.
 const START_AGAIN: Duration = Duration::from_secs(2);
 
+/// For how long a leader must have stood still to count from anew: a quarter of the detection time. A shorter stop loses
+/// nothing, because what was sent meanwhile waits for it.
+const STALL: Duration = Duration::from_millis(500);
+
 /// A disk for volumes in every host.
 const DISK: u64 = 1 << 40;
 
@@ -94,10 +98,11 @@ impl World {
             let process = &site.process;
             let awake = self.executor.goes_on(process);
             if !awake {
-                self.asleep.insert(process.clone());
+                self.asleep.entry(process.clone()).or_insert(now);
                 continue;
             }
-            let woke = self.asleep.remove(process);
+            let slept = self.asleep.remove(process);
+            let woke = slept.is_some_and(|from| now.saturating_sub(from) > STALL);
             let leadership = self
                 .running
                 .get(name)

@@ -12,11 +12,7 @@ mod units;
 mod waiting;
 mod well;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use quorate_identity::Keyring;
 
@@ -63,8 +59,8 @@ pub struct World {
     ended: Registry<()>,
     /// When systemd starts processes again.
     again: BTreeMap<String, Duration>,
-    /// Processes that did not run, or were stopped, at the last step.
-    asleep: BTreeSet<String>,
+    /// Processes that did not run, or were stopped, at the last step, and since when.
+    asleep: BTreeMap<String, Duration>,
     /// How many faults cut a ring from one machine to another.
     cuts: BTreeMap<(MachineId, MachineId, Ring), u32>,
     next_step: Duration,
@@ -163,7 +159,7 @@ impl World {
             clocks,
             ended,
             again: BTreeMap::new(),
-            asleep: BTreeSet::new(),
+            asleep: BTreeMap::new(),
             cuts: BTreeMap::new(),
             next_step: STEP,
             starts: 0,
