@@ -1,8 +1,12 @@
 //! `quorate delete`: remove objects, and by default wait until they are gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use quorate_proto::api::v1::{Outcome, Propagation};
+use tokio::time::sleep;
 
 use super::wait::{Goal, until, waiting_for};
 use crate::{
@@ -66,6 +70,10 @@ enum Cascade {
 /// Waiting for ever, in a form that can be added to a clock.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
+/// How long what belonged to a deleted object may take to go after it, while it holds up what is to be deleted next.
+const FOLLOWERS: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 struct Doomed {
     kind: &'static str,
     name: String,
@@ -94,6 +102,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         client: &client,
         tally: Tally::default(),
         leaving: Vec::new(),
+        gone: false,
         limit: if args.timeout.is_zero() {
             FOR_EVER
         } else {
@@ -104,10 +113,15 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         let attempt =
             || client.delete(object.kind, &object.name, &object.uid, propagation, &change);
         let mut deleted = attempt().await;
-        let in_use = matches!(&deleted, Err(CliError::Refused(refusal)) if refusal.is_conflict());
-        if in_use && args.wait && !run.leaving.is_empty() {
+        if is_in_use(&deleted) && args.wait && !run.leaving.is_empty() {
             // What uses it may be among those that are about to go.
             run.wait_for_the_leaving().await?;
+            deleted = attempt().await;
+        }
+        // Or what belonged to one of those that went, and goes after it.
+        let patience = Instant::now() + FOLLOWERS.min(run.limit);
+        while is_in_use(&deleted) && args.wait && run.gone && Instant::now() < patience {
+            sleep(LOOK_AGAIN).await;
             deleted = attempt().await;
         }
         if args.ignore_not_found
@@ -121,6 +135,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         else {
             continue;
         };
+        run.gone |= !args.dry_run;
         if changed.outcome == Outcome::Deleting && !args.dry_run {
             let state = changed.object.as_ref().map(waiting_for).unwrap_or_default();
             session
@@ -151,7 +166,13 @@ struct Run<'a> {
     client: &'a Arc<Client>,
     tally: Tally,
     leaving: Vec<Doomed>,
+    /// Something was deleted already.
+    gone: bool,
     limit: Duration,
+}
+
+fn is_in_use<T>(answer: &Result<T, CliError>) -> bool {
+    matches!(answer, Err(CliError::Refused(refusal)) if refusal.is_conflict())
 }
 
 impl Run<'_> {

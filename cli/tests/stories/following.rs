@@ -56,12 +56,17 @@ async fn a_watch_goes_on_after_its_member_was_restarted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_ends_when_the_state_is_reached_or_the_time_is_up() {
     let machine = Machine::with_cluster().await;
-    machine
-        .run(&["apply", "-f", &crate::support::examples("minimal")])
-        .await
-        .done();
+    // Of a network that no host has, nobody says anything.
+    let spare = "apiVersion: quorate.dev/v1alpha1\nkind: Network\nmetadata:\n  name: spare\nspec:\n  role: Other\n  subnet: 10.9.0.0/24\n";
+    let file = machine.file("spare.yaml", spare);
+    machine.run(&["apply", "-f", &file]).await.done();
     let early = machine
-        .run(&["wait", "vm/web", "--for=condition=Ready", "--timeout=0"])
+        .run(&[
+            "wait",
+            "network/spare",
+            "--for=condition=Ready",
+            "--timeout=0",
+        ])
         .await
         .failed(7);
     assert!(
@@ -69,15 +74,19 @@ async fn waiting_ends_when_the_state_is_reached_or_the_time_is_up() {
         "{early}"
     );
 
-    let mut ready = machine.start(&["wait", "vm/web", "--for=condition=Ready"]);
-    let mut placed = machine.start(&["wait", "vm/web", "--for=jsonpath={.status.node}=an01"]);
-    let status = r#"{"status":{"node":"an01","observedGeneration":1,"conditions":[{"type":"Ready","status":"True","reason":"Running",
+    let mut ready = machine.start(&["wait", "network/spare", "--for=condition=Ready"]);
+    let mut placed = machine.start(&[
+        "wait",
+        "network/spare",
+        "--for=jsonpath={.status.observedGeneration}=1",
+    ]);
+    let status = r#"{"status":{"observedGeneration":1,"conditions":[{"type":"Ready","status":"True","reason":"Up",
         "message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}"#;
     machine
         .run(&[
             "patch",
-            "vm",
-            "web",
+            "network",
+            "spare",
             "--subresource",
             "status",
             "-p",
@@ -85,15 +94,15 @@ async fn waiting_ends_when_the_state_is_reached_or_the_time_is_up() {
         ])
         .await
         .done();
-    assert_eq!(ready.line().await, "virtualmachine/web condition met");
-    assert_eq!(placed.line().await, "virtualmachine/web condition met");
+    assert_eq!(ready.line().await, "network/spare condition met");
+    assert_eq!(placed.line().await, "network/spare condition met");
 
-    let mut gone = machine.start(&["wait", "vm/web", "--for=delete"]);
-    machine.run(&["delete", "vm", "web"]).await.done();
-    assert_eq!(gone.line().await, "virtualmachine/web deleted");
+    let mut gone = machine.start(&["wait", "network/spare", "--for=delete"]);
+    machine.run(&["delete", "network", "spare"]).await.done();
+    assert_eq!(gone.line().await, "network/spare deleted");
     assert_eq!(gone.code().await, 0);
     let absent = machine
-        .run(&["wait", "vm/web", "--for=condition=Ready"])
+        .run(&["wait", "network/spare", "--for=condition=Ready"])
         .await
         .failed(4);
     assert!(absent.contains("--for=create"), "{absent}");

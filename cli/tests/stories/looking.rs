@@ -178,18 +178,8 @@ async fn a_description_has_conditions_and_events() {
         .run(&["apply", "-f", &crate::support::examples("minimal")])
         .await
         .done();
-    let status = r#"{"status":{"observedGeneration":1,"conditions":[{"type":"Ready","status":"False","reason":"NoMemory",
-        "message":"2Gi are needed","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}"#;
     machine
-        .run(&[
-            "patch",
-            "vm",
-            "web",
-            "--subresource",
-            "status",
-            "-p",
-            status,
-        ])
+        .run(&["wait", "vm/web", "--for=condition=Ready=False"])
         .await
         .done();
 
@@ -197,13 +187,13 @@ async fn a_description_has_conditions_and_events() {
     assert!(
         text.contains("Name:         web\n")
             && text.contains("Ready: no, for ")
-            && text.contains("No Memory, 2Gi are needed"),
+            && text.contains("No Host Fits, alpha: is not online"),
         "{text}"
     );
     assert!(text.contains("\nEvents\n"), "{text}");
     let overview = machine.run(&["status"]).await.done();
     assert!(
-        overview.contains("virtualmachine/web") && overview.contains("2Gi are needed"),
+        overview.contains("NoHostFits alpha: is not online"),
         "{overview}"
     );
 }
