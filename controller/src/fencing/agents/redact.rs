@@ -23,6 +23,10 @@ pub(super) fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>)
             // as Python and JSON do
             secret.replace('\\', "\\\\").replace('\'', "\\'"),
             secret.replace('\\', "\\\\").replace('"', "\\\""),
+            secret
+                .replace('\\', "\\\\")
+                .replace('\'', "\\'")
+                .replace('"', "\\\""),
             percent(secret),
             STANDARD.encode(secret),
         ]);
