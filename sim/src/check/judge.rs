@@ -125,7 +125,16 @@ impl Judge {
 
     /// Who leads, if anybody does.
     pub(crate) fn leads(&self, leader: Option<Leader>) {
-        self.lock().leader = leader;
+        // One that stands still for a moment leads on, and so does one beside whom a deposed one has not noticed yet.
+        let Some(leader) = leader else { return };
+        let mut bench = self.lock();
+        if bench
+            .leader
+            .as_ref()
+            .is_none_or(|known| known.term <= leader.term)
+        {
+            bench.leader = Some(leader);
+        }
     }
 
     /// Since when the process has led in this term without a pause, if it has.
