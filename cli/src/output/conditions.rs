@@ -35,29 +35,7 @@ impl Condition<'_> {
     /// Whether this is as it should be. Conditions are named for the good state, except for those that
     /// name a trouble.
     pub(crate) fn is_good(&self) -> Option<bool> {
-        const TROUBLE: [&str; 20] = [
-            "Blocked",
-            "Contradicted",
-            "Degraded",
-            "Deleting",
-            "Failed",
-            "Frozen",
-            "Growing",
-            "Lost",
-            "Orphaned",
-            "OverProvisioned",
-            "Pressure",
-            "RecoveryExhausted",
-            "RestartPending",
-            "ShuttingDown",
-            "Skewed",
-            "SpaceLow",
-            "SplitBrain",
-            "Stale",
-            "Stalled",
-            "Suspect",
-        ];
-        let names_trouble = TROUBLE.iter().any(|word| self.type_.ends_with(word));
+        let names_trouble = quorate_crds::names_trouble(self.type_);
         match self.status {
             "True" => Some(!names_trouble),
             "False" => Some(names_trouble),

@@ -11,24 +11,6 @@ use serde_json::Value;
 const DEEPEST: u32 = 2;
 /// Events that are told of the object itself.
 const EVENTS: usize = 5;
-/// Conditions whose names say that something is wrong.
-const TROUBLES: [&str; 15] = [
-    "Blocked",
-    "Contradicted",
-    "Deleting",
-    "Frozen",
-    "Growing",
-    "Orphaned",
-    "OverProvisioned",
-    "RecoveryExhausted",
-    "RestartPending",
-    "RingDegraded",
-    "ShuttingDown",
-    "SpaceLow",
-    "SplitBrain",
-    "Stalled",
-    "Suspect",
-];
 /// Reasons of conditions that are not as they should be, and need not be.
 const HARMLESS: [&str; 1] = ["NothingToProtect"];
 
@@ -167,7 +149,9 @@ fn is_trouble(condition: &Value) -> bool {
     if HARMLESS.iter().any(|reason| condition["reason"] == *reason) {
         return false;
     }
-    let bad_when_true = TROUBLES.iter().any(|trouble| condition["type"] == *trouble);
+    let bad_when_true = condition["type"]
+        .as_str()
+        .is_some_and(quorate_crds::names_trouble);
     condition["status"] != if bad_when_true { "False" } else { "True" }
 }
 

@@ -31,6 +31,35 @@ pub struct Condition {
     pub observed_generation: Option<i64>,
 }
 
+/// How the names of conditions end that say that something is wrong. All others are named for the good state.
+const TROUBLES: [&str; 20] = [
+    "Blocked",
+    "Contradicted",
+    "Degraded",
+    "Deleting",
+    "Failed",
+    "Frozen",
+    "Growing",
+    "Lost",
+    "Orphaned",
+    "OverProvisioned",
+    "Pressure",
+    "RecoveryExhausted",
+    "RestartPending",
+    "ShuttingDown",
+    "Skewed",
+    "SpaceLow",
+    "SplitBrain",
+    "Stale",
+    "Stalled",
+    "Suspect",
+];
+
+/// Whether a condition of this type is bad news when it is true.
+pub fn names_trouble(type_: &str) -> bool {
+    TROUBLES.iter().any(|word| type_.ends_with(word))
+}
+
 /// Whether a condition holds.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
