@@ -151,6 +151,16 @@ impl Console {
         ));
     }
 
+    /// Say that what is shown comes from a member without a quorum.
+    pub(crate) fn warn_of_no_quorum(&self) {
+        self.warn("STALE: this member sees no quorum; what it shows may be out of date");
+    }
+
+    /// Say that what is shown is what one member knows.
+    pub(crate) fn warn_of_one_member(&self) {
+        self.warn("STALE: only this member was asked; what it knows may be out of date");
+    }
+
     /// Say why the command failed and what to do next.
     pub(crate) fn error(&self, error: &CliError) {
         self.error_about("", error);

@@ -64,9 +64,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         }
     }
     if stale {
-        session
-            .console
-            .warn("STALE: this member sees no quorum; what it shows may be out of date");
+        session.console.warn_of_no_quorum();
     }
     let now = Timestamp::now();
     for (at, object) in objects.iter().enumerate() {

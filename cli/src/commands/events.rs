@@ -65,9 +65,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
     let client = session.client().await?;
     let listed = client.list(&scope, args.local).await?;
     if listed.stale {
-        session
-            .console
-            .warn("STALE: this member sees no quorum; what it shows may be out of date");
+        session.console.warn_of_no_quorum();
     }
     let mut events = listed.objects;
     events.retain(|event| is_wanted(event, &args.types));

@@ -119,9 +119,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         }
     }
     if listings.iter().any(|(_, listed)| listed.stale) {
-        session
-            .console
-            .warn("STALE: this member sees no quorum; what it shows may be out of date");
+        session.console.warn_of_no_quorum();
     }
     let revisions: HashMap<String, String> = listings
         .iter()

@@ -53,9 +53,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         })
         .await?;
     if reply.stale {
-        session
-            .console
-            .warn("STALE: only this member was asked; what it knows may be out of date");
+        session.console.warn_of_one_member();
     }
     match &args.output {
         Format::Table | Format::Wide => {

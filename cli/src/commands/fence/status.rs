@@ -45,9 +45,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> 
         list.push(listed.objects);
     }
     if stale {
-        session
-            .console
-            .warn("STALE: this member sees no quorum; what it shows may be out of date");
+        session.console.warn_of_no_quorum();
     }
     let [nodes, devices, operations] = list.as_slice() else {
         return Ok(());

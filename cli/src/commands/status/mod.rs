@@ -66,9 +66,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         Figures::default()
     };
     if stale {
-        session
-            .console
-            .warn("STALE: this member sees no quorum; what it shows may be out of date");
+        session.console.warn_of_no_quorum();
     }
     let picture = Picture {
         reply: &reply,
