@@ -1,11 +1,10 @@
 //! The daemon's side of the lease process's socket.
 
-use super::message::{FromLease, MAX_MESSAGE, ToLease};
+use super::message::{FromLease, Heard, ToLease, say};
 use super::{Command, LeaseEnd, LeaseView, Setup};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
@@ -84,37 +83,13 @@ async fn talk(
     }
 }
 
-async fn say(
-    write: &mut (impl tokio::io::AsyncWrite + Unpin),
-    message: &ToLease,
-) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
-    write.write_all(&line).await
-}
-
 async fn hear(
     read: impl tokio::io::AsyncRead + Unpin,
     view: &watch::Sender<LeaseView>,
 ) -> io::Result<()> {
-    let mut read = BufReader::new(read);
-    let mut line = Vec::new();
+    let mut heard = Heard::new(read);
     loop {
-        line.clear();
-        (&mut read)
-            .take(MAX_MESSAGE)
-            .read_until(b'\n', &mut line)
-            .await?;
-        if line.last() != Some(&b'\n') {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let seen = match serde_json::from_slice(&line) {
-            Ok(FromLease::View(seen)) => seen,
-            Err(error) => {
-                tracing::warn!(%error, "the lease process said something that this release does not know");
-                continue;
-            }
-        };
+        let FromLease::View(seen) = heard.next().await?;
         view.send_if_modified(|known| std::mem::replace(known, seen) != seen);
     }
 }

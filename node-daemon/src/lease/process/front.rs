@@ -1,6 +1,6 @@
 //! What talks to the daemon, apart from what beats.
 
-use super::super::message::{FromLease, MAX_MESSAGE, ToLease};
+use super::super::message::{FromLease, Heard, ToLease, say};
 use super::super::{Command, LeaseView};
 use super::kept::Kept;
 use super::{LeaseError, SOCKET, system};
@@ -8,7 +8,6 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread::JoinHandle;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -98,25 +97,9 @@ impl Front {
     }
 
     async fn hear(&self, read: impl tokio::io::AsyncRead + Unpin) -> io::Result<()> {
-        let mut read = BufReader::new(read);
-        let mut line = Vec::new();
+        let mut heard = Heard::new(read);
         loop {
-            line.clear();
-            (&mut read)
-                .take(MAX_MESSAGE)
-                .read_until(b'\n', &mut line)
-                .await?;
-            if line.last() != Some(&b'\n') {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let message = match serde_json::from_slice(&line) {
-                Ok(message) => message,
-                Err(error) => {
-                    tracing::warn!(%error, "the daemon said something that this release does not know");
-                    continue;
-                }
-            };
-            let command = match message {
+            let command = match heard.next().await? {
                 ToLease::Alive => Command::Alive,
                 ToLease::Closing => Command::Closed,
                 ToLease::SetUp(setup) => {
@@ -139,9 +122,7 @@ impl Front {
         let mut view = self.view.clone();
         loop {
             let now = *view.borrow_and_update();
-            let mut line = serde_json::to_vec(&FromLease::View(now))?;
-            line.push(b'\n');
-            write.write_all(&line).await?;
+            say(&mut write, &FromLease::View(now)).await?;
             if view.changed().await.is_err() {
                 return Ok(());
             }
