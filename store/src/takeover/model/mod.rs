@@ -72,6 +72,21 @@ impl Bounds {
         ..Self::PAIR
     };
 
+    /// Two voters, each frame by itself, time enough for both to shoot.
+    const TWICE_EACH_FRAME: Self = Self {
+        terms: 2,
+        exchanges: false,
+        ..Self::LONG_PAIR
+    };
+
+    /// Two voters of whom a person removes one.
+    const CHANGING_PAIR: Self = Self {
+        changes: 1,
+        terms: 2,
+        entries: 5,
+        ..Self::LONG_PAIR
+    };
+
     /// Four voters, answers at once.
     const FOUR: Self = Self {
         voters: 4,
@@ -237,13 +252,7 @@ fn a_pair_whose_membership_is_being_changed_keeps_the_rules() {
     if !worth(Patience::Bounded) {
         return;
     }
-    let changing = Bounds {
-        changes: 1,
-        terms: 2,
-        entries: 5,
-        ..Bounds::LONG_PAIR
-    };
-    holds("a pair, changing", changing);
+    holds("a pair, changing", Bounds::CHANGING_PAIR);
 }
 
 #[test]
@@ -256,12 +265,7 @@ fn contact_with_a_leader_is_no_quorum() {
     if !worth(Patience::Bounded) {
         return;
     }
-    let each_frame = Bounds {
-        terms: 2,
-        exchanges: false,
-        ..Bounds::LONG_PAIR
-    };
-    bites(Mistake::ContactIsQuorum, each_frame);
+    bites(Mistake::ContactIsQuorum, Bounds::TWICE_EACH_FRAME);
 }
 
 #[test]
@@ -269,12 +273,7 @@ fn frames_from_before_a_start_are_no_contact() {
     if !worth(Patience::Bounded) {
         return;
     }
-    let each_frame = Bounds {
-        terms: 2,
-        exchanges: false,
-        ..Bounds::LONG_PAIR
-    };
-    bites(Mistake::OldContactCounts, each_frame);
+    bites(Mistake::OldContactCounts, Bounds::TWICE_EACH_FRAME);
 }
 
 #[test]
@@ -314,13 +313,7 @@ fn one_fenced_voter_is_stood_in_for_and_no_more() {
 
 #[test]
 fn a_half_acts_on_one_settled_membership() {
-    let changing = Bounds {
-        changes: 1,
-        entries: 5,
-        terms: 2,
-        ..Bounds::LONG_PAIR
-    };
-    bites(Mistake::MembershipNotCompared, changing);
+    bites(Mistake::MembershipNotCompared, Bounds::CHANGING_PAIR);
 }
 
 #[test]
