@@ -17,7 +17,7 @@ use quorate_store::{
 
 use crate::{
     beats::process_at,
-    executor::{Broken, ProcessId, Wire},
+    executor::{Broken, PipeStart, ProcessId, Wire},
     registry::Registry,
 };
 
@@ -127,15 +127,7 @@ impl Transport for WireTransport {
                 Ok(false) => return Err(starting(member)),
                 Err(error) => return Err(broken(member, error)),
             }
-            let mut frames = frames;
-            let pump = async move {
-                while let Some(frame) = frames.next().await {
-                    let digest = digest(&frame);
-                    if !sends.send(frame, digest) {
-                        break;
-                    }
-                }
-            };
+            let pump = pump(frames, sends);
             let answered = answered.map(move |answer| match answer {
                 Ok(answer) => answer.map_err(|r| refused(member, r)),
                 Err(error) => Err(broken(member, error)),
@@ -164,15 +156,7 @@ impl Transport for WireTransport {
                 }
                 .boxed()
             };
-            let mut frames = frames;
-            let pump = async move {
-                while let Some(frame) = frames.next().await {
-                    let digest = digest(&frame);
-                    if !sends.send(frame, digest) {
-                        break;
-                    }
-                }
-            };
+            let pump = pump(frames, sends);
             let asked = wire.ask(&from, &to, "raft snapshot", 0, handle);
             let (answer, ()) = futures_util::join!(asked, pump);
             match answer {
@@ -182,6 +166,16 @@ impl Transport for WireTransport {
             }
         }
         .boxed()
+    }
+}
+
+/// Puts what is to be sent into a pipe, for as long as somebody takes it out.
+async fn pump(mut frames: Outgoing, sends: PipeStart<Frame>) {
+    while let Some(frame) = frames.next().await {
+        let digest = digest(&frame);
+        if !sends.send(frame, digest) {
+            break;
+        }
     }
 }
 
