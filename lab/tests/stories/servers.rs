@@ -125,6 +125,15 @@ pub(crate) fn fence_redfish_switches_a_host_and_fails_as_with_a_real_bmc(room: &
         .expect("it is logged");
     assert_eq!(room.host(1).state().expect("known"), HostState::Up);
 
+    room.host(1).bmc(BmcMood::Deaf).expect("it does nothing");
+    assert_ne!(
+        redfish(room, "off", PASSWORD).code,
+        0,
+        "a BMC that acknowledges and says that the host is on"
+    );
+    room.host(1).bmc(BmcMood::Honest).expect("repaired");
+    assert_eq!(room.host(1).state().expect("known"), HostState::Up);
+
     succeeded(Ok(redfish(room, "off", PASSWORD))).expect("the agent succeeds");
     eventually(room, HostState::Off);
     assert_eq!(redfish(room, "status", PASSWORD).code, 2, "off");
