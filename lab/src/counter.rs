@@ -4,11 +4,12 @@
 //! that it ran on without a break (the same run, no count missing), that it was restarted (a new run that begins where
 //! the disk was), that two of it were active on one disk, and that nothing acknowledged was lost.
 //!
-//! It comes twice: [`rom`] is a program without an operating system, and [`Linux`] a kernel with drivers of its own that takes its time and
-//! can be told to shut down. They keep the same record and say the same lines.
+//! It comes three times: [`rom`] is a program without an operating system, [`boot_sector`] the same for whoever gives a guest nothing but a disk,
+//! and [`Linux`] a kernel with drivers of its own that takes its time and can be told to shut down. They keep the same record and say the
+//! same lines.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
@@ -19,7 +20,8 @@ use crate::initrd;
 use crate::programs::run;
 use crate::progress::Progress;
 
-const SOURCE: &str = include_str!("../guest/counter.s");
+const ROM_SOURCE: &str = include_str!("../guest/counter.s");
+const BOOT_SOURCE: &str = include_str!("../guest/counter-boot.s");
 
 /// What the sector on its disk begins with.
 const MARK: &[u8; 8] = b"QCOUNTER";
@@ -51,16 +53,33 @@ pub struct Record {
     pub run: u32,
 }
 
-/// The ROM, 64 KiB, in the cache.
+/// The ROM, 64 KiB, in the cache. Its record is the first sector of its disk.
 pub fn rom(cache: &Cache, progress: &Progress) -> Result<PathBuf, LabError> {
+    assembled(cache, progress, "rom", ROM_SOURCE, "-Ttext=0")
+}
+
+/// The first sector of a disk that a BIOS starts, in the cache. Its record is the second sector of the same disk.
+pub fn boot_sector(cache: &Cache, progress: &Progress) -> Result<PathBuf, LabError> {
+    assembled(cache, progress, "boot", BOOT_SOURCE, "-Ttext=0x7c00")
+}
+
+fn assembled(
+    cache: &Cache,
+    progress: &Progress,
+    what: &str,
+    source: &str,
+    place: &str,
+) -> Result<PathBuf, LabError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let name = format!("counter-{}", key(&[SOURCE.as_bytes()]));
-    let entry = runtime
-        .on("start", "the runtime")?
-        .block_on(cache.entry(&name, progress, assemble))?;
-    Ok(entry.join("rom"))
+    let name = format!("counter-{}", key(&[source.as_bytes(), place.as_bytes()]));
+    let entry = runtime.on("start", "the runtime")?.block_on(cache.entry(
+        &name,
+        progress,
+        async |draft: PathBuf| assemble(&draft, what, source, place).await,
+    ))?;
+    Ok(entry.join(what))
 }
 
 /// The first program of the Linux guest.
@@ -105,28 +124,20 @@ impl Linux {
     }
 }
 
-async fn assemble(draft: PathBuf) -> Result<(), LabError> {
-    let source = draft.join("counter.s");
-    let object = draft.join("counter.o");
-    fs::write(&source, SOURCE).on("write", &source)?;
+async fn assemble(draft: &Path, what: &str, source: &str, place: &str) -> Result<(), LabError> {
+    let text = draft.join(format!("{what}.s"));
+    let object = draft.join(format!("{what}.o"));
+    fs::write(&text, source).on("write", &text)?;
     run(Command::new("as")
         .arg("--32")
         .arg("-o")
         .arg(&object)
-        .arg(&source))
+        .arg(&text))
     .await?;
-    let layout = [
-        "-m",
-        "elf_i386",
-        "-Ttext=0",
-        "--entry=0",
-        "--oformat",
-        "binary",
-        "-o",
-    ];
+    let layout = ["-m", "elf_i386", place, "--oformat", "binary", "-o"];
     run(Command::new("ld")
         .args(layout)
-        .arg(draft.join("rom"))
+        .arg(draft.join(what))
         .arg(&object))
     .await
     .map(drop)

@@ -19,33 +19,22 @@ struct Guest {
 impl Guest {
     fn start(directory: &Path, name: &str) -> Guest {
         let rom = counter::rom(&Cache::from_environment(), &Progress::silent()).expect("assembled");
+        let rom = rom.to_string_lossy();
+        Guest::with(directory, name, "ide", &["-cpu", PROCESSOR, "-bios", &rom])
+    }
+
+    fn with(directory: &Path, name: &str, bus: &str, machine: &[&str]) -> Guest {
         let serial = directory.join(name);
         let disk = format!(
-            "file={},if=ide,format=raw,file.locking=off",
+            "file={},if={bus},format=raw,file.locking=off",
             directory.join("disk").display()
         );
         let machine = Command::new("qemu-system-x86_64")
-            .args([
-                "-accel",
-                "tcg",
-                "-cpu",
-                PROCESSOR,
-                "-M",
-                "pc",
-                "-m",
-                "16",
-                "-nodefaults",
-                "-display",
-                "none",
-            ])
-            .arg("-bios")
-            .arg(rom)
-            .args([
-                "-drive",
-                &disk,
-                "-serial",
-                &format!("file:{}", serial.display()),
-            ])
+            .args(["-accel", "tcg", "-M", "pc", "-m", "16"])
+            .args(["-nodefaults", "-display", "none"])
+            .args(machine)
+            .args(["-drive", &disk])
+            .args(["-serial", &format!("file:{}", serial.display())])
             .stdin(Stdio::null())
             .spawn()
             .expect("QEMU starts");
@@ -101,6 +90,40 @@ pub(crate) fn a_counter_goes_on_from_its_disk_when_it_is_started_again() {
     };
     assert_eq!(start.count, disk.count);
     assert_ne!(start.run, disk.run);
+}
+
+pub(crate) fn a_counter_boots_from_a_virtio_disk_and_goes_on_from_it() {
+    let directory = blank_disk();
+    let disk = directory.path().join("disk");
+    let sector = counter::boot_sector(&Cache::from_environment(), &Progress::silent());
+    let sector = fs::read(sector.expect("assembled")).expect("a sector");
+    let mut content = fs::read(&disk).expect("blank");
+    content[..sector.len()].copy_from_slice(&sector);
+    fs::write(&disk, content).expect("written");
+
+    let guest = Guest::with(directory.path(), "first", "virtio", &[]);
+    let said = guest.until("the third count", |said| {
+        counter::acknowledged(said) >= Some(3)
+    });
+    assert_eq!(counter::unbroken(&said), Ok(()));
+    drop(guest);
+    let kept = fs::read(&disk).expect("a disk");
+    let kept = counter::on_disk(&kept[sector.len()..]).expect("a record");
+    assert!(Some(kept.count) >= counter::acknowledged(&said), "{kept:?}");
+
+    let again = Guest::with(directory.path(), "second", "virtio", &[]);
+    let said = again.until("a start", |said| !said.is_empty());
+    let Said::Start(start) = said[0] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(start.count, kept.count);
+    assert_ne!(start.run, kept.run);
+
+    let stranger = Guest::with(directory.path(), "third", "virtio", &[]);
+    again.until("a stranger", |said| {
+        said.iter().any(|said| matches!(said, Said::Foreign(_)))
+    });
+    drop(stranger);
 }
 
 pub(crate) fn two_counters_on_one_disk_are_found_out() {

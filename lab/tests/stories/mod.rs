@@ -104,6 +104,7 @@ stories! {
     TwoHosts All guests::a_counter_migrates_over_dual_primary_drbd_without_missing_a_count;
     TwoHosts All linux::a_linux_guest_moves_with_libvirt_and_shuts_down_at_its_button;
     Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
+    Alone Quick guests::a_counter_boots_from_a_virtio_disk_and_goes_on_from_it;
     Alone Quick guests::two_counters_on_one_disk_are_found_out;
     Alone All linux::a_linux_guest_counts_until_its_button_and_goes_on_from_its_disk;
     Alone All systemd::a_host_under_systemd_runs_units_and_shuts_down_at_its_button;
