@@ -20,7 +20,7 @@ struct Load<'a> {
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     let mut loads: BTreeMap<&str, Load<'_>> = BTreeMap::new();
-    for (subject, records) in &round.state.records {
+    for (subject, records) in round.state.records.iter() {
         let guest = match subject.kind {
             SubjectKind::Guest => round.state.guests.get(&subject.name),
             _ => None,

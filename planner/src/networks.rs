@@ -4,12 +4,12 @@ use crate::outcome::{Outcome, condition};
 use crate::records::checksum;
 use crate::rights::{Host, Presence, observed};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{ClusterState, Index, Subject, SubjectKind};
 use crate::{Reason, Why};
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
-    Addressing, Assignment, LinkState, Network, NetworkAssignment, NetworkHost, NetworkRole,
-    NodeMode, VirtualMachine,
+    Addressing, Assignment, LinkState, Network, NetworkAssignment, NetworkHost, NetworkHostStatus,
+    NetworkRole, NodeMode, VirtualMachine,
 };
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use std::net::IpAddr;
 const LONGEST_DEVICE: usize = 15;
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
-    for (name, network) in &round.state.networks {
+    for (name, network) in round.state.networks.iter() {
         let subject = Subject::new(SubjectKind::Network, name);
         let old = network.status.clone().unwrap_or_default();
         let mut status = old.clone();
@@ -39,9 +39,14 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             let untouched = host.mode == NodeMode::Maintenance || host.presence != Presence::Online;
             let takes_part = !network.spec.only_listed || listed(network, host.name).is_some();
             match written {
-                Some(written) if untouched => outcome.assign(&subject, host.name, written.clone()),
+                Some(_) if untouched => outcome.keep(&subject, host.name),
                 _ if untouched || !takes_part => {}
-                _ => outcome.assign(&subject, host.name, assignment(name, network, host)),
+                _ => outcome.assign(
+                    round.state,
+                    &subject,
+                    host.name,
+                    assignment(name, network, host),
+                ),
             }
         }
         status.hosts.sort_by(|a, b| a.node.cmp(&b.node));
@@ -152,6 +157,25 @@ fn nth(base: IpAddr, number: u32) -> Option<IpAddr> {
     })
 }
 
+/// What every host has said of every network.
+pub(crate) struct Reached<'a>(Index<&'a str, Index<&'a str, &'a NetworkHostStatus>>);
+
+impl<'a> Reached<'a> {
+    pub(crate) fn of(state: &'a ClusterState) -> Self {
+        let networks = state.networks.iter().map(|(name, network)| {
+            let hosts = network.status.iter().flat_map(|status| &status.hosts);
+            // Should a host be there twice, the first one counts.
+            let hosts = hosts.rev().map(|seen| (seen.node.as_str(), seen));
+            (name, hosts.collect())
+        });
+        Self(networks.collect())
+    }
+
+    fn seen(&self, network: &str, host: &str) -> Option<&'a NetworkHostStatus> {
+        self.0.get(network)?.get(host).copied()
+    }
+}
+
 /// Where a host is reached on the network of that name, or else on those of these roles, in this
 /// order.
 pub(crate) fn addresses(
@@ -160,14 +184,11 @@ pub(crate) fn addresses(
     named: Option<&str>,
     roles: &[NetworkRole],
 ) -> Vec<IpAddress> {
-    let reached = |network: &Network| -> Option<IpAddress> {
-        let seen = network.status.as_ref().and_then(|status| {
-            let seen = status
-                .hosts
-                .iter()
-                .find(|seen| seen.node.as_str() == host)?;
-            Some(IpAddress::from(seen.address.as_deref()?.split('/').next()?))
-        });
+    let reached = |name: &str, network: &Network| -> Option<IpAddress> {
+        let seen = round
+            .reached
+            .seen(name, host)
+            .and_then(|seen| Some(IpAddress::from(seen.address.as_deref()?.split('/').next()?)));
         let number = round.hosts.get(host).and_then(|host| host.node.spec.number);
         seen.or_else(|| {
             let (address, _) = address(network, host, number)?;
@@ -176,15 +197,18 @@ pub(crate) fn addresses(
     };
     if let Some(named) = named {
         let network = round.state.networks.get(named);
-        return network.and_then(|it| reached(it)).into_iter().collect();
+        return network
+            .and_then(|it| reached(named, it))
+            .into_iter()
+            .collect();
     }
     for role in roles {
         let found: Vec<IpAddress> = round
             .state
             .networks
-            .values()
-            .filter(|network| network.spec.role == *role)
-            .filter_map(|network| reached(network))
+            .iter()
+            .filter(|(_, network)| network.spec.role == *role)
+            .filter_map(|(name, network)| reached(name, network))
             .collect();
         if !found.is_empty() {
             return found;
@@ -201,11 +225,7 @@ pub(crate) fn cut_off<'r>(
 ) -> Option<&'r str> {
     guest.spec.nics.iter().find_map(|nic| {
         let name = nic.network.as_str();
-        let status = round.state.networks.get(name)?.status.as_ref()?;
-        let seen = status
-            .hosts
-            .iter()
-            .find(|seen| seen.node.as_str() == host)?;
+        let seen = round.reached.seen(name, host)?;
         (seen.state == Some(LinkState::Down)).then_some(name)
     })
 }

@@ -24,11 +24,8 @@ struct Starting {
 impl<'a> Starts<'a> {
     pub(crate) fn of(round: &Round<'a>) -> Self {
         let mut starts: BTreeMap<&str, Starting> = BTreeMap::new();
-        for (subject, records) in &round.state.records {
-            let guest = match subject.kind {
-                SubjectKind::Guest => round.state.guests.get(&subject.name),
-                _ => continue,
-            };
+        for (subject, records) in round.state.records.of_kind(SubjectKind::Guest) {
+            let guest = round.state.guests.get(&subject.name);
             let placement = guest
                 .and_then(|guest| guest.status.as_ref())
                 .and_then(|status| status.placement.as_ref());

@@ -1,6 +1,6 @@
 //! What one round has decided so far.
 
-use crate::state::Subject;
+use crate::state::{ClusterState, Index, Subject};
 use crate::{Decisions, Reason, StatusPatch, Why};
 use jiff::Timestamp;
 use quorate_crds::{
@@ -12,33 +12,83 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
-    pub(crate) assignments: BTreeMap<Subject, BTreeMap<String, Assignment>>,
+    pub(crate) assignments: Vec<Wanted>,
     /// Volumes that two hosts need at once, for a guest on its way from the first to the second.
     pub(crate) moving: BTreeMap<String, (String, String)>,
     /// Hosts on which something needs the volume.
-    pub(crate) users: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) users: Index<String, BTreeSet<String>>,
     /// Hosts whose status is decided in part, to be written with the rest of it.
     pub(crate) nodes: BTreeMap<String, NodeStatus>,
     pub(crate) decisions: Decisions,
+    /// Per `kind/name`.
+    reasons: Vec<(String, Why)>,
+}
+
+/// A record as it is wanted. Of two about the same, the later one counts.
+pub(crate) struct Wanted {
+    pub(crate) subject: Subject,
+    pub(crate) host: String,
+    /// None: as it is written.
+    pub(crate) assignment: Option<Box<Assignment>>,
+}
+
+impl Wanted {
+    /// What the host is to be told.
+    pub(crate) fn told<'w>(&'w self, state: &'w ClusterState) -> Option<&'w Assignment> {
+        let new = self.assignment.as_deref();
+        new.or_else(|| written(state, &self.subject, &self.host))
+    }
+}
+
+fn written<'s>(state: &'s ClusterState, subject: &Subject, host: &str) -> Option<&'s Assignment> {
+    let record = state.record(subject, host)?;
+    record.spec.assignment.as_ref()
 }
 
 impl Outcome {
-    pub(crate) fn assign(&mut self, subject: &Subject, host: &str, assignment: Assignment) {
-        self.assignments
-            .entry(subject.clone())
-            .or_default()
-            .insert(host.to_owned(), assignment);
+    pub(crate) fn assign(
+        &mut self,
+        state: &ClusterState,
+        subject: &Subject,
+        host: &str,
+        assignment: Assignment,
+    ) {
+        let same = written(state, subject, host) == Some(&assignment);
+        self.assignments.push(Wanted {
+            subject: subject.clone(),
+            host: host.to_owned(),
+            assignment: (!same).then(|| Box::new(assignment)),
+        });
+    }
+
+    /// What is written stays written.
+    pub(crate) fn keep(&mut self, subject: &Subject, host: &str) {
+        self.assignments.push(Wanted {
+            subject: subject.clone(),
+            host: host.to_owned(),
+            assignment: None,
+        });
     }
 
     pub(crate) fn why(&mut self, kind: &str, name: &str, reason: Reason, message: &str) {
+        let message = message.to_owned();
+        let why = Why { reason, message };
+        self.reasons.push(([kind, "/", name].concat(), why));
+    }
+
+    /// All of it.
+    pub(crate) fn decided(mut self) -> Decisions {
+        // Stable, so that the nearest reason stays the first.
+        self.reasons.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut reasons: Vec<(String, Vec<Why>)> = Vec::new();
+        for (about, why) in self.reasons {
+            match reasons.last_mut().filter(|(known, _)| *known == about) {
+                Some((_, more)) => more.push(why),
+                None => reasons.push((about, vec![why])),
+            }
+        }
+        self.decisions.reasons = reasons.into_iter().collect();
         self.decisions
-            .reasons
-            .entry(format!("{kind}/{name}"))
-            .or_default()
-            .push(Why {
-                reason,
-                message: message.to_owned(),
-            });
     }
 
     pub(crate) fn wake(&mut self, at: Timestamp) {
@@ -64,10 +114,15 @@ impl Outcome {
 
     /// Something on that host needs the volume.
     pub(crate) fn uses(&mut self, volume: &str, host: &str) {
-        self.users
-            .entry(volume.to_owned())
-            .or_default()
-            .insert(host.to_owned());
+        match self.users.get_mut(volume) {
+            Some(hosts) if hosts.contains(host) => {}
+            Some(hosts) => _ = hosts.insert(host.to_owned()),
+            None => {
+                _ = self
+                    .users
+                    .insert(volume.to_owned(), [host.to_owned()].into())
+            }
+        }
     }
 
     /// Writes the fields in which the new status differs, if any does.

@@ -4,6 +4,7 @@
 use crate::amounts::{bytes, words};
 use crate::mistake::{Mistake, made};
 use crate::round::Round;
+use crate::state::Index;
 use crate::volumes::{self, Asking};
 use crate::{filesystems, networks, reserve};
 use quorate_crds::{AffinityTerm, VirtualMachine};
@@ -14,11 +15,11 @@ type Guest<'a> = (&'a str, &'a VirtualMachine);
 /// What is promised on every host so far.
 #[derive(Default)]
 pub(crate) struct Ledger<'a> {
-    hosts: BTreeMap<&'a str, Promised<'a>>,
+    hosts: Index<&'a str, Promised<'a>>,
     /// Where each guest is, or is about to be.
-    places: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    places: Index<&'a str, BTreeSet<&'a str>>,
     /// Guests that others refuse to share a host with, with those others.
-    refusing: BTreeMap<&'a str, Vec<&'a str>>,
+    refusing: Index<&'a str, Vec<&'a str>>,
     /// What would be left after losses.
     spare: reserve::Spare,
 }
@@ -33,7 +34,7 @@ struct Promised<'a> {
 impl<'a> Ledger<'a> {
     pub(crate) fn of(round: &Round<'a>) -> Self {
         let mut ledger = Self::default();
-        for (name, guest) in &round.state.guests {
+        for (name, guest) in round.state.guests.iter() {
             for term in &guest.spec.placement.apart_from {
                 if term.required {
                     let refusing = ledger.refusing.entry(term.guest.as_str());
@@ -109,37 +110,40 @@ pub(crate) fn choose<'a>(
     (name, guest): Guest<'a>,
     wish: &Wish<'_, 'a>,
 ) -> Result<&'a str, Vec<String>> {
-    let mut fit = Vec::new();
-    let mut obstacles: BTreeMap<&str, String> = BTreeMap::new();
-    for host in round.hosts.names() {
-        if wish.asking.from == Some(host) {
-            continue;
-        }
+    let asked = |host: &&str| wish.asking.from != Some(*host);
+    let against = |host: &str| {
         let refused = wish.refused.get(host).cloned();
-        match refused.or_else(|| obstacle(round, ledger, (name, guest), host, wish.asking)) {
-            Some(obstacle) => {
-                obstacles.insert(host, obstacle);
-            }
-            None => fit.push((rank(round, ledger, guest, host), host)),
-        }
-    }
+        refused.or_else(|| obstacle(round, ledger, (name, guest), host, wish.asking))
+    };
+    let keepers = volumes::keepers(round, name, guest);
+    let near: Vec<&str> = match keepers {
+        Some(keepers) => keepers.filter(asked).collect(),
+        None => round.hosts.names().filter(asked).collect(),
+    };
+    let fit = near.into_iter().filter(|host| against(host).is_none());
+    let mut fit: Vec<_> = fit
+        .map(|host| (rank(round, ledger, guest, host), host))
+        .collect();
     fit.sort();
+    let mut lacking: BTreeMap<&str, String> = BTreeMap::new();
     for (_, host) in fit {
-        let lacking = wish
+        let lacks = wish
             .keep_reserve
             .then(|| reserve::lacking(round, ledger, (name, guest), host))
             .flatten();
-        match lacking {
-            Some(obstacle) => {
-                obstacles.insert(host, obstacle);
+        match lacks {
+            Some(lacks) => {
+                lacking.insert(host, lacks);
             }
             None => return Ok(host),
         }
     }
-    let told = obstacles.into_iter();
-    Err(told
-        .map(|(host, obstacle)| format!("{host}: {obstacle}"))
-        .collect())
+    // Nobody: only now is it worth the words.
+    let told = round.hosts.names().filter(asked).filter_map(|host| {
+        let obstacle = lacking.remove(host).or_else(|| against(host))?;
+        Some(format!("{host}: {obstacle}"))
+    });
+    Err(told.collect())
 }
 
 /// Why that host cannot take the guest now, if so.

@@ -4,12 +4,41 @@ use crate::amounts::{bytes, words};
 use crate::outcome::{Outcome, condition};
 use crate::rights::{Presence, observed};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{ClusterState, Index, Subject, SubjectKind};
 use crate::{Reason, Why};
 use quorate_crds::{Assignment, NodeMode, PoolState, StorageAssignment, StoragePool};
 
+/// The volume groups of all pools' parts.
+pub(crate) struct Groups<'a>(Index<&'a str, Group<'a>>);
+
+struct Group<'a> {
+    common: &'a str,
+    own: Index<&'a str, &'a str>,
+}
+
+impl<'a> Groups<'a> {
+    pub(crate) fn of_all(state: &'a ClusterState) -> Self {
+        let groups = state.pools.iter().map(|(name, pool)| {
+            let parts = pool.spec.hosts.iter();
+            let own = parts
+                .filter_map(|part| Some((part.node.as_str(), part.volume_group.as_deref()?)))
+                .collect();
+            let common = pool.spec.volume_group.as_deref().unwrap_or(name);
+            (name, Group { common, own })
+        });
+        Self(groups.collect())
+    }
+
+    /// What the volume group of that pool is called on that host.
+    pub(crate) fn of<'g>(&'g self, pool: &'g str, host: &str) -> &'g str {
+        self.0.get(pool).map_or(pool, |group| {
+            group.own.get(host).copied().unwrap_or(group.common)
+        })
+    }
+}
+
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
-    for (name, pool) in &round.state.pools {
+    for (name, pool) in round.state.pools.iter() {
         let subject = Subject::new(SubjectKind::Pool, name);
         let old = pool.status.clone().unwrap_or_default();
         let mut status = old.clone();
@@ -32,9 +61,14 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             let untouched =
                 known.mode == NodeMode::Maintenance || known.presence != Presence::Online;
             match written {
-                Some(written) if untouched => outcome.assign(&subject, host, written.clone()),
+                Some(_) if untouched => outcome.keep(&subject, host),
                 _ if untouched => {}
-                _ => outcome.assign(&subject, host, assignment(name, pool, host)),
+                _ => outcome.assign(
+                    round.state,
+                    &subject,
+                    host,
+                    assignment(round, name, pool, host),
+                ),
             }
         }
         status.hosts.sort_by(|a, b| a.node.cmp(&b.node));
@@ -82,16 +116,7 @@ fn summarise(
     condition(&mut status.conditions, "Ready", ready, &why, round.now);
 }
 
-fn assignment(name: &str, pool: &StoragePool, host: &str) -> Assignment {
-    let own = pool
-        .spec
-        .hosts
-        .iter()
-        .find(|part| part.node.as_str() == host);
-    let group = own
-        .and_then(|part| part.volume_group.as_deref())
-        .or(pool.spec.volume_group.as_deref())
-        .unwrap_or(name);
+fn assignment(round: &Round<'_>, name: &str, pool: &StoragePool, host: &str) -> Assignment {
     Assignment {
         object: Subject::new(SubjectKind::Pool, name).reference(),
         object_generation: pool.metadata.generation,
@@ -100,7 +125,7 @@ fn assignment(name: &str, pool: &StoragePool, host: &str) -> Assignment {
         after: Vec::new(),
         network: None,
         storage: Some(StorageAssignment {
-            volume_group: group.to_owned(),
+            volume_group: round.groups.of(name, host).to_owned(),
             logical_volume: None,
             size: None,
         }),

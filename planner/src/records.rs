@@ -3,9 +3,9 @@
 //! A record is written only when what it says is different; everything that changes in one round
 //! shares one new generation of its host's plan.
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Wanted};
 use crate::rights::{Hosts, held};
-use crate::state::{ClusterState, Subject};
+use crate::state::{ClusterState, Index, Subject};
 use quorate_crds::{Assignment, Name, NodePlan, NodePlanSpec};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,52 +85,35 @@ struct Changes {
 /// Compares what is wanted with what is written, and puts the difference into `outcome`.
 pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome: &mut Outcome) {
     let mut changes: BTreeMap<String, Changes> = BTreeMap::new();
-    let wanted = std::mem::take(&mut outcome.assignments);
-    for (subject, table) in &state.records {
+    let mut counts: Index<&str, u32> = Index::default();
+    let mut wanted = in_order(std::mem::take(&mut outcome.assignments)).peekable();
+    let mut fresh: Vec<Wanted> = Vec::new();
+    for (subject, table) in state.records.iter() {
         for (host, record) in table {
-            let kept = wanted
-                .get(subject)
-                .is_some_and(|hosts| hosts.contains_key(host));
-            if kept {
-                continue;
-            }
-            let change = changes.entry(host.clone()).or_default();
-            let active = record
-                .spec
-                .assignment
-                .as_ref()
-                .filter(|assigned| assigned.active);
-            change.withdrawn |= active.is_some();
-            // Its object is gone, but a record goes only when its right has ended.
-            match active {
-                Some(active) if held(hosts, record) => {
-                    let mut withdrawn = active.clone();
-                    withdrawn.active = false;
-                    change.written.push((subject.clone(), withdrawn));
-                }
-                None if held(hosts, record) => {}
-                _ => change.obsolete.push(subject.clone()),
+            *counts.entry(host).or_default() += 1;
+            let before = |one: &Wanted| (&one.subject, &one.host) < (subject, host);
+            fresh.extend(std::iter::from_fn(|| wanted.next_if(before)));
+            match wanted.next_if(|one| one.subject == *subject && one.host == *host) {
+                Some(same) if same.assignment.is_none() && current(hosts, record) => {}
+                Some(other) => fresh.push(other),
+                None => unwanted(hosts, (subject, host, record), &mut changes),
             }
         }
     }
-    for (subject, table) in wanted {
-        for (host, assignment) in table {
-            let old = state.record(&subject, &host);
-            let assigned = old.and_then(|old| old.spec.assignment.as_ref());
-            // A host that is not there keeps what it was told until it is confirmed off.
-            let current = old.is_some_and(|old| {
-                hosts
-                    .get(host.as_str())
-                    .is_some_and(|host| old.spec.incarnation == host.incarnation || !host.online())
-            });
-            if current && assigned == Some(&assignment) {
-                continue;
-            }
-            let change = changes.entry(host).or_default();
-            change.withdrawn |=
-                assigned.is_some_and(|assigned| assigned.active) && !assignment.active;
-            change.written.push((subject.clone(), assignment));
-        }
+    for one in fresh.into_iter().chain(wanted) {
+        let Wanted {
+            subject,
+            host,
+            assignment,
+        } = one;
+        let old = state.record(&subject, &host);
+        let assigned = old.and_then(|old| old.spec.assignment.as_ref());
+        let Some(assignment) = assignment.map(|new| *new).or_else(|| assigned.cloned()) else {
+            continue;
+        };
+        let change = changes.entry(host).or_default();
+        change.withdrawn |= assigned.is_some_and(|assigned| assigned.active) && !assignment.active;
+        change.written.push((subject, assignment));
     }
     let heads: BTreeSet<&str> = hosts
         .values()
@@ -138,10 +121,6 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
         .map(|host| host.name)
         .chain(changes.keys().map(String::as_str))
         .collect();
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for host in state.records.values().flat_map(BTreeMap::keys) {
-        *counts.entry(host).or_default() += 1;
-    }
     for host in heads {
         let none = Changes::default();
         let change = changes.get(host).unwrap_or(&none);
@@ -176,10 +155,8 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
         };
         for (subject, assignment) in &change.written {
             let name = record_name(host, subject);
-            outcome
-                .decisions
-                .records
-                .push(NodePlan::new(&name, spec(Some(assignment.clone()))));
+            let record = NodePlan::new(&name, spec(Some(assignment.clone())));
+            outcome.decisions.records.push(record);
         }
         for subject in &change.obsolete {
             outcome.decisions.obsolete.push(record_name(host, subject));
@@ -192,5 +169,46 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
                 ..spec(None)
             },
         ));
+    }
+}
+
+/// By subject and host; of two about the same the later one.
+fn in_order(mut wanted: Vec<Wanted>) -> impl Iterator<Item = Wanted> {
+    wanted.sort_by(|a, b| (&a.subject, &a.host).cmp(&(&b.subject, &b.host)));
+    wanted.dedup_by(|later, kept| {
+        let same = later.subject == kept.subject && later.host == kept.host;
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
+    wanted.into_iter()
+}
+
+/// Whether the record is for the present boot of its host. A host that is not there keeps what it was
+/// told until it is confirmed off.
+fn current(hosts: &Hosts<'_>, record: &NodePlan) -> bool {
+    let host = hosts.get(record.spec.node.as_str());
+    host.is_some_and(|host| record.spec.incarnation == host.incarnation || !host.online())
+}
+
+/// The record's object is gone, but a record goes only when its right has ended.
+fn unwanted(
+    hosts: &Hosts<'_>,
+    (subject, host, record): (&Subject, &str, &NodePlan),
+    changes: &mut BTreeMap<String, Changes>,
+) {
+    let change = changes.entry(host.to_owned()).or_default();
+    let assigned = record.spec.assignment.as_ref();
+    let active = assigned.filter(|assigned| assigned.active);
+    change.withdrawn |= active.is_some();
+    match active {
+        Some(active) if held(hosts, record) => {
+            let mut withdrawn = active.clone();
+            withdrawn.active = false;
+            change.written.push((subject.clone(), withdrawn));
+        }
+        None if held(hosts, record) => {}
+        _ => change.obsolete.push(subject.clone()),
     }
 }

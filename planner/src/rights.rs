@@ -5,7 +5,7 @@
 use crate::amounts::{bytes, maybe_bytes};
 use crate::mistake::{Mistake, made};
 use crate::records::Ending;
-use crate::state::ClusterState;
+use crate::state::{ClusterState, Index};
 use quorate_crds::{
     Condition, ConditionStatus, FenceAction, FenceOperation, FencePhase, Node, NodeMode, NodePlan,
     NodePlanStatus, NodeState, ReplicaRole, VirtualMachine,
@@ -139,7 +139,9 @@ pub(crate) fn proven(operation: &FenceOperation) -> Option<u64> {
 
 /// The hosts, and what is proven about those that are gone.
 pub(crate) struct Hosts<'a> {
-    known: BTreeMap<&'a str, Host<'a>>,
+    /// By name.
+    known: Vec<Host<'a>>,
+    places: Index<&'a str, usize>,
     /// Hosts whose Node is deleted, with the newest incarnation that is confirmed off.
     gone: BTreeMap<&'a str, u64>,
 }
@@ -147,26 +149,31 @@ pub(crate) struct Hosts<'a> {
 impl<'a> Hosts<'a> {
     pub(crate) fn of(state: &'a ClusterState) -> Self {
         let proofs = Proofs::of(state);
-        let known: BTreeMap<_, _> = state
+        let known: Vec<_> = state
             .nodes
             .iter()
-            .map(|(name, node)| (name.as_str(), Host::of(name, node, &proofs)))
+            .map(|(name, node)| Host::of(name, node, &proofs))
             .collect();
+        let places: Index<_, _> = known.iter().map(|host| host.name).zip(0..).collect();
         let gone = proofs.off.into_iter();
-        let gone = gone.filter(|(name, _)| !known.contains_key(name)).collect();
-        Self { known, gone }
+        let gone = gone.filter(|(name, _)| !places.contains_key(name));
+        Self {
+            gone: gone.collect(),
+            known,
+            places,
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Host<'a>> {
-        self.known.get(name)
+        Some(&self.known[*self.places.get(name)?])
     }
 
-    pub(crate) fn names(&self) -> impl DoubleEndedIterator<Item = &'a str> {
-        self.known.keys().copied()
+    pub(crate) fn names(&self) -> impl DoubleEndedIterator<Item = &'a str> + Clone {
+        self.known.iter().map(|host| host.name)
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &Host<'a>> {
-        self.known.values()
+        self.known.iter()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -176,7 +183,7 @@ impl<'a> Hosts<'a> {
     /// Whether nothing that this incarnation of the host ever started can still be active: it is
     /// confirmed off, or the same host has registered a later boot.
     pub(crate) fn dead(&self, host: &str, incarnation: u64) -> bool {
-        match self.known.get(host) {
+        match self.get(host) {
             Some(host) => {
                 host.incarnation > incarnation
                     || (host.incarnation == incarnation && host.presence == Presence::Fenced)
@@ -187,9 +194,7 @@ impl<'a> Hosts<'a> {
     }
 
     pub(crate) fn is(&self, host: &str, presence: Presence) -> bool {
-        self.known
-            .get(host)
-            .is_some_and(|host| host.presence == presence)
+        self.get(host).is_some_and(|host| host.presence == presence)
     }
 }
 
@@ -197,7 +202,7 @@ impl<'a> std::ops::Index<&str> for Hosts<'a> {
     type Output = Host<'a>;
 
     fn index(&self, name: &str) -> &Host<'a> {
-        &self.known[name]
+        &self.known[self.places[name]]
     }
 }
 

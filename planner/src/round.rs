@@ -1,6 +1,8 @@
 //! One round: everything is looked at once, in an order in which nothing is decided on a guess.
 
+use crate::networks::Reached;
 use crate::outcome::Outcome;
+use crate::pools::Groups;
 use crate::rights::Hosts;
 use crate::state::ClusterState;
 use crate::volumes::Views;
@@ -25,6 +27,8 @@ pub(crate) struct Round<'a> {
     pub(crate) now: Timestamp,
     /// The volumes, as their hosts see them now.
     pub(crate) views: Views<'a>,
+    pub(crate) groups: Groups<'a>,
+    pub(crate) reached: Reached<'a>,
 }
 
 impl Round<'_> {
@@ -44,7 +48,7 @@ pub fn plan(state: &ClusterState, leader: Leader) -> Decisions {
         .unwrap_or_default();
     let mut outcome = Outcome::default();
     if settings.maintenance {
-        return outcome.decisions;
+        return outcome.decided();
     }
     let hosts = Hosts::of(state);
     let views = volumes::look(state, &hosts, leader.now);
@@ -54,6 +58,8 @@ pub fn plan(state: &ClusterState, leader: Leader) -> Decisions {
         hosts,
         now: leader.now,
         views,
+        groups: Groups::of_all(state),
+        reached: Reached::of(state),
     };
     fencing::plan(&round, &mut outcome);
     networks::plan(&round, &mut outcome);
@@ -63,5 +69,5 @@ pub fn plan(state: &ClusterState, leader: Leader) -> Decisions {
     volumes::plan(&round, &mut outcome);
     hosts::plan(&round, &mut outcome);
     records::settle(state, &round.hosts, leader.term, &mut outcome);
-    outcome.decisions
+    outcome.decided()
 }

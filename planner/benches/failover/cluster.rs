@@ -5,7 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use quorate_planner::{ClusterState, Decisions, Leader, Objects, plan};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use super::worked;
 
 const MEMORY: &str = "4Gi";
 
@@ -48,6 +50,19 @@ impl Cluster {
             "kind": "StoragePool", "metadata": {"name": "fast"},
             "spec": {"hosts": parts, "reserve": "0"}, "status": {"hosts": seen},
         }));
+        for (network, role) in [("sn", "Storage"), ("ifn", "InternetFacing")] {
+            let seen: Vec<Value> = (1_usize..)
+                .zip(&names)
+                .map(|(number, host)| {
+                    json!({"node": host, "state": "Up", "address": format!("10.10.1.{number}/16")})
+                })
+                .collect();
+            cluster.put(json!({
+                "kind": "Network", "metadata": {"name": network},
+                "spec": {"role": role, "bridge": {}, "addressing": "None"},
+                "status": {"hosts": seen},
+            }));
+        }
         for guest in 0..guests {
             let volume = format!("volume-{guest:05}");
             // Neighbours share a volume's replicas, so that the load of a lost host spreads.
@@ -64,6 +79,7 @@ impl Cluster {
                 "spec": {
                     "memory": MEMORY, "desiredState": "Running", "priority": guest % 7,
                     "disks": [{"name": "system", "volume": volume}],
+                    "nics": [{"name": "eth0", "network": "ifn"}],
                 },
             }));
         }
@@ -178,15 +194,40 @@ impl Cluster {
             .map(|time| {
                 report["status"]["rings"] =
                     json!([{"network": "bcn", "roundTrip": format!("{time}ms")}]);
-                let start = Instant::now();
-                state.put(&report).expect("a host");
-                start.elapsed()
+                worked(|| state.put(&report).expect("a host")).0
             })
             .collect();
         assert!(
             state.version() <= version + 1,
             "volatile figures are looked at"
         );
+        taken.sort();
+        taken[taken.len() / 2]
+    }
+
+    /// What it costs that one guest's host says something new about it: it is read, and all is planned.
+    pub(crate) fn news_cost(&self, times: usize) -> Duration {
+        let mut state = self.state.clone();
+        let mut record = self
+            .of("NodePlan")
+            .find(|record| record["spec"]["assignment"].get("guest").is_some())
+            .expect("a guest's record")
+            .clone();
+        let leader = Leader {
+            now: self.now,
+            term: 1,
+        };
+        let mut taken: Vec<Duration> = (0..times)
+            .map(|time| {
+                record["status"]["guest"]["agent"] = json!({"hostname": format!("name-{time}")});
+                let (taken, decisions) = worked(|| {
+                    assert!(state.put(&record).expect("a record"), "it is news");
+                    plan(&state, leader)
+                });
+                assert_eq!(decisions.statuses.len(), 1, "the guest's status says so");
+                taken
+            })
+            .collect();
         taken.sort();
         taken[taken.len() / 2]
     }

@@ -1,15 +1,22 @@
-//! How long planning takes after the loss of a host, and when nothing changed; beside it Pacemaker's
-//! scheduler on an equivalent cluster information base, where `crm_simulate` is installed.
+//! How much work planning is after the loss of a host, and when nothing changed; beside it Pacemaker's
+//! scheduler on an equivalent cluster information base, where `crm_simulate` is installed. Both are
+//! counted in time on a processor, which is what passes on a machine that does nothing else.
 //!
-//! `cargo bench -p quorate-planner` prints one table. Figures of different machines, and of different
-//! runs on a busy one, cannot be compared; those of one run can.
+//! `cargo bench -p quorate-planner` prints one table; numbers of guests after `--` choose its rows.
+//! Figures of different machines, and of different runs on a busy one, cannot be compared; those of
+//! one run can.
 
 mod cluster;
 mod pacemaker;
 
 use cluster::Cluster;
+use rustix::time::{ClockId, clock_gettime};
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// As in `quorated`, in which the planner runs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Guests, and hosts that carry them.
 const SIZES: [(usize, usize); 3] = [(100, 3), (1_000, 16), (10_000, 100)];
@@ -22,6 +29,7 @@ struct Row {
     recovered: usize,
     failure: Duration,
     unchanged: Duration,
+    news: Duration,
     report: Duration,
     lost: Cluster,
 }
@@ -29,21 +37,24 @@ struct Row {
 fn main() {
     // Only `cargo bench` says so; others, such as `cargo test --benches`, want to know that it runs.
     let only_once = !std::env::args().any(|argument| argument == "--bench");
+    let chosen: Vec<usize> = std::env::args().filter_map(|it| it.parse().ok()).collect();
     let sizes = if only_once { &SIZES[..1] } else { &SIZES[..] };
+    let asked = |guests: usize| chosen.is_empty() || chosen.contains(&guests);
     let times = if only_once { 1 } else { TIMES };
     println!(
-        "{:>7} {:>6} {:>10} {:>14} {:>16} {:>16} {:>16} {:>10}",
+        "{:>7} {:>6} {:>10} {:>14} {:>16} {:>16} {:>14} {:>13} {:>10}",
         "guests",
         "hosts",
         "recovered",
         "host lost, ms",
         "n log n allows",
         "nothing new, ms",
+        "one guest, ms",
         "a report, us",
         "pacemaker"
     );
     let mut first: Option<(usize, Duration)> = None;
-    for (guests, hosts) in sizes {
+    for (guests, hosts) in sizes.iter().filter(|(guests, _)| asked(*guests)) {
         let row = measure(*guests, *hosts, times);
         let (least, base) = *first.get_or_insert((row.guests, row.failure));
         print(&row, least, base);
@@ -58,6 +69,7 @@ fn main() {
 fn measure(guests: usize, hosts: usize, times: usize) -> Row {
     let settled = Cluster::settled(guests, hosts);
     let unchanged = median(times, || settled.plan());
+    let news = settled.news_cost(times);
     let report = settled.report_cost(times);
     let lost = settled.without_first_host();
     let recovered = lost.plan().records.iter().filter(|it| is_guest(it)).count();
@@ -68,6 +80,7 @@ fn measure(guests: usize, hosts: usize, times: usize) -> Row {
         recovered,
         failure,
         unchanged,
+        news,
         report,
         lost,
     }
@@ -79,15 +92,21 @@ fn is_guest(record: &quorate_crds::NodePlan) -> bool {
 }
 
 fn median<T>(times: usize, mut work: impl FnMut() -> T) -> Duration {
-    let mut taken: Vec<Duration> = (0..times)
-        .map(|_| {
-            let start = Instant::now();
-            std::hint::black_box(work());
-            start.elapsed()
-        })
-        .collect();
+    let mut taken: Vec<Duration> = (0..times).map(|_| worked(&mut work).0).collect();
     taken.sort();
     taken[taken.len() / 2]
+}
+
+/// How long this thread was on a processor for it.
+pub(crate) fn worked<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let clock = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::from_secs(time.tv_sec.unsigned_abs())
+            + Duration::from_nanos(time.tv_nsec.unsigned_abs())
+    };
+    let start = clock();
+    let result = std::hint::black_box(work());
+    (clock().saturating_sub(start), result)
 }
 
 fn print(row: &Row, least: usize, base: Duration) {
@@ -95,13 +114,14 @@ fn print(row: &Row, least: usize, base: Duration) {
     let allowed = base.as_secs_f64() * 1e3 * cost(row.guests) / cost(least);
     let ours = row.failure.as_secs_f64() * 1e3;
     print!(
-        "{:>7} {:>6} {:>10} {:>14.3} {:>16.3} {:>16.3} {:>16.3}",
+        "{:>7} {:>6} {:>10} {:>14.3} {:>16.3} {:>16.3} {:>14.3} {:>13.3}",
         row.guests,
         row.hosts,
         row.recovered,
         ours,
         allowed,
         row.unchanged.as_secs_f64() * 1e3,
+        row.news.as_secs_f64() * 1e3,
         row.report.as_secs_f64() * 1e6
     );
     // A broken pipe only means that nobody reads on.

@@ -12,7 +12,7 @@ use quorate_crds::{
 };
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
-    for (name, volume) in &round.state.volumes {
+    for (name, volume) in round.state.volumes.iter() {
         if let Some(filesystem) = &volume.spec.filesystem {
             one(round, outcome, (name, volume), filesystem);
         }
@@ -72,13 +72,18 @@ fn one(
             return;
         };
         if untouched {
-            return outcome.assign(&subject, host, written.clone());
+            return outcome.keep(&subject, host);
         }
         let elsewhere = known.is_some_and(|known| known.emptied());
         let stays = active(record)
             && wanted
             && !(elsewhere && best(round, name, volume, Some(host)).is_some());
-        outcome.assign(&subject, host, told(host, written.epoch, stays));
+        outcome.assign(
+            round.state,
+            &subject,
+            host,
+            told(host, written.epoch, stays),
+        );
         let why = match (stays, answer(record) == Answer::Converged) {
             (true, true) => mounted(host),
             (true, false) => about(Reason::Mounting, &format!("{host} mounts its filesystem")),
@@ -103,7 +108,7 @@ fn one(
             outcome.uses(name, host);
             let epoch = last.or(volume.status.as_ref().and_then(|it| it.epoch));
             let told = told(host, epoch.unwrap_or(0) + 1, true);
-            outcome.assign(&subject, host, told);
+            outcome.assign(round.state, &subject, host, told);
             let why = about(Reason::Mounting, &format!("{host} mounts its filesystem"));
             outcome.event(round.now, Subject::volume(name).reference(), &why);
         }

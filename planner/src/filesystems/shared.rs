@@ -20,17 +20,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     let mut users: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (name, guest) in &round.state.guests {
-        let subject = Subject::guest(name);
-        for filesystem in of(guest) {
-            let wanted = outcome.assignments.get(&subject);
-            let on = wanted.into_iter().flat_map(BTreeMap::keys).cloned();
-            users.entry(filesystem).or_default().extend(on);
+    if round.state.filesystems.values().next().is_some() {
+        let guests = outcome.assignments.iter();
+        for wanted in guests.filter(|wanted| wanted.subject.kind == SubjectKind::Guest) {
+            let guest = round.state.guests.get(&wanted.subject.name);
+            for filesystem in guest.into_iter().flat_map(|guest| of(guest)) {
+                let on = users.entry(filesystem).or_default();
+                on.insert(wanted.host.clone());
+            }
         }
     }
-    for (name, filesystem) in &round.state.filesystems {
+    for (name, filesystem) in round.state.filesystems.iter() {
         let none = BTreeSet::new();
-        let users = users.get(name.as_str()).unwrap_or(&none);
+        let users = users.get(name).unwrap_or(&none);
         one(round, outcome, (name, filesystem), users);
     }
 }
@@ -63,11 +65,11 @@ fn one(
         let told = |active| assignment(round, (name, filesystem), &step, host, active, !made);
         let member = step.members.contains(host);
         match written {
-            Some(written) if silent || untouched(round, host) => {
-                outcome.assign(&subject, host, written.clone());
+            Some(_) if silent || untouched(round, host) => {
+                outcome.keep(&subject, host);
             }
-            _ if member => outcome.assign(&subject, host, told(true)),
-            Some(_) if holding => outcome.assign(&subject, host, told(false)),
+            _ if member => outcome.assign(round.state, &subject, host, told(true)),
+            Some(_) if holding => outcome.assign(round.state, &subject, host, told(false)),
             _ => {}
         }
     }

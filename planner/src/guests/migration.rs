@@ -142,7 +142,8 @@ impl<'a> Work<'_, 'a> {
             status.epoch = Some(epoch);
             let told = Told::Receive(self.side(guest, wanted, source, target));
             let told = assignment((name, guest), epoch, told);
-            self.outcome.assign(&Subject::guest(name), target, told);
+            self.outcome
+                .assign(self.round.state, &Subject::guest(name), target, told);
         }
     }
 
@@ -175,9 +176,9 @@ impl<'a> Work<'_, 'a> {
             return self.arrive((name, guest), target, status);
         };
         // The target keeps what it was told until something below says otherwise.
-        self.keep_on(&subject, target.0, target.1);
+        self.outcome.keep(&subject, target.0);
         if !self.round.hosts.is(from, Presence::Online) {
-            self.keep_on(&subject, from, sending);
+            self.outcome.keep(&subject, from);
             enter(status, GuestState::Unknown, self.round.now);
             let text = format!("{from} sends it, is silent and not confirmed off");
             return why(Reason::WaitingForFence, &text);
@@ -196,27 +197,28 @@ impl<'a> Work<'_, 'a> {
                 suspend: false,
             };
             let told = assignment((name, guest), epoch_there, Told::HandOver(side));
-            self.outcome.assign(&subject, from, told);
+            self.outcome.assign(self.round.state, &subject, from, told);
             return self.switching(current, from, target.0);
         }
         let stop = self.reason_to_stop((name, guest), current, target, sending, wanted);
         match (step(sending), stop) {
             (GuestStep::Send, Some(stop)) if ended(sending).is_none() => {
                 let told = assignment((name, guest), epoch_there, Told::Run);
-                self.outcome.assign(&subject, from, told);
+                self.outcome.assign(self.round.state, &subject, from, told);
                 self.note(current, MigrationPhase::Running, &stop);
                 stop
             }
             (_, Some(stop)) => {
                 let over = ended(sending).is_some() || answer(sending) == Answer::Converged;
                 let told = assignment((name, guest), epoch_there, Told::Run);
-                self.outcome.assign(&subject, from, told);
+                self.outcome.assign(self.round.state, &subject, from, told);
                 if !over {
                     // It may have sent everything meanwhile; only its answer tells.
                     return stop;
                 }
                 let told = assignment((name, guest), epoch(target.1), Told::Discard);
-                self.outcome.assign(&subject, target.0, told);
+                self.outcome
+                    .assign(self.round.state, &subject, target.0, told);
                 let phase = match stop.reason {
                     Reason::MigrationCancelled => MigrationPhase::Cancelled,
                     _ => MigrationPhase::Failed,
@@ -233,7 +235,7 @@ impl<'a> Work<'_, 'a> {
                 }
                 let told = side.map_or(Told::Run, Told::Send);
                 let told = assignment((name, guest), epoch_there, told);
-                self.outcome.assign(&subject, from, told);
+                self.outcome.assign(self.round.state, &subject, from, told);
                 let text = format!("it is on its way from {from} to {}", target.0);
                 let moving = why(Reason::Migrating, &text);
                 self.note(current, MigrationPhase::Running, &moving);
@@ -247,7 +249,7 @@ impl<'a> Work<'_, 'a> {
                 };
                 let sends = matches!(told, Told::Send(_));
                 let told = assignment((name, guest), epoch_there, told);
-                self.outcome.assign(&subject, from, told);
+                self.outcome.assign(self.round.state, &subject, from, told);
                 let text = match sends {
                     true => format!("it is on its way from {from} to {}", target.0),
                     false => format!("{} makes ready to receive it", target.0),
@@ -281,7 +283,7 @@ impl<'a> Work<'_, 'a> {
         });
         let Some((from, left)) = given else {
             let told = assignment((name, guest), epoch(record), Told::Discard);
-            self.outcome.assign(&subject, host, told);
+            self.outcome.assign(self.round.state, &subject, host, told);
             enter(status, GuestState::Unknown, self.round.now);
             let text = "its host was lost before all of its memory was sent";
             let failed = why(Reason::MigrationFailed, text);
@@ -289,7 +291,7 @@ impl<'a> Work<'_, 'a> {
             return failed;
         };
         if held(&self.round.hosts, left) {
-            self.keep_on(&subject, host, record);
+            self.outcome.keep(&subject, host);
             enter(status, GuestState::Migrating, self.round.now);
             return self.switching(current, from, host);
         }
@@ -303,7 +305,7 @@ impl<'a> Work<'_, 'a> {
         settle_on(status, host, &moved, self.round.now);
         status.migration = None;
         let told = assignment((name, guest), epoch(record), Told::Run);
-        self.outcome.assign(&subject, host, told);
+        self.outcome.assign(self.round.state, &subject, host, told);
         enter(status, GuestState::Running, self.round.now);
         self.note(current, MigrationPhase::Succeeded, &moved);
         moved

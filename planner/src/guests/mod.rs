@@ -47,7 +47,7 @@ pub(crate) fn plan<'a>(round: &Round<'a>, outcome: &mut Outcome) {
         .state
         .guests
         .iter()
-        .map(|(name, guest)| (name.as_str(), guest.as_ref()))
+        .map(|(name, guest)| (name, guest.as_ref()))
         .collect();
     order.sort_by_key(|(name, guest)| (Reverse(guest.spec.priority), *name));
     let mut ledger = Ledger::of(round);
@@ -112,15 +112,14 @@ fn use_volumes(round: &Round<'_>, outcome: &mut Outcome) {
         let volumes = assigned.after.iter().filter(|one| one.kind == "Volume");
         used.extend(volumes.map(|one| (one.name.to_string(), host.to_owned())));
     };
-    for (subject, table) in &outcome.assignments {
-        if subject.kind == SubjectKind::Guest {
-            table.iter().for_each(|(host, wanted)| needs(host, wanted));
+    for wanted in &outcome.assignments {
+        if wanted.subject.kind == SubjectKind::Guest
+            && let Some(assigned) = wanted.told(round.state)
+        {
+            needs(&wanted.host, assigned);
         }
     }
-    for (subject, table) in &round.state.records {
-        if subject.kind != SubjectKind::Guest {
-            continue;
-        }
+    for (_, table) in round.state.records.of_kind(SubjectKind::Guest) {
         for (host, record) in table {
             if let Some(assigned) = &record.spec.assignment
                 && held(&round.hosts, record)
@@ -333,7 +332,8 @@ impl<'a> Work<'_, 'a> {
         settle_on(status, host, &why, self.round.now);
         enter(status, GuestState::Starting, self.round.now);
         let told = assignment((name, guest), epoch, Told::Run);
-        self.outcome.assign(&Subject::guest(name), host, told);
+        self.outcome
+            .assign(self.round.state, &Subject::guest(name), host, told);
         why
     }
 
@@ -341,7 +341,7 @@ impl<'a> Work<'_, 'a> {
     fn withdraw(&mut self, (name, guest): Guest<'_>, host: &str, record: &NodePlan) {
         let subject = Subject::guest(name);
         if !self.round.hosts.is(host, Presence::Online) && !active(record) {
-            return self.keep_on(&subject, host, record);
+            return self.outcome.keep(&subject, host);
         }
         let told = match (step(record), assignment::handed_over(record)) {
             (_, Some(migration)) => Told::HandOver(migration.clone()),
@@ -349,20 +349,15 @@ impl<'a> Work<'_, 'a> {
             (GuestStep::Keep | GuestStep::Send, None) => Told::Stop,
         };
         let assigned = assignment((name, guest), epoch(record), told);
-        self.outcome.assign(&subject, host, assigned);
+        self.outcome
+            .assign(self.round.state, &subject, host, assigned);
     }
 
     /// What is written stays written.
     fn keep(&mut self, name: &str) {
         let subject = Subject::guest(name);
-        for (host, record) in self.round.state.records_of(&subject).into_iter().flatten() {
-            self.keep_on(&subject, host, record);
-        }
-    }
-
-    fn keep_on(&mut self, subject: &Subject, host: &str, record: &NodePlan) {
-        if let Some(held) = &record.spec.assignment {
-            self.outcome.assign(subject, host, held.clone());
+        for (host, _) in self.round.state.records_of(&subject).into_iter().flatten() {
+            self.outcome.keep(&subject, host);
         }
     }
 
@@ -406,6 +401,12 @@ impl<'a> Work<'_, 'a> {
     }
 
     fn forget_old_failures(&mut self, guest: &VirtualMachine, status: &mut VirtualMachineStatus) {
+        if status.restart_count.is_some() && status.failures.is_empty() {
+            status.restart_count = Some(0);
+        }
+        if status.failures.is_empty() {
+            return;
+        }
         let window = span(&guest.spec.recovery.restart_window);
         let now = self.round.now;
         let end = |failure: &GuestFailure| {

@@ -35,7 +35,7 @@ impl<'a> Work<'_, 'a> {
         if !wanted {
             if let Some(other) = self.still_leaned_on(name) {
                 let told = assignment((name, guest), epoch, Told::Run);
-                self.outcome.assign(&subject, host, told);
+                self.outcome.assign(self.round.state, &subject, host, told);
                 return why(Reason::StopWaits, &format!("{other} is stopped before it"));
             }
             return self.stop(
@@ -62,7 +62,7 @@ impl<'a> Work<'_, 'a> {
                     return gone;
                 }
                 let told = assignment((name, guest), epoch, Told::Run);
-                self.outcome.assign(&subject, host, told);
+                self.outcome.assign(self.round.state, &subject, host, told);
                 if runs {
                     let state = match guest.spec.desired_state {
                         DesiredState::Paused => GuestState::Paused,
@@ -116,7 +116,8 @@ impl<'a> Work<'_, 'a> {
     ) -> Why {
         let host = record.spec.node.as_str();
         let told = assignment((name, guest), epoch(record), Told::Stop);
-        self.outcome.assign(&Subject::guest(name), host, told);
+        self.outcome
+            .assign(self.round.state, &Subject::guest(name), host, told);
         enter(status, GuestState::Stopping, self.round.now);
         why(reason, &format!("{text}; it is being shut down on {host}"))
     }
@@ -156,7 +157,7 @@ impl<'a> Work<'_, 'a> {
         };
         if stays && !wished {
             let told = assignment((name, guest), epoch, Told::Run);
-            self.outcome.assign(&subject, host, told);
+            self.outcome.assign(self.round.state, &subject, host, told);
             if ending == Ending::GuestPoweredOff {
                 enter(status, GuestState::Stopped, now);
                 return why(Reason::PoweredOffInside, "it was switched off from inside");
@@ -197,7 +198,7 @@ impl<'a> Work<'_, 'a> {
             if due.is_some_and(|due| due > now) {
                 self.outcome.wake(due.unwrap_or(now));
                 let told = assignment((name, guest), epoch, Told::Run);
-                self.outcome.assign(&subject, host, told);
+                self.outcome.assign(self.round.state, &subject, host, told);
                 enter(status, GuestState::Failed, now);
                 return why(Reason::RestartBackOff, &format!("{text}, after a pause"));
             }
@@ -205,7 +206,7 @@ impl<'a> Work<'_, 'a> {
             return self.give((name, guest), host, again, status);
         }
         let told = assignment((name, guest), epoch, Told::Stop);
-        self.outcome.assign(&subject, host, told);
+        self.outcome.assign(self.round.state, &subject, host, told);
         enter(status, GuestState::Failed, now);
         let text = format!("failure {times} on {host}: it is let go there");
         why(Reason::WaitingForRelease, &text)

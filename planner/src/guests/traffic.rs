@@ -40,7 +40,7 @@ impl<'a> Traffic<'a> {
             failed: BTreeMap::new(),
             statuses: BTreeMap::new(),
         };
-        for (name, object) in &round.state.migrations {
+        for (name, object) in round.state.migrations.iter() {
             let status = object.status.clone().unwrap_or_default();
             let guest = object.spec.virtual_machine.as_str();
             let phase = status.phase;
@@ -125,7 +125,7 @@ impl<'a> Traffic<'a> {
 
     /// Writes what has become of the objects, and lets go of those that were kept long enough.
     pub(super) fn settle(mut self, round: &Round<'a>, outcome: &mut Outcome) {
-        for (name, object) in &round.state.migrations {
+        for (name, object) in round.state.migrations.iter() {
             let guest = object.spec.virtual_machine.as_str();
             let status = self.status(name);
             let mine = self.current.get(guest).is_some_and(|one| one.name == name);
@@ -170,7 +170,7 @@ impl<'a> Traffic<'a> {
                 if end <= round.now {
                     outcome.decisions.delete.push(ObjectKey {
                         kind: "VirtualMachineMigration",
-                        name: name.clone(),
+                        name: name.to_owned(),
                     });
                     continue;
                 }

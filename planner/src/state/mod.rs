@@ -1,8 +1,10 @@
 //! Everything that decisions rest on, parsed once and kept up to date object by object.
 
 mod subject;
+mod table;
 
 pub use subject::{Subject, SubjectKind};
+pub(crate) use table::{Hosted, Index, Table};
 
 use quorate_crds::{
     Cluster, FailoverDomain, FenceOperation, Network, Node, NodePlan, SharedFilesystem,
@@ -10,8 +12,8 @@ use quorate_crds::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use table::Records;
 
 /// An object that cannot be taken into account.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +37,6 @@ pub enum StateError {
     },
 }
 
-type Table<T> = BTreeMap<String, Arc<T>>;
-
 /// A snapshot of all objects. Cloning it is cheap enough for a trial: objects are shared.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterState {
@@ -51,8 +51,8 @@ pub struct ClusterState {
     pub(crate) migrations: Table<VirtualMachineMigration>,
     pub(crate) operations: Table<FenceOperation>,
     pub(crate) heads: Table<NodePlan>,
-    pub(crate) records: BTreeMap<Subject, Table<NodePlan>>,
-    plans: BTreeMap<String, Arc<NodePlan>>,
+    pub(crate) records: Records,
+    plans: Table<NodePlan>,
     version: u64,
 }
 
@@ -173,7 +173,7 @@ impl ClusterState {
         self.operations.values().map(AsRef::as_ref)
     }
 
-    pub(crate) fn records_of(&self, subject: &Subject) -> Option<&Table<NodePlan>> {
+    pub(crate) fn records_of(&self, subject: &Subject) -> Option<&Hosted> {
         self.records.get(subject)
     }
 
@@ -187,20 +187,12 @@ impl ClusterState {
             return false;
         }
         self.remove_plan(name);
-        let host = plan.spec.node.as_str().to_owned();
         match plan.spec.assignment.as_ref().map(Subject::of) {
-            Some(Some(subject)) => {
-                self.records
-                    .entry(subject)
-                    .or_default()
-                    .insert(host, plan.clone());
-            }
+            Some(Some(subject)) => self.records.insert(subject, plan.clone()),
             Some(None) => {}
-            None => {
-                self.heads.insert(host, plan.clone());
-            }
+            None => self.heads.insert(plan.spec.node.as_str(), plan.clone()),
         }
-        self.plans.insert(name.to_owned(), plan);
+        self.plans.insert(name, plan);
         true
     }
 
@@ -211,14 +203,7 @@ impl ClusterState {
         let host = plan.spec.node.as_str();
         match plan.spec.assignment.as_ref().map(Subject::of) {
             Some(None) => {}
-            Some(Some(subject)) => {
-                if let Some(hosts) = self.records.get_mut(&subject) {
-                    hosts.remove(host);
-                    if hosts.is_empty() {
-                        self.records.remove(&subject);
-                    }
-                }
-            }
+            Some(Some(subject)) => self.records.remove(&subject, host),
             None => {
                 self.heads.remove(host);
             }
@@ -239,7 +224,7 @@ fn replace<T: PartialEq>(table: &mut Table<T>, name: &str, new: T) -> bool {
     if table.get(name).is_some_and(|old| **old == new) {
         return false;
     }
-    table.insert(name.to_owned(), Arc::new(new));
+    table.insert(name, Arc::new(new));
     true
 }
 

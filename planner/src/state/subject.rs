@@ -29,6 +29,9 @@ pub struct Subject {
 }
 
 impl SubjectKind {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Guest as usize + 1;
+
     /// The name of the object's kind.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -5,6 +5,7 @@ use crate::amounts::{bytes, words};
 use crate::networks;
 use crate::placement::barred;
 use crate::round::Round;
+use crate::state::Index;
 use crate::{Reason, Why};
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
@@ -12,13 +13,35 @@ use quorate_crds::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Numbers of which each is given once, the lowest first.
+struct Numbers {
+    taken: BTreeSet<u32>,
+    next: u32,
+}
+
+impl Numbers {
+    fn from(first: u32) -> Self {
+        Self {
+            taken: BTreeSet::new(),
+            next: first,
+        }
+    }
+
+    fn next(&mut self, last: u32) -> Option<u32> {
+        let free = (self.next..=last).find(|number| !self.taken.contains(number))?;
+        self.next = free;
+        self.taken.insert(free);
+        Some(free)
+    }
+}
+
 /// What volumes have taken so far.
 pub(crate) struct Choice {
     /// Per volume, the hosts on which all that use it may run, where that is restricted.
     wanted: BTreeMap<String, BTreeSet<String>>,
-    minors: BTreeSet<u32>,
-    ports: BTreeSet<u32>,
-    promised: BTreeMap<(String, String), u64>,
+    minors: Numbers,
+    ports: Numbers,
+    promised: Index<String, Index<String, u64>>,
     /// Why the volume at hand gets no more replicas.
     lacking: Option<Why>,
 }
@@ -27,17 +50,17 @@ impl Choice {
     pub(crate) fn of(round: &Round<'_>) -> Self {
         let mut choice = Self {
             wanted: wanted(round),
-            minors: BTreeSet::new(),
-            ports: BTreeSet::new(),
-            promised: BTreeMap::new(),
+            minors: Numbers::from(0),
+            ports: Numbers::from(round.settings.replication.first_port),
+            promised: Index::default(),
             lacking: None,
         };
         for volume in round.state.volumes.values() {
             let Some(status) = &volume.status else {
                 continue;
             };
-            choice.minors.extend(status.minor);
-            choice.ports.extend(status.port);
+            choice.minors.taken.extend(status.minor);
+            choice.ports.taken.extend(status.port);
             for replica in &status.replicas {
                 let size = status.size.as_ref().unwrap_or(&volume.spec.size);
                 choice.promise(volume, &replica.node, bytes(size));
@@ -47,8 +70,17 @@ impl Choice {
     }
 
     fn promise(&mut self, volume: &Volume, host: &Name, size: u64) {
-        let key = (volume.spec.pool.to_string(), host.to_string());
-        *self.promised.entry(key).or_default() += size;
+        let pool = match self.promised.get_mut(volume.spec.pool.as_str()) {
+            Some(pool) => pool,
+            None => self
+                .promised
+                .entry(volume.spec.pool.to_string())
+                .or_default(),
+        };
+        match pool.get_mut(host.as_str()) {
+            Some(promised) => *promised += size,
+            None => _ = pool.insert(host.to_string(), size),
+        }
     }
 
     /// Gives a volume its hosts and numbers, and the place of a replica that cannot stay to another
@@ -100,11 +132,10 @@ impl Choice {
             status.state = Some(VolumeState::Pending);
         }
         if status.minor.is_none() {
-            status.minor = (0..).find(|minor| self.minors.insert(*minor));
+            status.minor = self.minors.next(u32::MAX);
         }
         if status.port.is_none() {
-            let first = round.settings.replication.first_port;
-            status.port = (first..=65535).find(|port| self.ports.insert(*port));
+            status.port = self.ports.next(65535);
         }
         Ok(())
     }
@@ -174,8 +205,9 @@ impl Choice {
             .and_then(|seen| seen.capacity.as_ref())
             .map_or(0, bytes);
         let reserve = known.map_or(0, |pool| bytes(&pool.spec.reserve));
-        let key = (pool.to_owned(), host.to_string());
-        let promised = self.promised.get(&key).copied().unwrap_or(0);
+        let promised = self.promised.get(pool);
+        let promised = promised.and_then(|hosts| hosts.get(host.as_str()));
+        let promised = promised.copied().unwrap_or(0);
         Room {
             capacity,
             reserve,
@@ -283,7 +315,7 @@ fn wanted(round: &Round<'_>) -> BTreeMap<String, BTreeSet<String>> {
         let both = known.map(|known| known.intersection(&hosts).cloned().collect());
         wanted.insert(volume, both.unwrap_or(hosts));
     };
-    for (name, guest) in &round.state.guests {
+    for (name, guest) in round.state.guests.iter() {
         let placement = &guest.spec.placement;
         if placement.failover_domain.is_none() && placement.node_selector.is_empty() {
             continue;
@@ -330,17 +362,7 @@ pub(crate) fn backing_device(
     host: &Name,
 ) -> String {
     let pool = volume.spec.pool.as_str();
-    let spec = round.state.pools.get(pool).map(|pool| &pool.spec);
-    let own = spec.and_then(|spec| {
-        spec.hosts
-            .iter()
-            .find(|part| part.node == *host)?
-            .volume_group
-            .as_deref()
-    });
-    let group = own
-        .or_else(|| spec?.volume_group.as_deref())
-        .unwrap_or(pool);
+    let group = round.groups.of(pool, host.as_str());
     let logical = volume.spec.logical_volume.as_deref().unwrap_or(name);
     format!("/dev/{group}/{logical}")
 }

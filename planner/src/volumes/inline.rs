@@ -11,7 +11,7 @@ pub(crate) fn name(guest: &str, disk: &Disk) -> String {
 }
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
-    for (guest, object) in &round.state.guests {
+    for (guest, object) in round.state.guests.iter() {
         if object.metadata.deletion_timestamp.is_some() {
             continue;
         }

@@ -18,7 +18,6 @@ use crate::outcome::{Outcome, condition};
 use crate::round::Round;
 use crate::{Reason, Why};
 use quorate_crds::{Disk, Name, VirtualMachine, VolumeState, VolumeStatus};
-use std::collections::BTreeSet;
 
 /// The volume that a guest's disk is, if it is one.
 pub(crate) fn of_disk(guest: &str, disk: &Disk) -> Option<String> {
@@ -38,11 +37,27 @@ pub(crate) fn of<'a>(
     disks.filter_map(move |disk| of_disk(name, disk))
 }
 
+/// The hosts that keep a replica of the first of the guest's volumes; none when it has no volume, so
+/// that its data keeps it nowhere. No other host can take the guest.
+pub(crate) fn keepers<'a>(
+    round: &Round<'a>,
+    name: &str,
+    guest: &VirtualMachine,
+) -> Option<impl Iterator<Item = &'a str>> {
+    let first = of(name, guest).next()?;
+    let view = round.views.get(first.as_str());
+    let nodes = view.into_iter().flat_map(|view| &view.replicas);
+    let hosts = nodes.filter_map(|one| round.hosts.get(one.node.as_str()));
+    let names: Vec<&'a str> = hosts.map(|host| host.name).collect();
+    Some(names.into_iter())
+}
+
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
+    let none = VolumeStatus::default();
     let mut choice = choice::Choice::of(round);
-    for (name, volume) in &round.state.volumes {
-        let old = volume.status.clone().unwrap_or_default();
-        let mut status = round.views[name.as_str()].clone();
+    for (name, volume) in round.state.volumes.iter() {
+        let old = volume.status.as_ref().unwrap_or(&none);
+        let mut status = round.views[name].clone();
         if lifetime::over(round, outcome, name, volume, &mut status) {
             continue;
         }
@@ -50,12 +65,11 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         if let Err(why) = settled {
             outcome.why("Volume", name, why.reason, &why.message);
             condition(&mut status.conditions, "Ready", false, &why, round.now);
-            outcome.status("Volume", name, &old, &status);
+            outcome.status("Volume", name, old, &status);
             continue;
         }
         let growing = choice.grow(round, volume, &mut status);
-        let none = BTreeSet::new();
-        let users = outcome.users.get(name).unwrap_or(&none).clone();
+        let users = outcome.users.get(name).cloned().unwrap_or_default();
         let leaving = lifetime::leaving(round, volume, &status, &users);
         roles::plan(
             round,
@@ -97,7 +111,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
                 &why,
             );
         }
-        outcome.status("Volume", name, &old, &status);
+        outcome.status("Volume", name, old, &status);
     }
 }
 

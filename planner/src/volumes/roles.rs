@@ -47,8 +47,8 @@ pub(crate) fn plan(
             if was_primary {
                 primaries.insert(host.to_owned());
             }
-            if let Some(before) = before {
-                outcome.assign(&subject, host, before.clone());
+            if before.is_some() {
+                outcome.keep(&subject, host);
             }
             continue;
         }
@@ -82,7 +82,7 @@ pub(crate) fn plan(
             data: leaving.get(host).copied().unwrap_or_default(),
         };
         let assigned = assignment(round, (name, volume), status, replica, &role);
-        outcome.assign(&subject, host, assigned);
+        outcome.assign(round.state, &subject, host, assigned);
     }
     status.two_primaries_allowed = two.then_some(true);
     if let Some((_, victim)) = resolved
@@ -142,7 +142,7 @@ fn resolved(volume: &Volume, status: &VolumeStatus) -> Option<(u64, String)> {
 /// say counts at once; of two of which only one asks, the other goes when it has had time to be missed.
 pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
     let mut victims = BTreeMap::new();
-    for (name, status) in &round.views {
+    for (name, status) in round.views.iter() {
         let writing = |host: &str| {
             let record: Option<&NodePlan> = round.state.record(&Subject::volume(name), host);
             round.hosts.is(host, Presence::Online)

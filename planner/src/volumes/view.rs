@@ -2,16 +2,36 @@
 
 use crate::rights::{Hosts, Presence, observed};
 use crate::round::Round;
-use crate::state::{ClusterState, Subject};
+use crate::state::{ClusterState, Index, Subject};
 use jiff::Timestamp;
 use quorate_crds::{
     ConnectionState, DiskState, ReplicaRole, ReplicaStatus, SplitBrainSide, SplitBrainStatus, Time,
     VolumeState, VolumeStatus,
 };
-use std::collections::BTreeMap;
 
 /// Volumes by name, each with its status as of now.
-pub(crate) type Views<'a> = BTreeMap<&'a str, VolumeStatus>;
+pub(crate) struct Views<'a> {
+    order: Vec<(&'a str, VolumeStatus)>,
+    places: Index<&'a str, usize>,
+}
+
+impl<'a> Views<'a> {
+    pub(crate) fn get(&self, name: &str) -> Option<&VolumeStatus> {
+        Some(&self.order[*self.places.get(name)?].1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, &VolumeStatus)> {
+        self.order.iter().map(|(name, status)| (*name, status))
+    }
+}
+
+impl std::ops::Index<&str> for Views<'_> {
+    type Output = VolumeStatus;
+
+    fn index(&self, name: &str) -> &VolumeStatus {
+        &self.order[self.places[name]].1
+    }
+}
 
 pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestamp) -> Views<'a> {
     let views = state.volumes.iter().map(|(name, volume)| {
@@ -25,9 +45,11 @@ pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestam
             update(hosts, replica, seen);
         }
         look_for_a_split(&mut status, now);
-        (name.as_str(), status)
+        (name, status)
     });
-    views.collect()
+    let order: Vec<_> = views.collect();
+    let places = order.iter().map(|(name, _)| *name).zip(0..).collect();
+    Views { order, places }
 }
 
 /// What the host says, or that nobody knows: what a former incarnation said says nothing about what
