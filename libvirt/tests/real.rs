@@ -87,7 +87,6 @@ async fn libvirts_own_simulated_hypervisor_understands_every_call() {
 
     let error = libvirt.lookup("test").await.expect_err("gone");
     assert_eq!(error.code(), Some(ErrorCode::NO_DOMAIN));
-    assert!(error.to_string().contains("test"), "{error}");
     let error = libvirt.define("<domain>").await.expect_err("no XML");
     assert!(error.surely_nothing(), "{error:?}");
 }

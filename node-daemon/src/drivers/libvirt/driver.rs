@@ -1,0 +1,691 @@
+//! The trait, act by act.
+
+use super::change::{Change, changes};
+use super::failure::{failed, unseen};
+use super::ownership::{NAMESPACE, Ownership, PREFIX};
+use super::render::{self, Identity, Kept, RenderError};
+use super::seen::{Found, active};
+use super::{LibvirtGuests, archive, watch};
+use crate::drivers::{
+    Doing, DriverError, GuestSeen, GuestTarget, Guests, Hints, SendTo, StartAs, Trouble,
+};
+use futures_util::future::try_join_all;
+use quorate_crds::{Name, ShutdownMethod};
+use quorate_libvirt::{Connection, Domain, Element, ErrorCode, RpcError, State, flags};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// How long a guest may take to let go of a device before that counts as pending.
+const UNPLUGGING: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// A guest of ours, as libvirt has it.
+pub(super) struct Own {
+    pub(super) domain: Domain,
+    pub(super) defined: Element,
+    pub(super) ours: Ownership,
+}
+
+pub(super) fn garbled(what: &str) -> DriverError {
+    DriverError::passing(
+        Trouble::UnknownAnswer,
+        format!("cannot {what}: libvirt's XML cannot be read"),
+    )
+}
+
+fn refused(what: &str, error: RenderError) -> DriverError {
+    DriverError::lasting(Trouble::Refused, format!("cannot {what}")).because(error)
+}
+
+impl LibvirtGuests {
+    pub(super) async fn connect(&self, what: &str) -> Result<Connection, DriverError> {
+        match self.settings.connect().await {
+            Ok((connection, _)) => Ok(connection),
+            Err(error) => Err(unseen(what, error)),
+        }
+    }
+
+    /// The guest, when it is here and ours.
+    pub(super) async fn own(
+        &self,
+        libvirt: &Connection,
+        guest: &Name,
+        what: &str,
+    ) -> Result<Option<Own>, DriverError> {
+        match libvirt.lookup(guest.as_str()).await {
+            Ok(domain) => {
+                if let Some(own) = owned(libvirt, domain, guest, what).await? {
+                    return Ok(Some(own));
+                }
+            }
+            Err(error) if error.code() == Some(ErrorCode::NO_DOMAIN) => {}
+            Err(error) => return Err(unseen(what, error)),
+        }
+        // One that was taken over has kept its name.
+        let all = libvirt.list().await.map_err(|error| unseen(what, error))?;
+        for domain in all {
+            if let Some(own) = owned(libvirt, domain, guest, what).await? {
+                return Ok(Some(own));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn must(
+        &self,
+        libvirt: &Connection,
+        guest: &Name,
+        what: &str,
+    ) -> Result<Own, DriverError> {
+        self.own(libvirt, guest, what).await?.ok_or_else(|| {
+            DriverError::passing(
+                Trouble::GuestNotRunning,
+                format!("cannot {what}: it is not defined here"),
+            )
+        })
+    }
+
+    async fn make(&self, target: &GuestTarget, from: Option<&Name>) -> Result<(), DriverError> {
+        let what = format!("define guest {}", target.name);
+        if let Some(password) = &target.display_password {
+            self.passwords
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(target.name.clone(), password.clone());
+        }
+        let libvirt = self.connect(&what).await?;
+        if let Some(own) = self.own(&libvirt, &target.name, &what).await? {
+            return self.make_again(&libvirt, target, own, from, &what).await;
+        }
+        let name = target.spec.adopt.as_deref().unwrap_or(target.name.as_str());
+        match libvirt.lookup(name).await {
+            Ok(domain) if target.spec.adopt.is_some() => {
+                return adopt(&libvirt, target, &domain, &what).await;
+            }
+            Ok(_) => {
+                return Err(DriverError::lasting(
+                    Trouble::ForeignInTheWay,
+                    format!(
+                        "cannot {what}: libvirt has a domain {name} that is not Quorate's; rename it, or take it over with adopt: {name}"
+                    ),
+                ));
+            }
+            Err(error) if error.code() == Some(ErrorCode::NO_DOMAIN) => {}
+            Err(error) => return Err(unseen(&what, error)),
+        }
+        let ours = Ownership {
+            name: target.name.clone(),
+            epoch: target.epoch,
+            generation: target.generation,
+            begun: from.map(|_| target.epoch),
+            arriving: from.cloned(),
+            spec: Some((*target.spec).clone()),
+        };
+        let xml = render::domain(target, &Identity::of(target), &ours, &Kept::default())
+            .map_err(|error| refused(&what, error))?;
+        libvirt
+            .define(&xml.to_string())
+            .await
+            .map(drop)
+            .map_err(|error| failed(&what, error))
+    }
+
+    async fn make_again(
+        &self,
+        libvirt: &Connection,
+        target: &GuestTarget,
+        own: Own,
+        from: Option<&Name>,
+        what: &str,
+    ) -> Result<(), DriverError> {
+        let state = libvirt
+            .state(&own.domain)
+            .await
+            .map_err(|error| unseen(what, error))?;
+        let running = active(state);
+        if running && from.is_some() {
+            // It is on its way already, or here.
+            return Ok(());
+        }
+        let mut ours = Ownership {
+            name: target.name.clone(),
+            epoch: target.epoch,
+            generation: target.generation,
+            begun: if running || from.is_some() {
+                Some(target.epoch)
+            } else {
+                own.ours.begun.filter(|begun| *begun == target.epoch)
+            },
+            arriving: if running {
+                own.ours.arriving.clone()
+            } else {
+                from.cloned()
+            },
+            spec: own.ours.spec.clone(),
+        };
+        if running && ours.spec.is_none() {
+            // Taken over as it runs: its definition is made by us when it is off.
+            return mark(libvirt, &own.domain, &ours, flags::affect::CONFIG)
+                .await
+                .map_err(|error| failed(what, error));
+        }
+        ours.spec = Some((*target.spec).clone());
+        let identity = Identity {
+            name: own.domain.name.clone(),
+            uuid: own.domain.uuid.to_string(),
+        };
+        let kept = Kept::of(&own.defined);
+        let xml = render::domain(target, &identity, &ours, &kept)
+            .map_err(|error| refused(what, error))?;
+        if own.ours.generation != target.generation {
+            archive::keep(
+                &self.settings.definitions,
+                &target.name,
+                &own.defined.to_string(),
+                target.spec.keep_definitions,
+            )
+            .await?;
+        }
+        let domain = libvirt
+            .define(&xml.to_string())
+            .await
+            .map_err(|error| failed(what, error))?;
+        if running {
+            adjust(libvirt, &domain, target, &kept, what).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&self, guest: &Name, how: StartAs) -> Result<(), DriverError> {
+        let what = format!("start guest {guest}");
+        let libvirt = self.connect(&what).await?;
+        let own = self.must(&libvirt, guest, &what).await?;
+        let state = libvirt
+            .state(&own.domain)
+            .await
+            .map_err(|error| unseen(&what, error))?;
+        if active(state) {
+            return Ok(());
+        }
+        let before = own.ours.clone();
+        let mut ours = own.ours;
+        ours.begun = Some(ours.epoch);
+        ours.arriving = None;
+        mark(&libvirt, &own.domain, &ours, flags::affect::CONFIG)
+            .await
+            .map_err(|error| unseen(&what, error))?;
+        let password = self
+            .passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(guest)
+            .cloned();
+        let still = how == StartAs::Paused || password.is_some();
+        let paused = if still { flags::start::PAUSED } else { 0 };
+        let started = libvirt
+            .start(&own.domain, flags::start::FORCE_BOOT | paused)
+            .await;
+        if let Err(error) = started {
+            if error.surely_nothing() {
+                // It did not run: the next attempt is the first.
+                mark(&libvirt, &own.domain, &before, flags::affect::CONFIG)
+                    .await
+                    .map_err(|error| unseen(&what, error))?;
+            }
+            return Err(failed(&what, error));
+        }
+        if let Some(password) = password {
+            lock_screen(&libvirt, &own.domain, &password.0, &what).await?;
+            if how == StartAs::Running {
+                libvirt
+                    .resume(&own.domain)
+                    .await
+                    .map_err(|error| failed(&what, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&self) -> Result<Vec<GuestSeen>, DriverError> {
+        let what = "look at the guests";
+        let libvirt = self.connect(what).await?;
+        let domains = libvirt.list().await.map_err(|error| unseen(what, error))?;
+        let each = domains.into_iter().map(|domain| {
+            let libvirt = &libvirt;
+            async move {
+                match found(libvirt, &domain).await {
+                    // It has gone meanwhile.
+                    Err(Looking::Rpc(error)) if error.code() == Some(ErrorCode::NO_DOMAIN) => {
+                        Ok(None)
+                    }
+                    Err(Looking::Rpc(error)) => Err(unseen(what, error)),
+                    Err(Looking::Xml) => Err(garbled(&format!("look at domain {}", domain.name))),
+                    Ok(found) => Ok(Some(found.seen())),
+                }
+            }
+        });
+        Ok(try_join_all(each).await?.into_iter().flatten().collect())
+    }
+}
+
+enum Looking {
+    Rpc(RpcError),
+    Xml,
+}
+
+impl From<RpcError> for Looking {
+    fn from(error: RpcError) -> Self {
+        Self::Rpc(error)
+    }
+}
+
+async fn found(libvirt: &Connection, domain: &Domain) -> Result<Found, Looking> {
+    let read = |text: String| Element::read(&text).map_err(|_| Looking::Xml);
+    let state = libvirt.state(domain).await?;
+    let defined = read(libvirt.xml(domain, flags::xml::INACTIVE).await?)?;
+    let (mut live, mut job) = (None, None);
+    if active(state) {
+        live = Some(read(libvirt.xml(domain, 0).await?)?);
+        job = match libvirt.job(domain).await {
+            Ok(job) => Some(job),
+            // It has ended meanwhile; the next look tells.
+            Err(error) if error.code() == Some(ErrorCode::OPERATION_INVALID) => None,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(Found {
+        name: domain.name.clone(),
+        state,
+        defined,
+        live,
+        job,
+    })
+}
+
+async fn owned(
+    libvirt: &Connection,
+    domain: Domain,
+    guest: &Name,
+    what: &str,
+) -> Result<Option<Own>, DriverError> {
+    let text = match libvirt.xml(&domain, flags::xml::INACTIVE).await {
+        Ok(text) => text,
+        Err(error) if error.code() == Some(ErrorCode::NO_DOMAIN) => return Ok(None),
+        Err(error) => return Err(unseen(what, error)),
+    };
+    let defined = Element::read(&text).map_err(|_| garbled(what))?;
+    Ok(Ownership::of(&defined)
+        .filter(|ours| ours.name == *guest)
+        .map(|ours| Own {
+            domain,
+            defined,
+            ours,
+        }))
+}
+
+pub(super) async fn mark(
+    libvirt: &Connection,
+    domain: &Domain,
+    ours: &Ownership,
+    affect: u32,
+) -> Result<(), RpcError> {
+    let text = ours.plain().to_string();
+    libvirt
+        .set_metadata(domain, &text, PREFIX, NAMESPACE, affect)
+        .await
+}
+
+/// Rule R12: what runs is taken over as it is.
+async fn adopt(
+    libvirt: &Connection,
+    target: &GuestTarget,
+    domain: &Domain,
+    what: &str,
+) -> Result<(), DriverError> {
+    let state = libvirt
+        .state(domain)
+        .await
+        .map_err(|error| unseen(what, error))?;
+    let running = active(state);
+    let ours = Ownership {
+        name: target.name.clone(),
+        epoch: target.epoch,
+        generation: target.generation,
+        begun: running.then_some(target.epoch),
+        arriving: None,
+        spec: None,
+    };
+    let live = if running { flags::affect::LIVE } else { 0 };
+    libvirt
+        .set_autostart(domain, false)
+        .await
+        .map_err(|error| failed(what, error))?;
+    mark(libvirt, domain, &ours, flags::affect::CONFIG | live)
+        .await
+        .map_err(|error| failed(what, error))
+}
+
+/// Changes what can be changed while it runs. What fails stays pending, and is said in the log.
+async fn adjust(
+    libvirt: &Connection,
+    domain: &Domain,
+    target: &GuestTarget,
+    kept: &Kept,
+    what: &str,
+) -> Result<(), DriverError> {
+    let text = libvirt
+        .xml(domain, 0)
+        .await
+        .map_err(|error| unseen(what, error))?;
+    let live = Element::read(&text).map_err(|_| garbled(what))?;
+    let Some(mut ours) = Ownership::of(&live) else {
+        return Ok(());
+    };
+    let Some(mut running) = ours.spec.take() else {
+        return Ok(());
+    };
+    let mut made = false;
+    for change in changes(&running, &target.spec) {
+        match apply(libvirt, domain, target, kept, &live, &change).await {
+            Ok(true) => {
+                change.made(&mut running, &target.spec);
+                made = true;
+            }
+            Ok(false) => tracing::info!(guest = %target.name, ?change, "the guest does not let go"),
+            Err(Applying::Rpc(error)) if !error.surely_nothing() => return Err(failed(what, error)),
+            Err(Applying::Rpc(error)) => {
+                tracing::info!(guest = %target.name, ?change, %error, "this waits for a restart");
+            }
+            Err(Applying::Render(error)) => return Err(refused(what, error)),
+        }
+    }
+    if !made {
+        return Ok(());
+    }
+    ours.spec = Some(running);
+    mark(libvirt, domain, &ours, flags::affect::LIVE)
+        .await
+        .map_err(|error| failed(what, error))
+}
+
+enum Applying {
+    Rpc(RpcError),
+    Render(RenderError),
+}
+
+impl From<RpcError> for Applying {
+    fn from(error: RpcError) -> Self {
+        Self::Rpc(error)
+    }
+}
+
+impl From<RenderError> for Applying {
+    fn from(error: RenderError) -> Self {
+        Self::Render(error)
+    }
+}
+
+async fn apply(
+    libvirt: &Connection,
+    domain: &Domain,
+    target: &GuestTarget,
+    kept: &Kept,
+    live: &Element,
+    change: &Change,
+) -> Result<bool, Applying> {
+    const LIVE: u32 = flags::affect::LIVE;
+    let spec = &target.spec;
+    let disk = |name| spec.disks.iter().find(|disk| disk.name == *name);
+    let nic = |name| spec.nics.iter().find(|nic| nic.name == *name);
+    match change {
+        Change::Cpus => libvirt.set_cpus(domain, spec.cpus, LIVE).await?,
+        Change::Memory => {
+            let memory = render::kibibytes("memory", &spec.memory)?;
+            libvirt.set_memory(domain, memory, LIVE).await?;
+        }
+        Change::Medium(name) => {
+            let Some(disk) = disk(name) else { return Ok(false) };
+            let xml = render::disk(target, disk, kept)?.to_string();
+            libvirt.update(domain, &xml, LIVE).await?;
+        }
+        Change::PlugDisk(name) => {
+            let Some(disk) = disk(name) else { return Ok(false) };
+            let xml = render::disk(target, disk, kept)?.to_string();
+            libvirt.attach(domain, &xml, LIVE).await?;
+        }
+        Change::PlugNic(name) => {
+            let Some(nic) = nic(name) else { return Ok(false) };
+            let xml = render::nic(target, nic, kept).to_string();
+            libvirt.attach(domain, &xml, LIVE).await?;
+        }
+        Change::UnplugDisk(name) => {
+            return unplug(libvirt, domain, live, &render::disk_alias(name)).await;
+        }
+        Change::UnplugNic(name) => {
+            return unplug(libvirt, domain, live, &render::nic_alias(name)).await;
+        }
+        Change::Cable(name) => {
+            let (Some(device), Some(nic)) = (device(live, &render::nic_alias(name)), nic(name)) else {
+                return Ok(false);
+            };
+            let mut device = device.clone();
+            device
+                .nodes
+                .retain(|node| !matches!(node, quorate_libvirt::Node::Element(element) if element.name == "link"));
+            let state = if nic.connected { "up" } else { "down" };
+            let device = device.child(Element::new("link").with("state", state));
+            libvirt.update(domain, &device.to_string(), LIVE).await?;
+        }
+    }
+    Ok(true)
+}
+
+fn device<'a>(domain: &'a Element, alias: &str) -> Option<&'a Element> {
+    domain.find(&["devices"])?.elements().find(|device| {
+        device.find(&["alias"]).and_then(|known| known.attribute("name")) == Some(alias)
+    })
+}
+
+async fn unplug(
+    libvirt: &Connection,
+    domain: &Domain,
+    live: &Element,
+    alias: &str,
+) -> Result<bool, Applying> {
+    let Some(known) = device(live, alias) else {
+        return Ok(true);
+    };
+    libvirt
+        .detach(domain, &known.to_string(), flags::affect::LIVE)
+        .await?;
+    let gone = async {
+        loop {
+            let text = libvirt.xml(domain, 0).await?;
+            if Element::read(&text).is_ok_and(|live| device(&live, alias).is_none()) {
+                return Ok(true);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(UNPLUGGING, gone).await.unwrap_or(Ok(false))
+}
+
+/// Gives what runs its password. The definition, which lies on disk, never has it.
+async fn lock_screen(
+    libvirt: &Connection,
+    domain: &Domain,
+    password: &[u8],
+    what: &str,
+) -> Result<(), DriverError> {
+    let password = std::str::from_utf8(password).map_err(|_| {
+        DriverError::lasting(
+            Trouble::Refused,
+            format!("cannot {what}: the password of its screen is not text"),
+        )
+    })?;
+    let text = libvirt
+        .xml(domain, 0)
+        .await
+        .map_err(|error| unseen(what, error))?;
+    let live = Element::read(&text).map_err(|_| garbled(what))?;
+    let screen = live.find(&["devices", "graphics"]).cloned();
+    let Some(screen) = screen else { return Ok(()) };
+    let screen = screen.with("passwd", password);
+    libvirt
+        .update(domain, &screen.to_string(), flags::affect::LIVE)
+        .await
+        .map_err(|error| failed(what, error))
+}
+
+/// An act on what runs: not being in that state, or not being there, is as good as done when `done` says so.
+fn settled(
+    result: Result<(), RpcError>,
+    what: &str,
+    after: Result<State, RpcError>,
+    done: impl Fn(State) -> bool,
+) -> Result<(), DriverError> {
+    match result {
+        Err(error) if error.surely_nothing() && after.is_ok_and(done) => {
+            tracing::debug!(%error, "{what}: it is so already");
+            Ok(())
+        }
+        other => other.map_err(|error| failed(what, error)),
+    }
+}
+
+impl Guests for LibvirtGuests {
+    fn observe(&self) -> Doing<'_, Vec<GuestSeen>> {
+        Box::pin(self.look())
+    }
+
+    fn watch(&self) -> Hints {
+        watch::hints(self.settings.clone())
+    }
+
+    fn define<'a>(&'a self, target: &'a GuestTarget) -> Doing<'a, ()> {
+        Box::pin(self.make(target, None))
+    }
+
+    fn start<'a>(&'a self, guest: &'a Name, how: StartAs) -> Doing<'a, ()> {
+        Box::pin(self.begin(guest, how))
+    }
+
+    fn pause<'a>(&'a self, guest: &'a Name) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let what = format!("pause guest {guest}");
+            let libvirt = self.connect(&what).await?;
+            let own = self.must(&libvirt, guest, &what).await?;
+            let result = libvirt.suspend(&own.domain).await;
+            let after = libvirt.state(&own.domain).await;
+            settled(result, &what, after, |state| state.state == State::PAUSED)
+        })
+    }
+
+    fn resume<'a>(&'a self, guest: &'a Name) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let what = format!("let guest {guest} run on");
+            let libvirt = self.connect(&what).await?;
+            let mut own = self.must(&libvirt, guest, &what).await?;
+            let result = libvirt.resume(&own.domain).await;
+            let after = libvirt.state(&own.domain).await;
+            settled(result, &what, after, |state| state.state == State::RUNNING)?;
+            if own.ours.arriving.take().is_some() {
+                mark(&libvirt, &own.domain, &own.ours, flags::affect::CONFIG)
+                    .await
+                    .map_err(|error| failed(&what, error))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn shut_down<'a>(&'a self, guest: &'a Name, method: ShutdownMethod) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let what = format!("ask guest {guest} to shut down");
+            let libvirt = self.connect(&what).await?;
+            let Some(own) = self.own(&libvirt, guest, &what).await? else {
+                return Ok(());
+            };
+            let how = match method {
+                ShutdownMethod::Any => flags::shutdown::AGENT | flags::shutdown::BUTTON,
+                ShutdownMethod::Agent => flags::shutdown::AGENT,
+                ShutdownMethod::PowerButton => flags::shutdown::BUTTON,
+            };
+            let result = libvirt.shut_down(&own.domain, how).await;
+            let after = libvirt.state(&own.domain).await;
+            settled(result, &what, after, |state| !active(state))
+        })
+    }
+
+    fn destroy<'a>(&'a self, guest: &'a Name) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let what = format!("switch guest {guest} off");
+            let libvirt = self.connect(&what).await?;
+            let Some(own) = self.own(&libvirt, guest, &what).await? else {
+                return Ok(());
+            };
+            let result = libvirt.destroy(&own.domain).await;
+            let after = libvirt.state(&own.domain).await;
+            settled(result, &what, after, |state| !active(state))
+        })
+    }
+
+    fn receive<'a>(&'a self, target: &'a GuestTarget, from: &'a Name) -> Doing<'a, ()> {
+        Box::pin(async move {
+            self.may_move(target)?;
+            self.make(target, Some(from)).await
+        })
+    }
+
+    fn send<'a>(&'a self, target: &'a GuestTarget, to: &'a SendTo) -> Doing<'a, ()> {
+        Box::pin(async move {
+            self.may_move(target)?;
+            self.send_away(target, to).await
+        })
+    }
+
+    fn cancel_send<'a>(&'a self, guest: &'a Name) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let what = format!("give up sending guest {guest}");
+            let libvirt = self.connect(&what).await?;
+            let Some(own) = self.own(&libvirt, guest, &what).await? else {
+                return Ok(());
+            };
+            match libvirt.abort_job(&own.domain).await {
+                // There is nothing to give up.
+                Err(error) if error.code() == Some(ErrorCode::OPERATION_INVALID) => Ok(()),
+                other => other.map_err(|error| failed(&what, error)),
+            }
+        })
+    }
+
+    fn forget<'a>(&'a self, guest: &'a Name) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let what = format!("forget guest {guest}");
+            let libvirt = self.connect(&what).await?;
+            let Some(own) = self.own(&libvirt, guest, &what).await? else {
+                return Ok(());
+            };
+            let state = libvirt
+                .state(&own.domain)
+                .await
+                .map_err(|error| unseen(&what, error))?;
+            if active(state) {
+                return Err(DriverError::passing(
+                    Trouble::InUse,
+                    format!("cannot {what}: it is not off"),
+                ));
+            }
+            let keep = own.ours.spec.as_ref().map_or(10, |spec| spec.keep_definitions);
+            let text = own.defined.to_string();
+            archive::keep(&self.settings.definitions, guest, &text, keep).await?;
+            let with = flags::undefine::MANAGED_SAVE
+                | flags::undefine::SNAPSHOTS
+                | flags::undefine::CHECKPOINTS
+                | flags::undefine::KEEP_NVRAM;
+            match libvirt.undefine(&own.domain, with).await {
+                Err(error) if error.code() == Some(ErrorCode::NO_DOMAIN) => Ok(()),
+                other => other.map_err(|error| failed(&what, error)),
+            }
+        })
+    }
+}
