@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::description::address;
 use crate::error::{LabError, OnFile};
@@ -20,6 +20,9 @@ const INCOMING: &str = "/var/cache/quorate-lab";
 
 /// What `quorate join` makes of a host that is to carry guests.
 const HOST_CONFIG: &str = "/etc/quorate/node/node.yaml";
+
+/// With this exit code the command line says that a change may or may not have been made.
+const OUTCOME_UNKNOWN: u32 = 7;
 
 /// How long a member may take for anything; the processors of a room are slow, and busy with all members.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -94,9 +97,18 @@ pub fn start_host(host: Host<'_>) -> Result<(), LabError> {
     start(host, "quorate-lease quorate-node")
 }
 
-/// Runs the command line in a host, as the administrator that `quorate init` has made.
+/// Runs the command line in a host, as the administrator that `quorate init` has made, and again where an election has swallowed the
+/// answer: that is what the command line itself advises then.
 pub fn quorate(host: Host<'_>, arguments: &str) -> Result<String, LabError> {
-    host.run(&format!("HOME=/root quorate {arguments}"))
+    let command = format!("HOME=/root quorate {arguments}");
+    let begun = Instant::now();
+    loop {
+        let output = host.exec(&command)?;
+        if output.code != OUTCOME_UNKNOWN || begun.elapsed() > PATIENCE {
+            return host.succeeded(&command, &output);
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// Of an odd number of hosts from three on, the last is a witness: it votes and carries nothing.

@@ -72,7 +72,11 @@ impl<'a> Host<'a> {
 
     /// Runs a shell command that must succeed, and returns what it printed, without the last line break.
     pub fn run(&self, command: &str) -> Result<String, LabError> {
-        let output = self.exec(command)?;
+        self.succeeded(command, &self.exec(command)?)
+    }
+
+    /// What a shell command printed that must have succeeded, without the last line break.
+    pub(crate) fn succeeded(&self, command: &str, output: &Output) -> Result<String, LabError> {
         let text = String::from_utf8_lossy(&output.stdout)
             .trim_end()
             .to_owned();
