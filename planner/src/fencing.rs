@@ -4,6 +4,7 @@ use crate::outcome::{Outcome, condition};
 use crate::rights::{Host, Presence, proven};
 use crate::round::Round;
 use crate::volumes;
+use crate::votes::Votes;
 use crate::{Reason, Why};
 use quorate_crds::{
     FenceAction, FenceOperation, FenceOperationSpec, FencePhase, Name, NodeMode, NodeState,
@@ -30,6 +31,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         .filter(|host| host.presence == Presence::Silent)
         .filter(|host| operation(round, host.name, host.incarnation).is_some())
         .count();
+    let mut votes = Votes::of(round);
     for host in round
         .hosts
         .values()
@@ -76,8 +78,17 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
                     round.hosts.len()
                 ),
             )
+        } else if votes.rest_on(host.name) {
+            (
+                Reason::VoteNeeded,
+                format!(
+                    "its heartbeats are silent and its member answers: {}, and to switch it off would stop the cluster",
+                    votes.words()
+                ),
+            )
         } else {
             at_work += 1;
+            votes.lose(host.name);
             new.state = Some(NodeState::Fencing);
             asked_anew = true;
             let reason = match contradicted(round, host) {

@@ -34,9 +34,10 @@ mod rights;
 mod round;
 mod state;
 mod volumes;
+mod votes;
 
 pub use decisions::{Decisions, ObjectKey, Objects, StatusPatch, Why};
 pub use reasons::Reason;
 pub use records::{Ending, record_name};
-pub use round::{Leader, plan};
+pub use round::{Leader, explain, plan};
 pub use state::{ClusterState, StateError, Subject, SubjectKind};

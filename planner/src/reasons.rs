@@ -108,6 +108,8 @@ reasons! {
         "Wait.";
     FenceWaits, "The host is silent; others are fenced first.",
         "Wait; `Cluster.spec.fencing.maxAtOnce` limits how many are fenced together.";
+    VoteNeeded, "The host is silent, its member answers, and without its vote nothing could be decided any more.",
+        "Look at `quorate-lease` on the host and at the network between it and the leader; bring another member back, or add a witness. It is fenced as soon as its vote can be spared.";
     FenceBlocked, "Every fence level has failed; it is tried again.",
         "Repair a fence device, or look that the host is off and confirm by `quorate node confirm-fenced`.";
     CannotFence, "The host has no fence level.",
@@ -182,6 +184,8 @@ reasons! {
         "Repair the disk, or take the host from the pool.";
     Draining, "The host is being emptied; the message says what is still on it.",
         "Wait. A guest that cannot be moved says why: `quorate why vm/NAME`.";
+    DrainBlocked, "The host is being emptied, and guests on it cannot be moved; the message says which, and why.",
+        "Remove the obstacle, or stop the guest: `quorate vm stop NAME`.";
     Emptied, "The host is empty.",
         "Work on it, or let it leave.";
     SplitBrain, "Both sides have written.",

@@ -4,7 +4,7 @@ use super::hosts::Hosts;
 use super::outlook::Watched;
 use super::{Forecast, Pace, Step};
 use crate::amounts::{later, span};
-use crate::{ClusterState, Decisions, Leader, Objects, StateError, plan};
+use crate::{ClusterState, Decisions, Leader, Objects, StateError, explain};
 use jiff::{SignedDuration, Timestamp};
 use quorate_crds::Duration;
 use serde_json::{Value, json};
@@ -81,6 +81,7 @@ impl Trial {
                     span(&Duration::from(text))
                 });
             self.step("Node", host, "Lost", "it loses power and all networks");
+            self.silence_member(host)?;
             self.after(
                 silence,
                 Due::Silence {
@@ -94,6 +95,22 @@ impl Trial {
                 "Lost",
                 &format!("it is {state} already: nothing more is lost"),
             );
+        }
+        Ok(())
+    }
+
+    fn silence_member(&mut self, host: &str) -> Result<(), StateError> {
+        let clusters: Vec<String> = self.names_of("Cluster").map(str::to_owned).collect();
+        for cluster in clusters {
+            self.edit("Cluster", &cluster, |cluster| {
+                let members = cluster["status"]["members"].as_array_mut();
+                for member in members.into_iter().flatten() {
+                    let of_host = member.get("node").unwrap_or(&member["name"]) == host;
+                    if of_host {
+                        member["reachable"] = json!(false);
+                    }
+                }
+            })?;
         }
         Ok(())
     }
@@ -160,7 +177,7 @@ impl Trial {
                 now: self.now,
                 term: self.term,
             };
-            self.last = plan(&self.state, leader);
+            self.last = explain(&self.state, leader);
             if self.last.is_empty() {
                 return Ok(());
             }

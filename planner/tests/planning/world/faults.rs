@@ -61,6 +61,7 @@ impl World {
                 self.broken_fence.remove(*host);
             }
             ["void", host] => self.void(host),
+            ["votes", members @ ..] => self.votes(members),
             ["crash", guest] => self.end(guest, "GuestCrashed"),
             ["power-off-inside", guest] => self.end(guest, "GuestPoweredOff"),
             ["new-leader"] => self.term += 1,
@@ -102,6 +103,24 @@ impl World {
                 operation["status"] = status
             });
         }
+    }
+
+    /// The members that vote; one after whose name stands `-` does not answer.
+    fn votes(&mut self, members: &[&str]) {
+        let members: Vec<Value> = members
+            .iter()
+            .enumerate()
+            .map(|(number, member)| {
+                let name = member.trim_end_matches('-');
+                json!({"name": name, "id": number + 1, "role": "Voter", "reachable": name == *member})
+            })
+            .collect();
+        let key = ("Cluster".to_owned(), "cluster".to_owned());
+        let mut cluster = self.objects.get(&key).cloned().unwrap_or_else(
+            || json!({"kind": "Cluster", "metadata": {"name": "cluster"}, "spec": {}}),
+        );
+        cluster["status"] = json!({"members": members});
+        self.put(cluster);
     }
 
     /// A guest comes to an end by itself.
