@@ -95,6 +95,8 @@ pub(crate) fn member_frame(data: &[u8]) {
         format: 1,
         method: u32::from(*method),
         body: Bytes::copy_from_slice(body),
+        to_start: 0,
+        pledge: None,
     };
     let running = running();
     let _guard = running.runtime.enter();

@@ -29,6 +29,9 @@ pub struct StoreConfig {
     pub disk_work: DiskWork,
     /// The clock that the leader stamps on entries.
     pub clock: WallClock,
+    /// Names this run of the machine. Without it a member forgets at each start that it was part of a quorum, and may
+    /// take over from nobody until it was part of one again.
+    pub boot: Option<String>,
 }
 
 impl Default for StoreConfig {
@@ -44,6 +47,7 @@ impl Default for StoreConfig {
             max_transaction: 2 << 20,
             disk_work: DiskWork::Threads,
             clock: WallClock::default(),
+            boot: None,
         }
     }
 }

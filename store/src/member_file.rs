@@ -1,4 +1,4 @@
-//! Who this member is, and how often each member has been started: two small files.
+//! Who this member is, how often each member has been started, and whether this one was in a quorum: small files.
 //!
 //! A member's directory belongs to one member of one history. Every start counts; peers remember the
 //! highest count of each member that they heard, and refuse a lower one: that is a copy which was
@@ -7,7 +7,10 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,7 @@ use crate::{
 
 const MEMBER: &str = "member.json";
 const PEERS: &str = "peers.json";
+const QUORUM: &str = "quorum.json";
 const FORMAT: u32 = 1;
 
 /// This member's own identity.
@@ -113,6 +117,11 @@ impl PeerStarts {
             .expect("nothing panics while it compares counters")
     }
 
+    /// The highest counter of a peer; 0 when it was never heard.
+    pub(crate) fn known(&self, peer: MemberId) -> u64 {
+        self.lock().get(&peer).copied().unwrap_or(0)
+    }
+
     /// Whether a peer with this counter may be listened to. A higher counter is written down first; it
     /// is rare, once per start of a peer.
     pub(crate) fn check(&self, peer: MemberId, counter: u64) -> Result<(), String> {
@@ -134,5 +143,59 @@ impl PeerStarts {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether this member was part of a quorum since its *machine* started: a machine that comes back alone must not shoot
+/// one that is well and ahead.
+///
+/// It outlives the program, not the machine: the file names the boot in which it was written. When the file is lost, or
+/// cannot be written, the member has less right, never more.
+pub(crate) struct SinceBoot {
+    disk: Arc<dyn Disk>,
+    /// What the file says when it counts; none where nobody names the boot: then a start of the program ends it.
+    note: Option<Note>,
+    in_quorum: AtomicBool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    boot: String,
+    history_id: String,
+    member_id: MemberId,
+}
+
+impl SinceBoot {
+    pub(crate) fn load(disk: Arc<dyn Disk>, identity: &Identity, boot: Option<&str>) -> Self {
+        let note = boot.map(|boot| Note {
+            boot: boot.to_owned(),
+            history_id: identity.history_id.clone(),
+            member_id: identity.member_id,
+        });
+        let kept = read(&*disk, QUORUM).ok().flatten();
+        let kept = kept.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+        Self {
+            in_quorum: AtomicBool::new(note.is_some() && kept == note),
+            disk,
+            note,
+        }
+    }
+
+    pub(crate) fn in_quorum(&self) -> bool {
+        self.in_quorum.load(Ordering::Acquire)
+    }
+
+    /// This member is part of a quorum.
+    pub(crate) fn note(&self) {
+        if self.in_quorum.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let Some(note) = &self.note else { return };
+        let written = serde_json::to_vec(note)
+            .map_err(io::Error::from)
+            .and_then(|bytes| disk::replace(&*self.disk, QUORUM, &bytes));
+        if let Err(error) = written {
+            tracing::warn!(%error, "it could not be written down that this member is part of a quorum; a start of the program forgets it");
+        }
     }
 }

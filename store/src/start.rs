@@ -16,7 +16,7 @@ use crate::{
     DiskWork, Genesis, Grant, Leadership, MemberId, Revision, Store, StoreConfig, StoreError,
     disk::Disk,
     log::{Log, LogError, LogOptions, Mode, Recovered},
-    member_file::{Identity, PeerStarts},
+    member_file::{Identity, PeerStarts, SinceBoot},
     raft::{
         LogStore, Machine, Membership, Networks, Proposal, Receiver, StoredMembership, Vote,
         barrier::{self, Barriers},
@@ -24,7 +24,10 @@ use crate::{
         housekeeping,
         link::Link,
         log_id,
+        part::Part,
         proposer::{self, Proposals},
+        returning::{self, Returning},
+        takeover::{self, Testimony},
     },
     rt,
     snapshot::{Blocks, Loader, Snapshots},
@@ -205,6 +208,7 @@ fn prepare(disk: &dyn Disk) -> Result<(), StoreError> {
             "incoming-",
             "peers.json",
             "member.json",
+            "quorum.json",
         ];
         if ours.iter().any(|prefix| name.starts_with(prefix)) {
             disk.remove(&name)?;
@@ -303,7 +307,7 @@ fn raft_config(config: &StoreConfig, cluster: &str) -> Result<Arc<Config>, Store
         max_in_snapshot_log_to_keep: u64::MAX,
         removed_leader_step_down: StepDownPolicy::After(election),
         enable_pre_vote: Some(true),
-        backoff: "50ms 100ms 200ms ..1s".to_owned(),
+        backoff: "50ms 100ms 200ms".to_owned(),
         // The commit point on the disk may be old: a leader that starts anew must ask first.
         enable_leader_restore: Some(false),
         ..Config::default()
@@ -323,6 +327,8 @@ async fn start(
 ) -> Result<Store, StoreError> {
     let raft_config = raft_config(&config, &identity.cluster_id)?;
     let peers = PeerStarts::load(disk.clone())?;
+    let since_boot = SinceBoot::load(disk.clone(), identity, config.boot.as_deref());
+    let (part, asked) = Part::new(identity.member_id, identity.start_counter);
     let options = log_options(&config);
     let found = rt::blocking(config.inline_io(), move || find(disk, options)).await??;
     let shared = Shared::new(config.history);
@@ -346,6 +352,8 @@ async fn start(
         identity.start_counter,
         net,
         peers,
+        since_boot,
+        part,
     ));
     let raft = Raft::new(
         identity.member_id,
@@ -371,6 +379,8 @@ async fn start(
         identity: identity.clone(),
         leadership: watch::Sender::new(Leadership::default()),
         stop,
+        evidence: Testimony::default(),
+        returning: Returning::default(),
     });
     let (barriers, waiting) = Barriers::new();
     rt::spawn(proposer::run(core.clone(), proposed));
@@ -378,6 +388,8 @@ async fn start(
     rt::spawn(housekeeping::leadership(core.clone()));
     rt::spawn(housekeeping::expiry(core.clone()));
     rt::spawn(housekeeping::storage(core.clone()));
+    rt::spawn(takeover::run(core.clone(), asked));
+    rt::spawn(returning::run(core.clone()));
     let receiver = Arc::new(Receiver::new(&core));
     Ok(Store {
         core,

@@ -6,7 +6,7 @@ use crate::{
     MemberId, Revision,
     raft::{
         change,
-        core::{Core, Way},
+        core::Core,
         link::{Method, peer},
     },
 };
@@ -143,7 +143,7 @@ pub(crate) fn of(core: &Core) -> StoreStatus {
         history_id: core.identity.history_id.clone(),
         leader: metrics.current_leader,
         term: metrics.current_term,
-        quorum: !matches!(core.way(), Way::Wait(_)),
+        quorum: core.has_quorum(),
         revision: state.revision,
         compacted: state.compacted,
         last_index: metrics.last_log_index.unwrap_or(0),

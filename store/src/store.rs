@@ -1,4 +1,4 @@
-use std::{io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -12,10 +12,12 @@ use crate::{
         barrier::Barriers,
         change::{self, Change},
         core::Core,
+        takeover,
     },
     rt,
     snapshot::Blocks,
     start, status,
+    takeover::{Evidence, Obstacle, Phase, Record, Round, Takeover},
     transport::{Receive, Transport},
     wire::encode_transaction,
 };
@@ -181,6 +183,58 @@ impl Store {
 
     async fn change(&self, change: Change) -> Result<(), StoreError> {
         change::make(&self.core, change).await.map(drop)
+    }
+
+    /// Whether a majority was heard lately: by the leader itself, by others through the leader.
+    pub fn has_quorum(&self) -> bool {
+        self.core.has_quorum()
+    }
+
+    /// For how long a majority must be silent before [`Store::has_quorum`] says so.
+    pub fn quorum_patience(&self) -> Duration {
+        self.core.silence()
+    }
+
+    /// The members that have answered this one within that time.
+    pub fn answering(&self) -> Vec<MemberId> {
+        self.core.link.part.answered_within(self.core.silence())
+    }
+
+    /// Where this member stands in a takeover, and every change of that. While it is [`Phase::Fencing`], whoever drives fence
+    /// devices makes sure that the others are off, and says so by [`Store::confirm_off`].
+    pub fn takeover(&self) -> watch::Receiver<Phase> {
+        self.core.link.part.phase()
+    }
+
+    /// Begins a takeover by the half that this member hears. The start-up wait and the other half's head start are the
+    /// caller's to keep.
+    pub async fn begin_takeover(&self) -> Result<Round, Obstacle> {
+        takeover::begin(&self.core).await
+    }
+
+    /// A voter is off, as devices said after that round had asked for it. Evidence of another round counts for nothing.
+    pub fn confirm_off(&self, round: Round, member: MemberId, proof: String) {
+        self.core.evidence.add(round, Evidence { member, proof });
+        let part = &self.core.link.part;
+        part.change(|takeover| takeover.fenced(round, member));
+    }
+
+    /// Ends an attempt that has taken too long, or gives a promise back.
+    pub fn give_up_takeover(&self) {
+        self.core.link.part.change(Takeover::give_up);
+    }
+
+    /// The takeovers that the log tells of, the newest first.
+    pub fn takeovers(&self) -> Vec<Record> {
+        takeover::records(&self.core)
+    }
+
+    /// The voters that takeovers took out and that do not vote again yet: their names by their ids.
+    pub fn set_aside(&self) -> BTreeMap<MemberId, String> {
+        takeover::all_set_aside(&self.core)
+            .into_iter()
+            .map(|(id, aside)| (id, aside.member.name))
+            .collect()
     }
 
     /// The whole state, as one stream of checked blocks for one file. What was acknowledged before the

@@ -186,6 +186,8 @@ async fn a_member_restored_from_an_old_copy_is_refused() {
             format: 1,
             method: 2,
             body: bytes::Bytes::new(),
+            to_start: 0,
+            pledge: None,
         })
         .await
         .expect_err("its counter is too low");
@@ -219,6 +221,8 @@ async fn a_member_of_another_history_is_refused() {
             format: 1,
             method: 2,
             body: bytes::Bytes::new(),
+            to_start: 0,
+            pledge: None,
         })
         .await
         .expect_err("another history");

@@ -119,6 +119,8 @@ fn frame(from: MemberId) -> Frame {
         // A question for the read barrier, which has no body.
         method: 7,
         body: Bytes::new(),
+        to_start: 0,
+        pledge: None,
     }
 }
 

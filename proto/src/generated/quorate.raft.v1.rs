@@ -15,6 +15,23 @@ pub struct Frame {
     pub method: u32,
     #[prost(bytes = "bytes", tag = "6")]
     pub body: ::prost::bytes::Bytes,
+    /// The receiver's start counter as its sender last heard of it; 0 when it never did. What was said to an earlier start
+    /// proves nothing to a later one.
+    #[prost(uint64, tag = "7")]
+    pub to_start: u64,
+    /// The takeover for which its sender promised to hear only one half.
+    #[prost(message, optional, tag = "8")]
+    pub pledge: ::core::option::Option<Round>,
+}
+/// One attempt of one half to go on without the other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Round {
+    #[prost(uint64, tag = "1")]
+    pub by: u64,
+    #[prost(uint64, tag = "2")]
+    pub start: u64,
+    #[prost(uint64, tag = "3")]
+    pub number: u64,
 }
 /// Generated client implementations.
 pub mod raft_client {

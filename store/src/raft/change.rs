@@ -14,16 +14,17 @@ use super::{
     Proposal, Types,
     core::{Core, Way},
     link::{Method, peer},
+    takeover,
 };
 use crate::{
-    Member, MemberId, StoreError, rt,
+    Member, MemberId, StoreError, Transaction, Write, rt,
     state::{Command, Reply},
     transport::TransportError,
-    wire::encode_command,
+    wire::{encode_command, encode_transaction},
 };
 
 /// A learner that lacks no more than this many entries has caught up: what is left takes no time.
-const CAUGHT_UP: u64 = 500;
+pub(crate) const CAUGHT_UP: u64 = 500;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What is asked of the leader.
@@ -174,7 +175,7 @@ async fn lead(core: &Core, change: Change) -> Answer {
     }
 }
 
-fn voters(core: &Core) -> BTreeSet<MemberId> {
+pub(crate) fn voters(core: &Core) -> BTreeSet<MemberId> {
     let metrics = core.raft.metrics();
     let metrics = metrics.borrow_watched();
     metrics.membership_config.voter_ids().collect()
@@ -201,7 +202,16 @@ async fn write(core: &Core, command: Command) -> Result<Reply, ChangeError> {
     }
 }
 
-async fn membership(core: &Core, id: MemberId, change: ChangeMembers<MemberId, Member>) -> Answer {
+pub(crate) async fn membership(
+    core: &Core,
+    id: MemberId,
+    change: ChangeMembers<MemberId, Member>,
+) -> Answer {
+    let _beside_no_takeover = core
+        .link
+        .part
+        .enter_change()
+        .map_err(|reason| member(id, reason))?;
     let changed = core.raft.change_membership(change, false);
     match rt::within(core.config.propose_timeout * 2, changed).await {
         Some(Ok(_)) => Ok(0),
@@ -253,6 +263,16 @@ async fn add_learner(core: &Core, id: MemberId, new: Member) -> Answer {
     if new.addresses.is_empty() {
         return Err(member(id, "a member needs at least one address"));
     }
+    take_in(core, id, new).await
+}
+
+/// Makes a learner of a member.
+pub(crate) async fn take_in(core: &Core, id: MemberId, new: Member) -> Answer {
+    let _beside_no_takeover = core
+        .link
+        .part
+        .enter_change()
+        .map_err(|reason| member(id, reason))?;
     let added = core.raft.add_learner(id, new, false);
     match rt::within(core.config.propose_timeout, added).await {
         Some(Ok(_)) => Ok(0),
@@ -306,6 +326,12 @@ pub(crate) fn lag(core: &Core, id: MemberId) -> Option<u64> {
 }
 
 async fn remove(core: &Core, id: MemberId) -> Answer {
+    if takeover::set_aside(core, id).is_some() {
+        forget(core, id).await?;
+        if core.member(id).is_none() {
+            return Ok(0);
+        }
+    }
     known(core, id)?;
     let voters = voters(core);
     if !voters.contains(&id) {
@@ -318,6 +344,21 @@ async fn remove(core: &Core, id: MemberId) -> Answer {
         ));
     }
     membership(core, id, ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
+}
+
+/// A member that a takeover took out is not brought back.
+async fn forget(core: &Core, id: MemberId) -> Result<(), ChangeError> {
+    let transaction = Transaction {
+        conditions: Vec::new(),
+        writes: vec![Write::Delete {
+            key: takeover::set_aside_key(id),
+        }],
+    };
+    let written = core.proposals.propose(encode_transaction(&transaction));
+    written
+        .await
+        .map(drop)
+        .map_err(|error| ChangeError::Unknown(error.to_string()))
 }
 
 /// The best successor: a voter that runs things, lacks least, and answers.

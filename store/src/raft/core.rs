@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use openraft::{Instant, Raft, ServerState, async_runtime::WatchReceiver};
 use tokio::sync::watch;
 
-use super::{Machine, Types, link::Link, proposer::Proposals};
+use super::{
+    Machine, Types, link::Link, proposer::Proposals, returning::Returning, takeover::Testimony,
+};
 use crate::{
     Leadership, Member, MemberId, StoreConfig,
     log::{Health, Log},
@@ -26,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) identity: Identity,
     pub(crate) leadership: watch::Sender<Leadership>,
     pub(crate) stop: watch::Sender<bool>,
+    pub(crate) evidence: Testimony,
+    pub(crate) returning: Returning,
 }
 
 /// Where a write goes.
@@ -49,7 +53,10 @@ impl Core {
             return Way::Wait(format!("this member has stopped: {fatal}"));
         }
         match metrics.current_leader {
-            None => Way::Wait("no leader is known".to_owned()),
+            None => Way::Wait(match self.link.refusal() {
+                Some(refusal) => format!("no leader is known; {refusal}"),
+                None => "no leader is known".to_owned(),
+            }),
             Some(leader) if leader != self.link.member_id => Way::There(leader),
             Some(_) if metrics.state != ServerState::Leader => {
                 Way::Wait("this member was leader before it was started anew".to_owned())
@@ -76,6 +83,21 @@ impl Core {
         }
     }
 
+    /// Whether a majority was heard lately: by the leader itself, by others through the leader.
+    pub(crate) fn has_quorum(&self) -> bool {
+        match self.way() {
+            Way::Wait(_) => false,
+            Way::Here | Way::Full(_) => true,
+            // The library goes on naming a leader that has fallen silent until another one is elected.
+            Way::There(_) => self.link.part.was_led_within(self.silence()),
+        }
+    }
+
+    /// Whether a member answered this leader lately.
+    pub(crate) fn returning_answers(&self, id: MemberId) -> bool {
+        self.link.part.answered_within(self.silence()).contains(&id)
+    }
+
     /// Until when this member surely led, and in which term.
     pub(crate) fn quorum_acknowledged(&self) -> Option<(u64, rt::Instant)> {
         let metrics = self.raft.metrics();
@@ -96,7 +118,7 @@ impl Core {
     }
 
     /// A leader that heard no majority for so long has probably lost it.
-    fn silence(&self) -> Duration {
+    pub(crate) fn silence(&self) -> Duration {
         self.config.election_timeout * 2
     }
 

@@ -9,10 +9,13 @@ use std::{
 use bytes::Bytes;
 use prost::Message;
 
-use super::{LogId, Vote};
+use super::{
+    LogId, Vote,
+    part::{Part, Ticket},
+};
 use crate::{
     Member, MemberId,
-    member_file::PeerStarts,
+    member_file::{PeerStarts, SinceBoot},
     transport::{Frame, Peer, RefusedFrame, Transport, TransportError},
 };
 
@@ -36,10 +39,12 @@ pub(crate) enum Method {
     Change,
     /// What the asked member knows of the members.
     Members,
+    /// What members of one half say to each other when the other half is silent.
+    Takeover,
 }
 
 impl Method {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Append,
         Self::Vote,
         Self::PreVote,
@@ -49,6 +54,7 @@ impl Method {
         Self::Barrier,
         Self::Change,
         Self::Members,
+        Self::Takeover,
     ];
 
     fn number(self) -> u32 {
@@ -62,8 +68,29 @@ impl Method {
             Self::Barrier => 7,
             Self::Change => 8,
             Self::Members => 9,
+            Self::Takeover => 10,
         }
     }
+
+    /// Whether it is part of replication or election.
+    fn is_consensus(self) -> bool {
+        matches!(
+            self,
+            Self::Append | Self::Vote | Self::PreVote | Self::Transfer | Self::Snapshot
+        )
+    }
+}
+
+/// A frame from a member that may speak.
+pub(crate) struct Checked {
+    pub(crate) from: MemberId,
+    pub(crate) from_start: u64,
+    /// Whether its sender has heard of this start of this member.
+    pub(crate) knows_start: bool,
+    pub(crate) method: Method,
+    pub(crate) body: Bytes,
+    /// Held until the frame has come to its end, if it is one of replication or election.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 pub(crate) struct Link {
@@ -72,6 +99,10 @@ pub(crate) struct Link {
     pub(crate) start_counter: u64,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) peers: PeerStarts,
+    pub(crate) since_boot: SinceBoot,
+    pub(crate) part: Arc<Part>,
+    /// Why another member refused what this one asked last.
+    refusal: Mutex<Option<String>>,
     /// How far each peer said, to this leader, that it has the log on its disk.
     matched: Mutex<BTreeMap<MemberId, (Vote, LogId)>>,
 }
@@ -83,6 +114,8 @@ impl Link {
         start_counter: u64,
         transport: Arc<dyn Transport>,
         peers: PeerStarts,
+        since_boot: SinceBoot,
+        part: Arc<Part>,
     ) -> Self {
         Self {
             member_id,
@@ -90,11 +123,14 @@ impl Link {
             start_counter,
             transport,
             peers,
+            since_boot,
+            part,
+            refusal: Mutex::default(),
             matched: Mutex::default(),
         }
     }
 
-    pub(crate) fn frame(&self, method: Method, body: Bytes) -> Frame {
+    pub(crate) fn frame(&self, to: MemberId, method: Method, body: Bytes) -> Frame {
         Frame {
             history_id: self.history_id.clone(),
             from: self.member_id,
@@ -102,15 +138,40 @@ impl Link {
             format: FORMAT,
             method: method.number(),
             body,
+            to_start: self.peers.known(to),
+            pledge: self.part.pledge(),
         }
     }
 
-    pub(crate) fn message(&self, method: Method, message: &impl Message) -> Frame {
-        self.frame(method, Bytes::from(message.encode_to_vec()))
+    pub(crate) fn message(&self, to: MemberId, method: Method, message: &impl Message) -> Frame {
+        self.frame(to, method, Bytes::from(message.encode_to_vec()))
     }
 
-    /// The method and body of a frame from a member that may speak.
-    pub(crate) fn check(&self, frame: Frame) -> Result<(Method, Bytes), RefusedFrame> {
+    /// A frame from a member that may speak.
+    pub(crate) fn check(&self, frame: Frame) -> Result<Checked, RefusedFrame> {
+        let (method, frame) = self.checked(frame)?;
+        let from = frame.from;
+        let entering = || self.part.enter(from, frame.start_counter, frame.pledge);
+        let ticket = if method.is_consensus() {
+            Some(entering().map_err(RefusedFrame)?)
+        } else if method != Method::Takeover && self.part.ignores(from) {
+            return Err(RefusedFrame(
+                "this member takes part in a takeover and hears its own half alone".to_owned(),
+            ));
+        } else {
+            None
+        };
+        Ok(Checked {
+            from,
+            from_start: frame.start_counter,
+            knows_start: frame.to_start == self.start_counter,
+            method,
+            body: frame.body,
+            ticket,
+        })
+    }
+
+    fn checked(&self, frame: Frame) -> Result<(Method, Frame), RefusedFrame> {
         if frame.history_id != self.history_id {
             return Err(RefusedFrame(format!(
                 "member {} belongs to history {}, this cluster's history is {}: set its data directory aside \
@@ -136,21 +197,40 @@ impl Link {
                     frame.method
                 ))
             })?;
-        Ok((method, frame.body))
+        Ok((method, frame))
     }
 
     /// The answer's body, if it comes from a member that may speak.
     pub(crate) fn answer(&self, peer: MemberId, frame: Frame) -> Result<Bytes, TransportError> {
-        let from = frame.from;
         let refused = |reason| TransportError::Refused {
             member: peer,
             reason,
         };
-        let (_, body) = self.check(frame).map_err(|r| refused(r.0))?;
+        let (_, frame) = self.checked(frame).map_err(|r| refused(r.0))?;
+        let from = frame.from;
         if from != peer {
             return Err(refused(format!("member {from} answered in its place")));
         }
-        Ok(body)
+        self.part
+            .take_answer(from, frame.start_counter, frame.pledge)
+            .map_err(refused)?;
+        Ok(frame.body)
+    }
+
+    /// Notes why another member refused this one's vote; nothing once one of them was answered.
+    pub(crate) fn note_refusal(&self, reason: Option<String>) {
+        *self
+            .refusal
+            .lock()
+            .expect("nothing panics while it holds a text") = reason;
+    }
+
+    /// Why this member's vote was refused.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.refusal
+            .lock()
+            .expect("nothing panics while it holds a text")
+            .clone()
     }
 
     /// Asks a peer.
@@ -164,7 +244,7 @@ impl Link {
         let id = peer.id;
         let answer = self
             .transport
-            .call(peer, self.frame(method, body), timeout)
+            .call(peer, self.frame(id, method, body), timeout)
             .await?;
         self.answer(id, answer)
     }

@@ -8,8 +8,11 @@ pub(crate) mod link;
 mod log_store;
 mod machine;
 mod network;
+pub(crate) mod part;
 pub(crate) mod proposer;
 mod receive;
+pub(crate) mod returning;
+pub(crate) mod takeover;
 #[cfg(test)]
 mod tests;
 mod types;

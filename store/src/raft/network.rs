@@ -30,6 +30,7 @@ use prost::Message;
 use super::{
     AppendRequest, AppendResult, Committed, LogId, Types, Vote,
     link::{Link, Method, peer},
+    part::Dealing,
 };
 use crate::{
     Member, MemberId, rt,
@@ -141,11 +142,23 @@ impl Network {
         Ok(answer.await?)
     }
 
+    /// What is answered without asking, if anything: for a voter that is proven off, or that is not to be heard.
+    fn in_its_place(&self, request: &AppendRequest) -> Option<Result<AppendResult, Failure>> {
+        in_place_of(&self.link, self.peer.id, request)
+    }
+
+    fn silent(&self) -> Failure {
+        silence(self.peer.id)
+    }
+
     async fn append(
         &self,
         request: &AppendRequest,
         within: Duration,
     ) -> Result<AppendResult, Failure> {
+        if let Some(answer) = self.in_its_place(request) {
+            return answer;
+        }
         let body = encode_append(request).encode_to_vec();
         let answer = self.ask(Method::Append, body, within).await?;
         appended(&self.link, self.peer.id, request.vote, answer)
@@ -157,8 +170,23 @@ impl Network {
         request: &VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, Failure> {
+        match self.link.part.dealing(self.peer.id, None) {
+            Dealing::Speak | Dealing::Depart => {}
+            Dealing::Silence => return Err(self.silent()),
+            Dealing::StandIn => {
+                return Ok(VoteResponse::new(request.vote, request.last_log_id, true));
+            }
+        }
         let body = PbVoteRequest::from(request).encode_to_vec();
-        let answer = self.ask(method, body, option.hard_ttl()).await?;
+        let asked = self
+            .link
+            .ask(self.peer.clone(), method, body.into(), option.hard_ttl());
+        let answer = asked.await.inspect_err(|error| {
+            if let TransportError::Refused { reason, .. } = error {
+                self.link.note_refusal(Some(reason.clone()));
+            }
+        })?;
+        self.link.note_refusal(None);
         Ok(decode::<PbVoteResponse>(answer)?.into())
     }
 
@@ -176,28 +204,43 @@ impl Network {
         let Some(first) = requests.next().await else {
             return Ok(stream::empty().boxed());
         };
+        let mut phase = self.link.part.phase();
+        if let Some(answer) = self.in_its_place(&first) {
+            return Ok(self.without_asking(answer, requests));
+        }
         let requests = stream::once(async { first }).chain(requests);
         let owed = Arc::new(Owed::default());
         let frames = {
-            let (link, owed) = (self.link.clone(), owed.clone());
+            let (link, owed, to) = (self.link.clone(), owed.clone(), self.peer.id);
             requests.map(move |request| {
                 owed.asked(request.vote);
-                link.message(Method::Append, &encode_append(&request))
+                link.message(to, Method::Append, &encode_append(&request))
             })
         };
         let answers = self
             .link
             .transport
-            .replicate(self.peer.clone(), frames.boxed())
-            .await?;
+            .replicate(self.peer.clone(), frames.boxed());
+        // A connection to a machine that is gone may take long to fail; a takeover does not wait for it.
+        let answers = tokio::select! {
+            biased;
+            _ = phase.changed() => return Err(self.silent()),
+            answers = answers => answers?,
+        };
         let (link, peer) = (self.link.clone(), self.peer.id);
-        let results = stream::unfold(Some(answers), move |answers| {
+        let results = stream::unfold(Some((answers, phase)), move |going| {
             let (link, owed) = (link.clone(), owed.clone());
             async move {
-                let mut answers = answers?;
+                let (mut answers, mut phase) = going?;
                 let answer = loop {
                     let before = owed.count();
-                    match rt::within(PATIENCE, answers.next()).await {
+                    let next = rt::within(PATIENCE, answers.next());
+                    let next = tokio::select! {
+                        biased;
+                        next = next => next,
+                        _ = phase.changed() => return Some((Err(silence(peer)), None)),
+                    };
+                    match next {
                         Some(answer) => break answer?,
                         None if before == 0 => {}
                         None => return Some((Err(failure("no answer to replication")), None)),
@@ -209,11 +252,64 @@ impl Network {
                 };
                 let leader = owed.answered();
                 let result = result.and_then(|body| appended(&link, peer, leader, body));
-                let rest = matches!(result, Ok(Ok(_))).then_some(answers);
+                let rest = matches!(result, Ok(Ok(_))).then_some((answers, phase));
                 Some((result, rest))
             }
         });
         Ok(results.boxed())
+    }
+
+    /// Answers in the place of a voter that is proven off, for as long as that is so.
+    fn without_asking<S>(
+        &self,
+        first: Result<AppendResult, Failure>,
+        requests: S,
+    ) -> BoxStream<'static, Result<AppendResult, Failure>>
+    where
+        S: Stream<Item = AppendRequest> + Send + Unpin + 'static,
+    {
+        let (link, peer) = (self.link.clone(), self.peer.id);
+        let rest = requests.map(move |request| {
+            in_place_of(&link, peer, &request).unwrap_or_else(|| Err(silence(peer)))
+        });
+        // What is not a success ends the stream.
+        let answers = stream::once(async { first }).chain(rest);
+        stream::unfold(Some(answers.boxed()), |answers| async move {
+            let mut answers = answers?;
+            let answer = answers.next().await?;
+            let rest = matches!(answer, Ok(Ok(_))).then_some(answers);
+            Some((answer, rest))
+        })
+        .boxed()
+    }
+}
+
+fn silence(peer: MemberId) -> Failure {
+    failure(format!(
+        "member {peer} is outside the half that takes over, and is not spoken to"
+    ))
+}
+
+/// What a leader is answered in the place of a voter that is proven off: that it has everything. That is worth one vote, and
+/// all others of the half must still agree.
+///
+/// Should the takeover be given up after that, the leader must not go on: it believes that the voter has what it lacks.
+fn in_place_of(
+    link: &Link,
+    peer: MemberId,
+    request: &AppendRequest,
+) -> Option<Result<AppendResult, Failure>> {
+    match link.part.dealing(peer, Some(request.vote)) {
+        Dealing::Speak => None,
+        Dealing::Silence => Some(Err(silence(peer))),
+        Dealing::StandIn => {
+            let last = request.entries.last().map(|entry| entry.log_id);
+            Some(Ok(Ok(last.or(request.prev_log_id))))
+        }
+        Dealing::Depart => {
+            let own = Vote::new(request.vote.leader_id.term + 1, link.member_id);
+            Some(Ok(Err(StreamAppendError::HigherVote(own))))
+        }
     }
 }
 
@@ -317,11 +413,17 @@ impl RaftNetworkV2<Types> for Network {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        match self.link.part.dealing(self.peer.id, Some(vote)) {
+            Dealing::Speak => {}
+            Dealing::StandIn => return Ok(SnapshotResponse::new(vote)),
+            Dealing::Silence | Dealing::Depart => return Err(self.silent().into()),
+        }
+        let to = self.peer.id;
         let head = PbSnapshotHead {
             vote: PbVote::from(&vote),
             length: snapshot.snapshot.length(),
         };
-        let head = self.link.message(Method::Snapshot, &head);
+        let head = self.link.message(to, Method::Snapshot, &head);
         let link = self.link.clone();
         let data = Arc::new(snapshot.snapshot);
         // A chunk that cannot be read ends the stream early; the receiver sees that it is torn.
@@ -336,7 +438,7 @@ impl RaftNetworkV2<Types> for Network {
                     }
                 };
                 let next = offset + chunk.len() as u64;
-                Some((link.frame(Method::Snapshot, chunk), next))
+                Some((link.frame(to, Method::Snapshot, chunk), next))
             }
         });
         let frames = stream::once(async { head }).chain(chunks).boxed();
@@ -361,6 +463,9 @@ impl RaftNetworkV2<Types> for Network {
         req: TransferLeaderRequest<Types>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, Failure> {
+        if self.link.part.dealing(self.peer.id, None) != Dealing::Speak {
+            return Err(self.silent());
+        }
         let body = PbTransfer::from(&req).encode_to_vec();
         let answer = self.ask(Method::Transfer, body, option.hard_ttl()).await?;
         let answer: PbTransferred = decode(answer)?;

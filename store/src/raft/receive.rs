@@ -1,8 +1,9 @@
 //! What a member does with frames from other members.
 
 use std::{
+    collections::VecDeque,
     io,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
 };
 
 use bytes::Bytes;
@@ -10,8 +11,15 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxS
 use openraft::{raft::TransferLeaderError, storage::Snapshot};
 use prost::Message;
 
-use super::{barrier, change, core::Core, link::Method};
+use super::{
+    AppendRequest, AppendResult, barrier, change,
+    core::Core,
+    link::{Checked, Method},
+    part::Ticket,
+    takeover,
+};
 use crate::{
+    MemberId,
     log::Health,
     rt, status,
     transport::{Frame, Incoming, Receive, RefusedFrame},
@@ -56,8 +64,8 @@ impl Receive for Receiver {
         let core = self.core();
         async move {
             let core = core?;
-            let (method, body) = core.link.check(frame)?;
-            answer(core, method, body).await
+            let checked = core.link.check(frame)?;
+            answer(core, checked).await
         }
         .boxed()
     }
@@ -75,26 +83,37 @@ impl Receive for Receiver {
     }
 }
 
-async fn answer(core: Arc<Core>, method: Method, body: Bytes) -> Result<Frame, RefusedFrame> {
+async fn answer(core: Arc<Core>, checked: Checked) -> Result<Frame, RefusedFrame> {
+    let Checked {
+        from,
+        from_start,
+        knows_start,
+        method,
+        body,
+        ticket: _until_answered,
+    } = checked;
     match method {
         Method::Append => {
             let request = decode_append(decode::<PbAppend>(body)?).map_err(refused)?;
             room(&core, !request.entries.is_empty())?;
+            let told = told(&request, knows_start);
             let previous = request.prev_log_id;
             let last = request.entries.last().map(|e| e.log_id).or(previous);
             let response = core.raft.append_entries(request).await.map_err(refused)?;
             let result = response.into_stream_result(previous, last);
-            Ok(core.link.message(method, &encode_appended(&result)))
+            note_quorum(&core, told, &result);
+            Ok(core.link.message(from, method, &encode_appended(&result)))
         }
         Method::Vote | Method::PreVote => {
             let request = decode::<PbVoteRequest>(body)?.into();
+            welcome(&core, from)?;
             let response = if method == Method::Vote {
                 core.raft.vote(request).await
             } else {
                 core.raft.pre_vote(request).await
             };
             let response = PbVoteResponse::from(&response.map_err(refused)?);
-            Ok(core.link.message(method, &response))
+            Ok(core.link.message(from, method, &response))
         }
         Method::Transfer => {
             let request = decode::<PbTransfer>(body)?.into();
@@ -103,7 +122,9 @@ async fn answer(core: Arc<Core>, method: Method, body: Bytes) -> Result<Frame, R
                 .handle_transfer_leader(request)
                 .await
                 .map_err(refused)?;
-            Ok(core.link.message(method, &transferred(response.err())))
+            Ok(core
+                .link
+                .message(from, method, &transferred(response.err())))
         }
         Method::Propose => {
             let transactions = decode::<PbTransactions>(body)?.encoded;
@@ -111,19 +132,24 @@ async fn answer(core: Arc<Core>, method: Method, body: Bytes) -> Result<Frame, R
                 check_transaction(transaction).map_err(refused)?;
             }
             let proposed = core.proposals.forwarded(transactions).await;
-            Ok(core.link.message(method, &proposed))
+            Ok(core.link.message(from, method, &proposed))
         }
         Method::Barrier => {
             let index = barrier::read_index(&core).await.ok();
-            Ok(core.link.message(method, &PbBarrier { index }))
+            Ok(core.link.message(from, method, &PbBarrier { index }))
         }
         Method::Change => {
             let answer = change::answer(&core, &body).await.map_err(refused)?;
-            Ok(core.link.frame(method, answer))
+            Ok(core.link.frame(from, method, answer))
         }
         Method::Members => {
             let members = serde_json::to_vec(&status::of(&core).members).map_err(refused)?;
-            Ok(core.link.frame(method, members.into()))
+            Ok(core.link.frame(from, method, members.into()))
+        }
+        Method::Takeover => {
+            let message = serde_json::from_slice(&body).map_err(refused)?;
+            takeover::hear(&core, from, from_start, message).await;
+            Ok(core.link.frame(from, method, Bytes::new()))
         }
         Method::Snapshot => Err(refused("a snapshot comes as a stream")),
     }
@@ -157,18 +183,63 @@ fn room(core: &Core, entries: bool) -> Result<(), RefusedFrame> {
     Ok(())
 }
 
+/// How far the log is committed, if the frame's sender says so of an entry of its own term, to this start of this member.
+fn told(request: &AppendRequest, knows_start: bool) -> Option<u64> {
+    let commit = request.leader_commit.as_ref()?;
+    let of_its_term = commit.leader_id.term == request.vote.leader_id.term;
+    (knows_start && of_its_term).then_some(commit.index)
+}
+
+/// This member is part of a quorum once it has all that its leader says is committed.
+fn note_quorum(core: &Core, told: Option<u64>, result: &AppendResult) {
+    if result.is_ok() {
+        core.link.part.note_led();
+    }
+    if let (Some(told), Ok(Some(has))) = (told, result)
+        && told <= has.index
+    {
+        core.link.since_boot.note();
+    }
+}
+
+/// A former voter that was proven off learns why its vote counts for nothing.
+fn welcome(core: &Core, from: MemberId) -> Result<(), RefusedFrame> {
+    if core.member(from).is_none()
+        && let Some(reason) = takeover::set_aside(core, from)
+    {
+        core.returning.heard(from);
+        return Err(RefusedFrame(reason));
+    }
+    Ok(())
+}
+
+/// What is kept of a frame until its answer leaves.
+struct Served {
+    from: MemberId,
+    told: Option<u64>,
+    _until_answered: Option<Ticket>,
+}
+
 fn replicate(core: Arc<Core>, frames: Incoming) -> BoxStream<'static, Result<Frame, RefusedFrame>> {
     // The library takes requests, not errors: the first bad frame ends what it sees, and is told last.
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (tell, told_last) = tokio::sync::oneshot::channel();
     let checked = core.clone();
+    let served = Arc::new(Mutex::new(VecDeque::new()));
+    let serving = served.clone();
     let requests = stream::unfold((frames, Some(tell)), move |(mut frames, tell)| {
         let core = checked.clone();
+        let serving = serving.clone();
         async move {
             let frame = frames.next().await?;
             let request = frame.map_err(RefusedFrame).and_then(|frame| {
-                let (_, body) = core.link.check(frame)?;
-                let request = decode_append(decode::<PbAppend>(body)?).map_err(refused)?;
+                let checked = core.link.check(frame)?;
+                let request = decode_append(decode::<PbAppend>(checked.body)?).map_err(refused)?;
                 room(&core, !request.entries.is_empty())?;
+                lock(&serving).push_back(Served {
+                    from: checked.from,
+                    told: told(&request, checked.knows_start),
+                    _until_answered: checked.ticket,
+                });
                 Ok(request)
             });
             match request {
@@ -184,10 +255,21 @@ fn replicate(core: Arc<Core>, frames: Incoming) -> BoxStream<'static, Result<Fra
     });
     let answers = core.raft.stream_append(requests).map(move |result| {
         let result = result.map_err(refused)?;
-        Ok(core.link.message(Method::Append, &encode_appended(&result)))
+        let served = lock(&served)
+            .pop_front()
+            .ok_or_else(|| refused("an answer without a question"))?;
+        note_quorum(&core, served.told, &result);
+        let answer = encode_appended(&result);
+        Ok(core.link.message(served.from, Method::Append, &answer))
     });
-    let last = stream::once(told).filter_map(|error| async { error.ok().map(Err) });
+    let last = stream::once(told_last).filter_map(|error| async { error.ok().map(Err) });
     answers.chain(last).boxed()
+}
+
+fn lock(served: &Mutex<VecDeque<Served>>) -> MutexGuard<'_, VecDeque<Served>> {
+    served
+        .lock()
+        .expect("nothing panics while it holds what is served")
 }
 
 async fn snapshot(core: Arc<Core>, mut frames: Incoming) -> Result<Frame, RefusedFrame> {
@@ -197,13 +279,14 @@ async fn snapshot(core: Arc<Core>, mut frames: Incoming) -> Result<Frame, Refuse
         .await
         .ok_or_else(|| refused("a snapshot without a beginning"))?
         .map_err(RefusedFrame)?;
-    let (_, body) = core.link.check(head)?;
-    let head: PbSnapshotHead = decode(body)?;
+    let checked = core.link.check(head)?;
+    let (from, _until_installed) = (checked.from, checked.ticket);
+    let head: PbSnapshotHead = decode(checked.body)?;
     let mut receiving = core.snapshots.receive().map_err(refused)?;
     while let Some(frame) = frames.next().await {
-        let (_, body) = core.link.check(frame.map_err(RefusedFrame)?)?;
+        let checked = core.link.check(frame.map_err(RefusedFrame)?)?;
         let pushed = rt::blocking(inline, move || {
-            receiving.push(&body)?;
+            receiving.push(&checked.body)?;
             Ok(receiving)
         });
         receiving = pushed.await.map_err(refused)?;
@@ -222,5 +305,5 @@ async fn snapshot(core: Arc<Core>, mut frames: Incoming) -> Result<Frame, Refuse
         .map_err(refused)?;
     Ok(core
         .link
-        .message(Method::Snapshot, &PbVote::from(&installed.vote)))
+        .message(from, Method::Snapshot, &PbVote::from(&installed.vote)))
 }

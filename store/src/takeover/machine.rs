@@ -63,6 +63,9 @@ pub enum Obstacle {
     /// A round runs.
     #[error("an attempt is under way")]
     UnderWay,
+    /// Something of another member is still being worked on. It may succeed when it is tried again.
+    #[error("what other members sent before is still being worked on")]
+    Unsettled,
     /// Only voters count.
     #[error("this member has no vote")]
     NoVoter,
@@ -149,6 +152,17 @@ impl Takeover {
     #[must_use]
     pub fn phase(&self) -> &Phase {
         &self.phase
+    }
+
+    /// The attempt that this member coordinates.
+    #[must_use]
+    pub fn round(&self) -> Option<Round> {
+        match &self.phase {
+            Phase::Gathering(attempt)
+            | Phase::Fencing(attempt, _)
+            | Phase::Certified(attempt, _) => Some(attempt.round),
+            Phase::Idle | Phase::Pledged { .. } => None,
+        }
     }
 
     /// The voter whose vote and acknowledgements this member's network gives itself.

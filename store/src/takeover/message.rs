@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::MemberId;
 
 /// A place in the log: first the term, then the index.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Position {
     /// The term of the entry there.
     pub term: u64,
@@ -16,7 +19,7 @@ pub struct Position {
 }
 
 /// The newest membership in a member's log, committed or not.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Configuration {
     /// Where it stands in the log.
     pub at: Position,
@@ -28,7 +31,7 @@ pub struct Configuration {
 
 /// One attempt of one half. No two attempts share a name: a coordinator counts its own, and each of its starts
 /// begins a new count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Round {
     /// Who coordinates it.
     pub by: MemberId,
@@ -39,7 +42,7 @@ pub struct Round {
 }
 
 /// What the members of a half say to each other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Message {
     /// Promise to hear nobody outside `side`.
     Ask {
@@ -72,7 +75,9 @@ pub enum Message {
 }
 
 /// Why a member does not promise.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Error, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Refusal {
     /// There is a quorum.
     #[error("it is part of a quorum")]

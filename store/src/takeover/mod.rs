@@ -20,8 +20,10 @@ mod machine;
 mod message;
 #[cfg(test)]
 mod model;
+mod record;
 #[cfg(test)]
 mod tests;
 
 pub use machine::{Action, Attempt, Ending, Facts, Obstacle, Phase, Takeover};
 pub use message::{Configuration, Message, Position, Refusal, Round};
+pub use record::{Evidence, Record};

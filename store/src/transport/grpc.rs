@@ -9,6 +9,7 @@ pub use server::RaftService;
 use quorate_proto::raft::v1 as pb;
 
 use super::Frame;
+use crate::takeover::Round;
 
 /// The largest frame: a batch of the largest transactions must fit.
 const MAX_FRAME: usize = 64 << 20;
@@ -22,6 +23,12 @@ impl From<Frame> for pb::Frame {
             format: frame.format,
             method: frame.method,
             body: frame.body,
+            to_start: frame.to_start,
+            pledge: frame.pledge.map(|round| pb::Round {
+                by: round.by,
+                start: round.start,
+                number: round.number,
+            }),
         }
     }
 }
@@ -35,6 +42,12 @@ impl From<pb::Frame> for Frame {
             format: frame.format,
             method: frame.method,
             body: frame.body,
+            to_start: frame.to_start,
+            pledge: frame.pledge.map(|round| Round {
+                by: round.by,
+                start: round.start,
+                number: round.number,
+            }),
         }
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use thiserror::Error;
 
-use crate::MemberId;
+use crate::{MemberId, takeover::Round};
 
 pub use grpc::{Connect, GrpcTransport, RaftService};
 
@@ -34,6 +34,10 @@ pub struct Frame {
     pub method: u32,
     /// The message, in the store's own format.
     pub body: Bytes,
+    /// The receiver's start as its sender last heard of it; 0 when it never did.
+    pub to_start: u64,
+    /// The takeover for which the sender has promised to hear only one half.
+    pub pledge: Option<Round>,
 }
 
 /// Who is called.

@@ -1,0 +1,30 @@
+//! What the log keeps of a takeover.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::Round;
+use crate::MemberId;
+
+/// That a voter was off after its round had asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The voter.
+    pub member: MemberId,
+    /// What proves it, in the words of whoever gathered it.
+    pub proof: String,
+}
+
+/// A takeover, as the log tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The term in which the other half was taken out.
+    pub term: u64,
+    /// The attempt.
+    pub round: Round,
+    /// The half that went on.
+    pub side: BTreeSet<MemberId>,
+    /// What it rests on.
+    pub evidence: Vec<Evidence>,
+}

@@ -1,0 +1,281 @@
+//! Half of the voters goes on when the other half is proven off, and never otherwise.
+
+mod support;
+
+use std::time::Duration;
+
+use quorate_store::{
+    MemberId, Store, StoreConfig,
+    takeover::{Obstacle, Phase, Round},
+};
+use support::{Cluster, config, key, put, until};
+
+/// Members whose machines all run since before the cluster was founded.
+fn booted() -> StoreConfig {
+    StoreConfig {
+        boot: Some("the first boot".to_owned()),
+        propose_timeout: Duration::from_secs(3),
+        ..config()
+    }
+}
+
+async fn pair(seed: u64) -> (Cluster, MemberId, MemberId) {
+    let cluster = Cluster::of(2, seed, booted()).await;
+    let leader = cluster.leader().await;
+    for store in cluster.stores.values() {
+        store.propose(put("a", "1")).await.expect("it is written");
+    }
+    (cluster, leader, 3 - leader)
+}
+
+fn voters(store: &Store) -> Vec<MemberId> {
+    let status = store.status();
+    let voters = status
+        .members
+        .iter()
+        .filter(|member| member.role == quorate_store::Role::Voter);
+    voters.map(|member| member.id).collect()
+}
+
+async fn lost(store: &Store) {
+    until("the quorum is seen to be lost", || !store.status().quorum).await;
+}
+
+/// Begins as soon as nothing of the other is being worked on any more.
+async fn begin(store: &Store) -> Round {
+    lost(store).await;
+    loop {
+        match store.begin_takeover().await {
+            Ok(round) => return round,
+            // The other may have answered a question just before it fell silent.
+            Err(Obstacle::NotHalf { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(obstacle) => panic!("it was in a quorum and hears nobody else: {obstacle}"),
+        }
+    }
+}
+
+async fn taken_over(store: &Store) {
+    until("it is over", || *store.takeover().borrow() == Phase::Idle).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_follower_is_proven_off_goes_on_alone() {
+    let (mut cluster, leader, other) = pair(1).await;
+    cluster.cut_power(other).await;
+    let store = cluster.stores[&leader].clone();
+    let round = begin(&store).await;
+    let refused = store.propose(put("a", "2")).await;
+    assert!(refused.is_err(), "nothing is proven yet: {refused:?}");
+
+    let proven = tokio::time::Instant::now();
+    store.confirm_off(round, other, "its outlet is off".to_owned());
+    taken_over(&store).await;
+    assert!(
+        proven.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        proven.elapsed()
+    );
+
+    assert_eq!(voters(&store), [leader]);
+    store.propose(put("a", "3")).await.expect("it is written");
+    let [record] = &store.takeovers()[..] else {
+        panic!("the log tells of one takeover");
+    };
+    assert_eq!(record.round, round);
+    assert_eq!(record.evidence[0].proof, "its outlet is off");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_whose_leader_is_proven_off_goes_on_alone_with_all_that_was_acknowledged() {
+    let (mut cluster, leader, other) = pair(2).await;
+    let acknowledged = cluster.stores[&leader].propose(put("b", "acknowledged"));
+    acknowledged.await.expect("it is written");
+    cluster.cut_power(leader).await;
+    let store = cluster.stores[&other].clone();
+    let round = begin(&store).await;
+    store.confirm_off(round, leader, "its outlet is off".to_owned());
+    taken_over(&store).await;
+    assert_eq!(voters(&store), [other]);
+    store.propose(put("a", "3")).await.expect("it is written");
+    let kept = store.view().get(&key("b")).expect("it is there");
+    assert_eq!(&*kept.value, b"acknowledged");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_that_was_off_comes_back_as_a_learner_and_votes_when_it_has_caught_up() {
+    let (mut cluster, leader, other) = pair(3).await;
+    // What the leader writes alone is acknowledged to nobody, and dropped when it comes back.
+    cluster.net.isolate(leader, [other]);
+    let alone = cluster.stores[&leader].clone();
+    let unheard = tokio::spawn(async move { alone.propose(put("alone", "1")).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    cluster.cut_power(leader).await;
+    assert!(unheard.await.expect("it ends").is_err());
+
+    let store = cluster.stores[&other].clone();
+    let round = begin(&store).await;
+    store.confirm_off(round, leader, "its outlet is off".to_owned());
+    taken_over(&store).await;
+    store.propose(put("b", "2")).await.expect("it is written");
+    assert_eq!(store.set_aside().len(), 1);
+
+    cluster.net.heal();
+    cluster.start(leader).await.expect("it starts");
+    let returned = cluster.stores[&leader].clone();
+    until("both vote again", || {
+        voters(&store).len() == 2 && store.set_aside().is_empty()
+    })
+    .await;
+    returned.barrier().await.expect("there is a leader");
+    assert!(returned.view().get(&key("alone")).is_none());
+    let learnt = returned.view().get(&key("b")).expect("it has caught up");
+    assert_eq!(&*learnt.value, b"2");
+
+    // And once more, the other way round.
+    cluster.cut_power(other).await;
+    let round = begin(&returned).await;
+    returned.confirm_off(round, other, "its outlet is off".to_owned());
+    taken_over(&returned).await;
+    returned
+        .propose(put("b", "3"))
+        .await
+        .expect("it is written");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_just_booted_may_not_shoot() {
+    let (mut cluster, leader, other) = pair(4).await;
+    cluster.cut_power(leader).await;
+    cluster.cut_power(other).await;
+    cluster.config.boot = Some("the second boot".to_owned());
+    cluster.start(other).await.expect("it starts");
+    let store = cluster.stores[&other].clone();
+    lost(&store).await;
+    assert_eq!(
+        store.begin_takeover().await,
+        Err(Obstacle::NeverInQuorum),
+        "the other may be well and ahead"
+    );
+    cluster.start(leader).await.expect("it starts");
+    cluster.leader().await;
+    store.propose(put("a", "4")).await.expect("it is written");
+    cluster.cut_power(leader).await;
+    begin(&store).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_of_the_program_alone_does_not_end_the_right_to_shoot() {
+    let (mut cluster, leader, other) = pair(5).await;
+    cluster.cut_power(leader).await;
+    cluster.kill(other).await;
+    cluster.start(other).await.expect("it starts");
+    let store = cluster.stores[&other].clone();
+    let round = begin(&store).await;
+    store.confirm_off(round, leader, "its outlet is off".to_owned());
+    taken_over(&store).await;
+    store.propose(put("a", "5")).await.expect("it is written");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_of_another_round_counts_for_nothing() {
+    let (mut cluster, leader, other) = pair(6).await;
+    cluster.cut_power(other).await;
+    let store = cluster.stores[&leader].clone();
+    let former = begin(&store).await;
+    store.give_up_takeover();
+    let round = begin(&store).await;
+    assert_ne!(former, round);
+    store.confirm_off(former, other, "too late".to_owned());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(matches!(&*store.takeover().borrow(), Phase::Fencing(..)));
+    assert!(store.takeovers().is_empty());
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_shoots_neither_hears_nor_answers_the_other() {
+    let (mut cluster, leader, other) = pair(7).await;
+    cluster.net.isolate(leader, [other]);
+    let store = cluster.stores[&other].clone();
+    let round = begin(&store).await;
+    cluster.net.heal();
+    let cut_off = cluster.stores[&leader].clone();
+    let answer = tokio::spawn(async move { cut_off.propose(put("c", "1")).await });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(
+        answer.await.expect("it ends").is_err(),
+        "the former leader gets no majority"
+    );
+    cluster.cut_power(leader).await;
+    store.confirm_off(round, leader, "its outlet is off".to_owned());
+    taken_over(&store).await;
+    assert!(store.view().get(&key("c")).is_none());
+    store.propose(put("c", "2")).await.expect("it is written");
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_voters_and_a_pair_in_quorum_take_over_from_nobody() {
+    let cluster = Cluster::of(3, 8, booted()).await;
+    let leader = cluster.leader().await;
+    cluster.net.isolate(leader, cluster.ids());
+    let store = cluster.stores[&leader].clone();
+    lost(&store).await;
+    assert_eq!(store.begin_takeover().await, Err(Obstacle::Odd));
+    cluster.shutdown().await;
+
+    let (cluster, leader, _) = pair(9).await;
+    let store = &cluster.stores[&leader];
+    assert_eq!(store.begin_takeover().await, Err(Obstacle::QuorumSeen));
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_of_four_promise_each_other_and_go_on_when_the_other_two_are_off() {
+    let mut cluster = Cluster::of(4, 10, booted()).await;
+    let leader = cluster.leader().await;
+    cluster
+        .any()
+        .propose(put("a", "1"))
+        .await
+        .expect("it is written");
+    let others: Vec<_> = cluster
+        .ids()
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
+    let (mate, lost_half) = (others[0], [others[1], others[2]]);
+    for id in lost_half {
+        cluster.cut_power(id).await;
+    }
+    let store = cluster.stores[&leader].clone();
+    let round = begin(&store).await;
+    let mut phase = store.takeover();
+    phase
+        .wait_for(|phase| matches!(phase, Phase::Fencing(..)))
+        .await
+        .expect("the other promises");
+    store.confirm_off(round, lost_half[0], "off".to_owned());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(
+        matches!(&*store.takeover().borrow(), Phase::Fencing(..)),
+        "one of the other half may still be on"
+    );
+    store.confirm_off(round, lost_half[1], "off".to_owned());
+    taken_over(&store).await;
+    assert_eq!(voters(&store).len(), 2);
+    cluster.stores[&mate]
+        .propose(put("a", "2"))
+        .await
+        .expect("both take writes");
+    for id in lost_half {
+        cluster.start(id).await.expect("it starts");
+    }
+    until("all four vote again", || voters(&store).len() == 4).await;
+    cluster.shutdown().await;
+}
