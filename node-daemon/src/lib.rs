@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod drivers;
+pub mod handler;
 pub mod lease;
 pub mod link;
 pub mod log;

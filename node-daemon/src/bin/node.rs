@@ -73,6 +73,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = NodeConfig::load(&arguments.config).map_err(NodeError::from)?;
     let watchdog = config.find_watchdog().map_err(Failure::Watchdog)?;
     let name = config.name.clone();
+    let run_dir = config.run_dir.clone();
     let node = Node::new(config)?;
     if arguments.check {
         let dog = watchdog.map_or("none".to_owned(), |watchdog| watchdog.identity);
@@ -89,7 +90,8 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         "the daemon starts"
     );
     tell_systemd(&[NotifyState::Ready]);
-    let outcome = node.run(drivers::of_this_host(), watchdog, stopped).await?;
+    let drivers = drivers::of_this_host(&run_dir);
+    let outcome = node.run(drivers, watchdog, stopped).await?;
     tell_systemd(&[NotifyState::Stopping]);
     match outcome {
         Outcome::Stopped => tracing::info!("stopped; everything runs on"),

@@ -1,5 +1,8 @@
 //! What this machine is, as the kernel says it.
 
+use super::command::{Processes, Run};
+use super::drbd::{self, Drbd};
+use super::lvm::Lvm;
 use super::missing::Missing;
 use super::{Doing, DriverError, Drivers, Facts, Hints, HostFacts, Trouble};
 use futures_util::StreamExt;
@@ -8,25 +11,43 @@ use quorate_crds::{NodeResources, Size, Versions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The drivers of the machine that this runs on. This release knows what the machine is; what is planned for it beyond
-/// that is refused with a reason.
+/// The drivers of the machine that this runs on; what they keep until the next boot is kept in `run_dir`. A program or a
+/// module that is missing is named when it is needed; what this release cannot do is refused with a reason.
 #[must_use]
-pub fn of_this_host() -> Drivers {
+pub fn of_this_host(run_dir: &Path) -> Drivers {
+    let run: Arc<dyn Run> = Arc::new(Processes::default());
+    let pools = Arc::new(Lvm::new(Arc::clone(&run)));
+    let replication = Drbd::new(
+        Arc::clone(&run),
+        pools.clone(),
+        drbd::Host {
+            directory: run_dir.join("drbd"),
+            sys: PathBuf::from("/sys"),
+            dev: PathBuf::from("/dev"),
+            handler: PathBuf::from("/usr/lib/quorate/quorate-drbd-handler"),
+            hostname: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+        },
+    );
     Drivers {
         networks: Arc::new(Missing("networks")),
-        pools: Arc::new(Missing("volume groups")),
-        replication: Arc::new(Missing("replication")),
+        pools,
+        replication: Arc::new(replication),
         filesystems: Arc::new(Missing("filesystems")),
         lockspaces: Arc::new(Missing("cluster filesystems")),
         guests: Arc::new(Missing("guests")),
         facts: Arc::new(ThisHost {
             proc: PathBuf::from("/proc"),
+            sys: PathBuf::from("/sys"),
         }),
     }
 }
 
 struct ThisHost {
     proc: PathBuf,
+    sys: PathBuf,
 }
 
 impl ThisHost {
@@ -35,6 +56,13 @@ impl ThisHost {
         tokio::fs::read_to_string(&path)
             .await
             .map_err(|error| unreadable(&path).because(error))
+    }
+
+    /// None while the module is not loaded.
+    async fn drbd(&self) -> Option<String> {
+        let path = self.sys.join("module/drbd/version");
+        let version = tokio::fs::read_to_string(path).await.ok()?;
+        Some(version.trim().to_owned())
     }
 }
 
@@ -66,6 +94,7 @@ impl Facts for ThisHost {
                 versions: Some(Versions {
                     quorate: Some(env!("CARGO_PKG_VERSION").to_owned()),
                     kernel: Some(self.read("sys/kernel/osrelease").await?.trim().to_owned()),
+                    drbd: self.drbd().await,
                     feature_level: Some(quorate_proto::FEATURE_LEVEL),
                     ..Versions::default()
                 }),
@@ -115,16 +144,19 @@ mod tests {
         write("cpuinfo", "processor\t: 0\nflags\t: x\n\nprocessor\t: 1\n");
         write("sys/kernel/osrelease", "6.1.0-18-amd64\n");
         write("sys/kernel/random/boot_id", "2f0e\n");
+        write("module/drbd/version", "8.4.11\n");
         let host = ThisHost {
             proc: dir.path().to_owned(),
+            sys: dir.path().to_owned(),
         };
         assert_eq!(host.boot_id().await.expect("readable"), "2f0e");
         let facts = host.observe().await.expect("readable");
         let capacity = facts.capacity.expect("known");
         assert_eq!(capacity.memory, Some(Size("64000Mi".into())));
         assert_eq!(capacity.cpus, Some(2));
-        let kernel = facts.versions.and_then(|versions| versions.kernel);
-        assert_eq!(kernel.as_deref(), Some("6.1.0-18-amd64"));
+        let versions = facts.versions.expect("known");
+        assert_eq!(versions.kernel.as_deref(), Some("6.1.0-18-amd64"));
+        assert_eq!(versions.drbd.as_deref(), Some("8.4.11"));
 
         write("meminfo", "MemTotal: much\n");
         let error = host.observe().await.expect_err("not a number");
@@ -133,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn this_machine_can_be_described() {
-        let facts = of_this_host().facts;
+        let facts = of_this_host(Path::new("/run/quorate-node")).facts;
         assert!(!facts.boot_id().await.expect("readable").is_empty());
         let capacity = facts.observe().await.expect("readable").capacity;
         assert!(capacity.expect("known").cpus.is_some());

@@ -14,12 +14,15 @@
 //!   is killed); then the effect is unknown and the next observation tells. A [`DriverError`] says whether trying again
 //!   makes sense and whether the effect is known.
 
+mod command;
+pub mod drbd;
 mod error;
 mod facts;
 mod filesystems;
 mod guests;
 mod host;
 mod lockspaces;
+pub mod lvm;
 mod missing;
 mod networks;
 mod pools;

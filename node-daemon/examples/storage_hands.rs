@@ -1,0 +1,213 @@
+//! The storage drivers of this host, one act a call, for tests in the lab: `storage_hands VERB [JSON]`, or a file with
+//! one such line per act. Prints what it saw as JSON, each line.
+//!
+//! `serve VERDICT` answers every question about a lost peer with `fenced`, `outdated` or `undecided`, until it is ended.
+
+use futures_util::StreamExt;
+use quorate_crds::scalar::AbsolutePath;
+use quorate_crds::{Name, ReplicaAssignment, VolumeSpec};
+use quorate_node_daemon::drivers::{
+    Activation, DriverError, Drivers, LogicalVolumeTarget, PeerVerdict, ReplicaTarget, SecretValue,
+    SnapshotTarget, Space, VolumeGroupTarget, of_this_host,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[derive(Deserialize)]
+struct Group {
+    pool: Name,
+    name: String,
+    #[serde(default)]
+    devices: Vec<AbsolutePath>,
+}
+
+#[derive(Deserialize)]
+struct Logical {
+    volume: Name,
+    group: String,
+    name: String,
+    size: u64,
+    #[serde(default)]
+    thin: bool,
+}
+
+#[derive(Deserialize)]
+struct Snapshot {
+    owner: Name,
+    group: String,
+    of: String,
+    name: String,
+    reserve: u64,
+}
+
+#[derive(Deserialize)]
+struct Removed {
+    group: String,
+    name: String,
+    #[serde(default)]
+    wipe: bool,
+}
+
+#[derive(Deserialize)]
+struct Replica {
+    name: Name,
+    node: Name,
+    spec: VolumeSpec,
+    assignment: ReplicaAssignment,
+    secret: Option<String>,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
+    Ok(serde_json::from_str(text)?)
+}
+
+fn show(seen: &impl Serialize) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string(seen)?);
+    Ok(())
+}
+
+fn replica(text: &str) -> Result<ReplicaTarget, Failure> {
+    let read: Replica = read(text)?;
+    Ok(ReplicaTarget {
+        name: read.name,
+        node: read.node,
+        spec: Arc::new(read.spec),
+        assignment: read.assignment,
+        secret: read
+            .secret
+            .map(|text| SecretValue(text.into_bytes().into())),
+    })
+}
+
+async fn act(drivers: &Drivers, verb: &str, text: &str) -> Result<(), Failure> {
+    let (pools, replication) = (&drivers.pools, &drivers.replication);
+    let name = || Name::from(text);
+    match verb {
+        "groups" => show(&pools.observe().await?)?,
+        "replicas" => show(&replication.observe().await?)?,
+        "abilities" => show(&replication.abilities().await?)?,
+        "ensure-group" => {
+            let Group {
+                pool,
+                name,
+                devices,
+            } = read(text)?;
+            let target = VolumeGroupTarget {
+                pool,
+                name,
+                devices,
+            };
+            pools.ensure_group(&target).await?;
+        }
+        "ensure-volume" => {
+            let wanted: Logical = read(text)?;
+            let target = LogicalVolumeTarget {
+                volume: wanted.volume,
+                group: wanted.group,
+                name: wanted.name,
+                size: wanted.size,
+                space: if wanted.thin {
+                    Space::Thin
+                } else {
+                    Space::Thick
+                },
+            };
+            pools.ensure_volume(&target).await?;
+        }
+        "snapshot" => {
+            let wanted: Snapshot = read(text)?;
+            let target = SnapshotTarget {
+                owner: wanted.owner,
+                group: wanted.group,
+                of: wanted.of,
+                name: wanted.name,
+                reserve: wanted.reserve,
+            };
+            pools.snapshot(&target).await?;
+        }
+        "remove-volume" => {
+            let gone: Removed = read(text)?;
+            pools
+                .remove_volume(&gone.group, &gone.name, gone.wipe)
+                .await?;
+        }
+        "close" | "open" => {
+            let gone: Removed = read(text)?;
+            let how = if verb == "open" {
+                Activation::Exclusive
+            } else {
+                Activation::Off
+            };
+            pools.activate(&gone.group, &gone.name, how).await?;
+        }
+        "create" => replication.create(&replica(text)?).await?,
+        "adjust" => replication.adjust(&replica(text)?).await?,
+        "erase" => replication.erase(&replica(text)?).await?,
+        "promote" => replication.promote(&name()).await?,
+        "demote" => replication.demote(&name()).await?,
+        "resize" => replication.resize(&name()).await?,
+        "outdate" => replication.outdate(&name()).await?,
+        "discard" => replication.discard(&name()).await?,
+        "verify" => replication.verify(&name()).await?,
+        "take-down" => replication.take_down(&name()).await?,
+        "serve" => serve(drivers, text).await,
+        "watch" => watch(drivers, text.parse()?).await?,
+        other => return Err(format!("there is no hand for {other}").into()),
+    }
+    Ok(())
+}
+
+async fn serve(drivers: &Drivers, verdict: &str) {
+    let mut questions = drivers.replication.questions();
+    while let Some(question) = questions.next().await {
+        println!("{} asks about {}", question.volume, question.peer);
+        let verdict = match verdict {
+            "fenced" => PeerVerdict::Fenced,
+            "outdated" => PeerVerdict::Outdated,
+            _ => PeerVerdict::Undecided,
+        };
+        // Who asked may be gone.
+        let _ = question.answer.send(verdict);
+    }
+}
+
+/// Looks as often as it is told while the subsystems are watched, and says how long one look takes.
+async fn watch(drivers: &Drivers, looks: u32) -> Result<(), Failure> {
+    let hints = futures_util::stream::select(drivers.pools.watch(), drivers.replication.watch());
+    let heard = tokio::spawn(hints.for_each(|_| async {}));
+    // Until the event stream has said everything.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    drivers.pools.observe().await?;
+    drivers.replication.observe().await?;
+    println!("ready");
+    let begun = Instant::now();
+    for _ in 0..looks {
+        drivers.pools.observe().await?;
+        drivers.replication.observe().await?;
+    }
+    println!("{looks} looks in {:?}", begun.elapsed());
+    heard.abort();
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let drivers = of_this_host(Path::new("/run/quorate-node"));
+    let verb = arguments.first().map_or("", String::as_str);
+    let text = arguments.get(1).map_or("", String::as_str);
+    let done = act(&drivers, verb, text).await;
+    if let Err(error) = &done
+        && let Some(error) = error.downcast_ref::<DriverError>()
+    {
+        eprintln!("{}: {error}", error.trouble());
+        std::process::exit(2);
+    }
+    done
+}

@@ -1,0 +1,164 @@
+//! What the daemon remembers of a replica while the host is up: what was configured, and whether the kernel has it so.
+//! It lies in /run beside the configuration, so that a daemon that starts knows which resources are ours.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use quorate_crds::Name;
+use quorate_crds::scalar::AbsolutePath;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+
+/// One replica of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Kept {
+    pub(super) volume: Name,
+    pub(super) minor: u32,
+    pub(super) node_id: u32,
+    pub(super) backing: AbsolutePath,
+    pub(super) peers: Vec<KeptPeer>,
+    pub(super) two_primaries: bool,
+    /// The kernel has taken all of the configuration.
+    pub(super) adjusted: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeptPeer {
+    pub(super) node: Name,
+    pub(super) node_id: u32,
+}
+
+/// The directory with the configuration of every replica of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) directory: PathBuf,
+}
+
+impl Place {
+    /// What DRBD's programs are pointed at.
+    pub(super) fn main(&self) -> PathBuf {
+        self.directory.join("drbd.conf")
+    }
+
+    fn resource(&self, volume: &str) -> PathBuf {
+        self.directory
+            .join("resources")
+            .join(format!("{volume}.res"))
+    }
+
+    fn memory(&self, volume: &str) -> PathBuf {
+        self.directory
+            .join("resources")
+            .join(format!("{volume}.json"))
+    }
+
+    /// Makes the directories and the file that includes the others.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        let resources = self.directory.join("resources");
+        fs::create_dir_all(&resources)?;
+        for directory in [&self.directory, &resources] {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+        }
+        let text = format!(
+            "# Written by quorate-node; changes are overwritten.\nglobal {{ usage-count no; }}\ninclude \"{}/*.res\";\n",
+            resources.display()
+        );
+        if fs::read_to_string(self.main()).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        write(&self.main(), &text)
+    }
+
+    /// The configuration that was written last.
+    pub(super) fn configured(&self, volume: &str) -> Option<String> {
+        fs::read_to_string(self.resource(volume)).ok()
+    }
+
+    pub(super) fn configure(&self, volume: &str, text: &str) -> io::Result<()> {
+        write(&self.resource(volume), text)
+    }
+
+    pub(super) fn keep(&self, kept: &Kept) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(kept)?;
+        write(&self.memory(kept.volume.as_str()), &text)
+    }
+
+    pub(super) fn kept(&self, volume: &str) -> Option<Kept> {
+        let text = fs::read_to_string(self.memory(volume)).ok()?;
+        match serde_json::from_str(&text) {
+            Ok(kept) => Some(kept),
+            Err(error) => {
+                tracing::warn!(volume, %error, "what was remembered of the replica cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Forgets a replica: the memory last, so that what is left is still known as ours.
+    pub(super) fn forget(&self, volume: &str) -> io::Result<()> {
+        for path in [self.resource(volume), self.memory(volume)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whole or not at all, and for root alone: it may hold a secret.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
+    file.write_all(text.as_bytes())?;
+    drop(file);
+    fs::rename(draft, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_outlives_the_daemon_and_is_for_root_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = Place {
+            directory: directory.path().join("drbd"),
+        };
+        place.prepare().expect("made");
+        place.prepare().expect("as it is");
+        let kept = Kept {
+            volume: "web".into(),
+            minor: 7,
+            node_id: 0,
+            backing: AbsolutePath("/dev/vg0/web".into()),
+            peers: vec![KeptPeer {
+                node: "an2".into(),
+                node_id: 1,
+            }],
+            two_primaries: false,
+            adjusted: true,
+        };
+        place.configure("web", "resource web {}").expect("written");
+        place.keep(&kept).expect("written");
+        assert_eq!(place.kept("web"), Some(kept));
+        assert_eq!(place.configured("web").as_deref(), Some("resource web {}"));
+        let file = place.directory.join("resources/web.res");
+        let mode = fs::metadata(file).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        place.forget("web").expect("gone");
+        place.forget("web").expect("gone already");
+        assert_eq!(place.kept("web"), None);
+        fs::write(place.directory.join("resources/web.json"), "{").expect("written");
+        assert_eq!(place.kept("web"), None, "what cannot be read is not ours");
+    }
+}

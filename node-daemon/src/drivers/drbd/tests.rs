@@ -1,0 +1,640 @@
+//! Stories of a host whose DRBD does what it is told, or goes wrong. The kernel behind it is told, not real; what the real
+//! one does is recorded in `tests/recorded`, and tried in the lab.
+
+use super::*;
+use crate::drivers::command::scripted::{Scripted, failed, fine};
+use crate::drivers::command::{CommandError, Ended};
+use crate::drivers::lvm::Lvm;
+use crate::drivers::{Hint, Owner};
+use futures_util::StreamExt;
+use quorate_crds::scalar::AbsolutePath;
+use quorate_crds::{DiskState, ReplicaAssignment, ReplicaRole};
+use std::sync::Arc;
+
+type Answer = Option<Result<Ended, CommandError>>;
+
+const NEW: &str = "0000000000000004";
+
+/// One resource, its metadata and its peer.
+#[derive(Clone)]
+struct Fake {
+    up: bool,
+    foreign: bool,
+    metadata: Option<String>,
+    data: bool,
+    role: &'static str,
+    disk: &'static str,
+    peer: &'static str,
+    peer_disk: &'static str,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            up: false,
+            foreign: false,
+            metadata: None,
+            data: false,
+            role: "Secondary",
+            disk: "Diskless",
+            peer: "Connected",
+            peer_disk: "Inconsistent",
+        }
+    }
+}
+
+impl Fake {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.up {
+            let Self {
+                role,
+                disk,
+                peer,
+                peer_disk,
+                ..
+            } = self;
+            let met = if *peer == "Connected" {
+                "Established"
+            } else {
+                "Off"
+            };
+            lines.extend([
+                format!("exists resource name:web role:{role} suspended:no"),
+                format!("exists connection name:web peer-node-id:0 conn-name:peer connection:{peer} role:Secondary"),
+                format!("exists device name:web volume:0 minor:7 disk:{disk} size:65536"),
+                format!("exists peer-device name:web peer-node-id:0 conn-name:peer volume:0 replication:{met} peer-disk:{peer_disk} out-of-sync:0"),
+            ]);
+        }
+        lines.push("exists -".to_owned());
+        lines
+    }
+
+    fn answer(&mut self, words: &str) -> Answer {
+        let said = |so: bool| if so { fine("") } else { Some(failed(1, "")) };
+        if words.starts_with("drbdadm --version") {
+            return fine(include_str!(
+                "../../../tests/recorded/drbd-8.4/drbdadm-version.txt"
+            ));
+        }
+        if words.contains("events2") {
+            return fine(&(self.lines().join("\n") + "\n"));
+        }
+        if words.contains("get-gi") {
+            return match &self.metadata {
+                Some(generation) => fine(&format!("{generation}:0:0:0:1:0\n")),
+                None => said(false),
+            };
+        }
+        let verb = words.split(' ').find(|word| {
+            [
+                "create-md",
+                "adjust",
+                "primary",
+                "secondary",
+                "down",
+                "set-gi",
+                "wipe-md",
+                "resize",
+            ]
+            .contains(word)
+                || [
+                    "new-current-uuid",
+                    "outdate",
+                    "disconnect",
+                    "connect",
+                    "verify",
+                ]
+                .contains(word)
+        });
+        match verb.unwrap_or_else(|| panic!("nobody expects \"{words}\"")) {
+            "create-md" if self.data => {
+                return Some(failed(40, "Found ext3 filesystem\nOperation refused.\n"));
+            }
+            "create-md" => {
+                assert_eq!(self.metadata, None, "metadata are made once");
+                self.metadata = Some(NEW.to_owned());
+            }
+            "adjust" if self.metadata.is_none() => {
+                return Some(failed(1, "No valid meta data found"));
+            }
+            "adjust" => {
+                self.up = true;
+                let new = self.metadata.as_deref() == Some(NEW);
+                self.disk = if new { "Inconsistent" } else { "UpToDate" };
+            }
+            "new-current-uuid" => {
+                (self.disk, self.peer_disk) = ("UpToDate", "UpToDate");
+                self.metadata = Some("00000000000000AA".into());
+            }
+            "set-gi" => {
+                assert!(!self.up, "only of one that is down");
+                let given = words
+                    .rsplit(' ')
+                    .next()
+                    .and_then(|last| last.split(':').next());
+                self.metadata = given.map(str::to_owned);
+            }
+            "primary" => self.role = "Primary",
+            "secondary" => self.role = "Secondary",
+            "outdate" => self.disk = "Outdated",
+            "down" => (self.up, self.role) = (false, "Secondary"),
+            "wipe-md" => self.metadata = None,
+            _ => {}
+        }
+        fine("")
+    }
+}
+
+struct Stage {
+    _directory: tempfile::TempDir,
+    fake: Arc<Mutex<Fake>>,
+    run: Scripted,
+    drbd: Drbd,
+    target: ReplicaTarget,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| {
+            let path = directory.path().join(path);
+            std::fs::create_dir_all(&path).expect("made");
+            path
+        };
+        at("sys/module/drbd");
+        at("dev/vg0/web");
+        let fake: Arc<Mutex<Fake>> = Arc::default();
+        let answering = Arc::clone(&fake);
+        let run = Scripted::new(move |words| lock(&answering).answer(words));
+        let host = Host {
+            directory: directory.path().join("run"),
+            sys: at("sys"),
+            dev: at("dev"),
+            handler: PathBuf::from("/usr/lib/quorate/quorate-drbd-handler"),
+            hostname: "an1".into(),
+        };
+        let shared: Arc<dyn Run> = Arc::new(run.clone());
+        let pools = Arc::new(Lvm::new(Arc::clone(&shared)));
+        let mut target = config::tests::target(1);
+        // The way to ourselves is known on every machine.
+        target.assignment.peers[0].addresses = vec!["127.0.0.1".into()];
+        Self {
+            _directory: directory,
+            fake,
+            run,
+            drbd: Drbd::new(shared, pools, host),
+            target,
+        }
+    }
+
+    /// Made, up, and current on both sides.
+    async fn at_work() -> Self {
+        let stage = Self::new();
+        lock(&stage.fake).metadata = Some("00000000000000AA".into());
+        lock(&stage.fake).peer_disk = "UpToDate";
+        stage.drbd.create(&stage.target).await.expect("it is there");
+        stage.drbd.adjust(&stage.target).await.expect("up");
+        stage.run.called();
+        stage
+    }
+
+    fn fake(&self) -> MutexGuard<'_, Fake> {
+        lock(&self.fake)
+    }
+
+    async fn seen(&self) -> ReplicaSeen {
+        let all = self.drbd.observe().await.expect("it answers");
+        all.into_iter().next().expect("a replica")
+    }
+
+    fn acts(&self) -> Vec<String> {
+        let looks = ["events2", "get-gi", "--version"];
+        let called = self.run.called().into_iter();
+        called
+            .filter(|words| !looks.iter().any(|look| words.contains(look)))
+            .collect()
+    }
+
+    fn did(&self, verb: &str) -> usize {
+        self.acts()
+            .iter()
+            .filter(|words| words.split(' ').any(|word| word == verb))
+            .count()
+    }
+}
+
+fn web() -> Name {
+    "web".into()
+}
+
+fn stuck() -> Result<Ended, CommandError> {
+    Err(CommandError::Stuck {
+        after: Duration::from_secs(60),
+    })
+}
+
+fn trouble<T>(result: Result<T, DriverError>) -> Trouble {
+    match result {
+        Ok(_) => panic!("it succeeded"),
+        Err(error) => error.trouble(),
+    }
+}
+
+#[tokio::test]
+async fn a_new_volume_begins_on_one_host_and_nothing_is_copied_to_one_that_is_as_new() {
+    let mut stage = Stage::new();
+    stage.target.assignment.begins_here = true;
+    stage.drbd.create(&stage.target).await.expect("made");
+    stage.drbd.create(&stage.target).await.expect("as it is");
+    assert_eq!(stage.did("create-md"), 1);
+    stage.drbd.adjust(&stage.target).await.expect("up");
+    let acts = stage.acts();
+    assert!(
+        acts.iter()
+            .any(|words| words.contains("new-current-uuid --clear-bitmap 7")),
+        "{acts:?}"
+    );
+    let seen = stage.seen().await;
+    assert_eq!(seen.owner, Owner::Ours(web()));
+    assert_eq!(
+        (seen.disk, seen.role),
+        (DiskState::UpToDate, ReplicaRole::Secondary)
+    );
+    assert!(seen.as_adjusted);
+    assert_eq!(seen.size, 64 << 20);
+    assert_eq!(seen.peers[0].disk, DiskState::UpToDate);
+
+    stage.drbd.adjust(&stage.target).await.expect("as it is");
+    assert_eq!(stage.acts(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_begins_alone_when_the_others_do_not_come() {
+    let mut stage = Stage::new();
+    stage.target.assignment.begins_here = true;
+    stage.fake().peer = "Connecting";
+    stage.fake().peer_disk = "DUnknown";
+    stage.drbd.create(&stage.target).await.expect("made");
+    let begun = Instant::now();
+    stage.drbd.adjust(&stage.target).await.expect("up");
+    assert!(
+        begun.elapsed() >= Duration::from_secs(30),
+        "it has waited for them"
+    );
+    let generation = stage.fake().metadata.clone().expect("a generation");
+    assert_ne!(generation, NEW);
+    assert_eq!(stage.seen().await.disk, DiskState::UpToDate);
+}
+
+#[tokio::test]
+async fn one_that_stands_alone_begins_at_once_and_one_that_follows_declares_nothing() {
+    let mut stage = Stage::new();
+    stage.target.assignment.begins_here = true;
+    stage.target.assignment.peers.clear();
+    stage.drbd.create(&stage.target).await.expect("made");
+    assert_eq!(stage.did("set-gi"), 1);
+
+    let stage = Stage::new();
+    stage.drbd.create(&stage.target).await.expect("made");
+    stage.drbd.adjust(&stage.target).await.expect("up");
+    assert_eq!(stage.seen().await.disk, DiskState::Inconsistent);
+    let acts = stage.acts().join("\n");
+    assert!(
+        !acts.contains("set-gi") && !acts.contains("new-current-uuid"),
+        "{acts}"
+    );
+}
+
+#[tokio::test]
+async fn data_that_is_there_is_never_overwritten() {
+    let stage = Stage::new();
+    stage.fake().data = true;
+    assert_eq!(
+        trouble(stage.drbd.create(&stage.target).await),
+        Trouble::ForeignInTheWay
+    );
+    // Whose metadata are there already, goes on.
+    stage.fake().metadata = Some("00000000000000AA".into());
+    stage.run.called();
+    stage.drbd.create(&stage.target).await.expect("it is there");
+    assert_eq!(stage.acts(), Vec::<String>::new());
+
+    // What cannot be understood is not taken for nothing.
+    let stage = Stage::new();
+    let garbage = Ended {
+        code: 0,
+        stdout: "??".into(),
+        stderr: String::new(),
+    };
+    stage.run.fault("get-gi", Ok(garbage));
+    assert_eq!(
+        trouble(stage.drbd.create(&stage.target).await),
+        Trouble::Refused
+    );
+    assert_eq!(stage.acts(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_resource_that_is_not_ours_is_shown_and_left_alone() {
+    let stage = Stage::new();
+    *stage.fake() = Fake {
+        up: true,
+        foreign: true,
+        disk: "UpToDate",
+        ..Fake::default()
+    };
+    assert!(stage.fake().foreign);
+    assert_eq!(stage.seen().await.owner, Owner::Foreign);
+    for error in [
+        trouble(stage.drbd.create(&stage.target).await),
+        trouble(stage.drbd.adjust(&stage.target).await),
+        trouble(stage.drbd.promote(&web()).await),
+        trouble(stage.drbd.take_down(&web()).await),
+    ] {
+        assert_eq!(error, Trouble::ForeignInTheWay);
+    }
+    let mut other = stage.target.clone();
+    other.name = "other".into();
+    let error = stage
+        .drbd
+        .create(&other)
+        .await
+        .expect_err("its minor is taken");
+    assert!(error.to_string().contains("/dev/drbd7"), "{error}");
+    assert_eq!(stage.acts(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn only_current_data_is_opened_and_the_kernel_s_reasons_are_told_apart() {
+    let stage = Stage::at_work().await;
+    for disk in ["Outdated", "Inconsistent", "Failed"] {
+        stage.fake().disk = disk;
+        stage.drbd.shared.acts.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(
+            trouble(stage.drbd.promote(&web()).await),
+            Trouble::NotCurrent
+        );
+    }
+    assert_eq!(stage.acts(), Vec::<String>::new());
+    stage.fake().disk = "UpToDate";
+    for (words, wanted) in [
+        (
+            "7: State change failed: (-2) Need access to UpToDate data",
+            Trouble::NotCurrent,
+        ),
+        (
+            "7: State change failed: (-7) Refusing to be Primary while peer is not outdated",
+            Trouble::PeerUnreachable,
+        ),
+        (
+            "7: State change failed: (-1) Multiple primaries not allowed by config",
+            Trouble::InUse,
+        ),
+        ("7: State change failed: (-99) New words", Trouble::Refused),
+        ("nonsense (", Trouble::Refused),
+    ] {
+        stage.drbd.shared.acts.fetch_add(1, Ordering::SeqCst);
+        stage.run.fault(" primary ", failed(17, words));
+        assert_eq!(trouble(stage.drbd.promote(&web()).await), wanted, "{words}");
+    }
+    stage.drbd.promote(&web()).await.expect("opened");
+    stage.run.called();
+    stage.drbd.promote(&web()).await.expect("as it is");
+    assert_eq!(stage.acts(), Vec::<String>::new());
+    assert_eq!(trouble(stage.drbd.outdate(&web()).await), Trouble::InUse);
+    assert_eq!(trouble(stage.drbd.discard(&web()).await), Trouble::InUse);
+    stage.run.fault(
+        " secondary ",
+        failed(
+            11,
+            "7: State change failed: (-12) Device is held open by someone",
+        ),
+    );
+    assert_eq!(trouble(stage.drbd.demote(&web()).await), Trouble::InUse);
+    stage.drbd.demote(&web()).await.expect("closed");
+    assert_eq!(stage.seen().await.role, ReplicaRole::Secondary);
+}
+
+#[tokio::test]
+async fn a_host_without_drbd_has_no_replicas_and_says_why_it_can_have_none() {
+    let stage = Stage::new();
+    std::fs::remove_dir(stage.drbd.host.sys.join("module/drbd")).expect("unloaded");
+    assert!(stage.drbd.observe().await.expect("none").is_empty());
+    assert_eq!(stage.run.called(), Vec::<String>::new());
+    stage
+        .run
+        .fault("modprobe", failed(1, "FATAL: Module drbd not found"));
+    let error = stage
+        .drbd
+        .create(&stage.target)
+        .await
+        .expect_err("no module");
+    assert_eq!(error.trouble(), Trouble::NotInstalled);
+    assert!(matches!(error, DriverError::Lasting { .. }));
+}
+
+#[tokio::test]
+async fn a_steady_host_starts_no_program() {
+    let stage = Stage::at_work().await;
+    let lines = stage.run.lines();
+    let mut hints = stage.drbd.watch();
+    for line in stage.fake().lines() {
+        lines.send(Ok(line)).expect("heard");
+    }
+    assert_eq!(hints.next().await, Some(Hint::Anything));
+    stage.seen().await;
+    stage.run.called();
+    for _ in 0..50 {
+        assert_eq!(stage.seen().await.disk, DiskState::UpToDate);
+        stage.drbd.adjust(&stage.target).await.expect("as it is");
+    }
+    assert_eq!(stage.run.called(), Vec::<String>::new());
+
+    lines
+        .send(Ok(
+            "change connection name:web peer-node-id:0 connection:BrokenPipe role:Unknown".into(),
+        ))
+        .expect("heard");
+    assert_eq!(hints.next().await, Some(Hint::Object(web())));
+    assert_eq!(
+        stage.seen().await.peers[0].connection,
+        ConnectionState::Connecting
+    );
+    assert_eq!(stage.run.called(), Vec::<String>::new());
+
+    // The stream breaks off: the kernel is asked.
+    lines
+        .send(Err(CommandError::Killed { signal: 9 }))
+        .expect("heard");
+    tokio::time::pause();
+    assert_eq!(hints.next().await, None);
+    assert_eq!(
+        stage.seen().await.peers[0].connection,
+        ConnectionState::Connected
+    );
+    assert_eq!(stage.run.called().len(), 1);
+}
+
+#[tokio::test]
+async fn a_split_brain_is_kept_in_mind_and_the_peers_meet_again_only_slowly() {
+    let stage = Stage::at_work().await;
+    let lines = stage.run.lines();
+    let mut hints = stage.drbd.watch();
+    let more = [
+        "call helper name:web peer-node-id:0 conn-name:peer volume:0 minor:7 helper:split-brain",
+        "change connection name:web peer-node-id:0 conn-name:peer connection:StandAlone",
+        "destroy peer-device name:web peer-node-id:0 conn-name:peer volume:0",
+        "destroy connection name:web peer-node-id:0 conn-name:peer",
+    ];
+    let told = stage
+        .fake()
+        .lines()
+        .into_iter()
+        .chain(more.map(str::to_owned));
+    for line in told {
+        lines.send(Ok(line)).expect("heard");
+    }
+    for _ in 0..5 {
+        hints.next().await.expect("a hint");
+    }
+    stage.fake().peer = "StandAlone";
+    let split = stage.seen().await;
+    assert!(split.peers[0].split_brain);
+    assert_eq!(split.peers[0].connection, ConnectionState::StandAlone);
+    assert!(split.as_adjusted, "nothing is done about it for now");
+
+    // It is remembered when the kernel is asked anew, and when the stream is.
+    stage.drbd.shared.acts.fetch_add(1, Ordering::SeqCst);
+    assert!(stage.seen().await.peers[0].split_brain);
+    drop(hints);
+    assert!(stage.seen().await.peers[0].split_brain);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(21)).await;
+    assert!(
+        !stage.seen().await.as_adjusted,
+        "it may be healed from the other side"
+    );
+    stage.run.called();
+    stage.drbd.adjust(&stage.target).await.expect("it tries");
+    assert_eq!(stage.did("adjust"), 1);
+
+    stage.drbd.discard(&web()).await.expect("given up");
+    let acts = stage.acts();
+    assert!(
+        acts.iter()
+            .any(|words| words.contains("connect --discard-my-data web")),
+        "{acts:?}"
+    );
+    stage.fake().peer = "Connected";
+    assert!(!stage.seen().await.peers[0].split_brain);
+}
+
+#[tokio::test]
+async fn two_may_write_counts_as_open_until_it_is_surely_closed() {
+    let mut stage = Stage::at_work().await;
+    let allowed = |target: &ReplicaTarget, so| ReplicaTarget {
+        assignment: ReplicaAssignment {
+            allow_two_primaries: so,
+            ..target.assignment.clone()
+        },
+        ..target.clone()
+    };
+    stage.target = allowed(&stage.target, true);
+    stage.drbd.adjust(&stage.target).await.expect("opened");
+    assert!(stage.seen().await.two_primaries);
+    stage.target = allowed(&stage.target, false);
+    stage.run.fault(" adjust ", stuck());
+    assert_eq!(
+        trouble(stage.drbd.adjust(&stage.target).await),
+        Trouble::TimedOut
+    );
+    let seen = stage.seen().await;
+    assert!(seen.two_primaries && !seen.as_adjusted);
+    stage.drbd.adjust(&stage.target).await.expect("closed");
+    let seen = stage.seen().await;
+    assert!(!seen.two_primaries && seen.as_adjusted);
+}
+
+#[tokio::test]
+async fn it_is_taken_down_forgotten_and_erased() {
+    let mut stage = Stage::at_work().await;
+    stage.target.assignment.backing_device = AbsolutePath("/dev/null".into());
+    assert_eq!(
+        trouble(stage.drbd.erase(&stage.target).await),
+        Trouble::InUse
+    );
+    stage.drbd.take_down(&web()).await.expect("down");
+    stage.drbd.take_down(&web()).await.expect("down already");
+    assert_eq!(stage.did("down"), 1);
+    assert!(stage.drbd.observe().await.expect("none").is_empty());
+    assert_eq!(stage.drbd.place.kept("web"), None);
+    stage.drbd.erase(&stage.target).await.expect("erased");
+    stage
+        .drbd
+        .erase(&stage.target)
+        .await
+        .expect("erased already");
+    assert_eq!(stage.did("wipe-md"), 1);
+}
+
+#[tokio::test]
+async fn each_command_may_fail_hang_or_be_killed_and_all_is_well_afterwards() {
+    let steps = [
+        "--version",
+        "events2",
+        "get-gi",
+        "create-md",
+        " adjust ",
+        "new-current-uuid",
+        " primary ",
+        " secondary ",
+        " down ",
+    ];
+    for step in steps {
+        for fault in [
+            failed(10, "genetlink: no answer"),
+            stuck(),
+            Err(CommandError::Killed { signal: 9 }),
+            Err(CommandError::Endless),
+        ] {
+            let mut stage = Stage::new();
+            stage.target.assignment.begins_here = true;
+            stage.run.fault(step, fault);
+            let mut errors = Vec::new();
+            for _ in 0..2 {
+                errors.extend(stage.drbd.create(&stage.target).await.err());
+            }
+            for _ in 0..2 {
+                errors.extend(stage.drbd.adjust(&stage.target).await.err());
+                errors.extend(stage.drbd.promote(&web()).await.err());
+            }
+            errors.extend(stage.drbd.promote(&web()).await.err());
+            let seen = stage.seen().await;
+            assert_eq!(
+                (seen.role, seen.disk),
+                (ReplicaRole::Primary, DiskState::UpToDate),
+                "{step}"
+            );
+            for _ in 0..2 {
+                errors.extend(stage.drbd.demote(&web()).await.err());
+            }
+            for _ in 0..2 {
+                errors.extend(stage.drbd.take_down(&web()).await.err());
+            }
+            assert!(
+                stage.drbd.observe().await.expect("none").is_empty(),
+                "{step}"
+            );
+            assert!(!errors.is_empty(), "{step}");
+            let first = errors[0].trouble();
+            let wanted = [
+                Trouble::Refused,
+                Trouble::TimedOut,
+                Trouble::UnknownAnswer,
+                Trouble::NotInstalled,
+            ];
+            assert!(wanted.contains(&first), "{step}: {errors:?}");
+        }
+    }
+}

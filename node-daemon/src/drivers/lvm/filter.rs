@@ -1,0 +1,49 @@
+//! What LVM may look into: what the administrator allows, without what belongs to guests.
+
+/// Replicated devices and volumes of other volume managers hold what guests have written.
+const OTHERS: &str = r#""r|^/dev/drbd|","r|^/dev/zd|","r|^/dev/zvol/|""#;
+
+/// The value of `--config`, from what `lvmconfig` says of the administrator's own filter.
+pub(super) fn config(said: &str) -> String {
+    let own = said
+        .trim()
+        .strip_prefix("global_filter=")
+        .and_then(entries)
+        .unwrap_or_else(|| r#""a|.*|""#.to_owned());
+    format!("devices{{scan_lvs=0 global_filter=[{OTHERS},{own}]}}")
+}
+
+/// A list's entries, or the one that stands alone.
+fn entries(value: &str) -> Option<String> {
+    let value = value.trim();
+    let inner = match value.strip_prefix('[') {
+        Some(list) => list.strip_suffix(']')?.trim(),
+        None => value,
+    };
+    let sound = inner.starts_with('"') && inner.ends_with('"') && inner.len() > 2;
+    (sound && !inner.contains('\n')).then(|| inner.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::config;
+
+    #[test]
+    fn the_administrator_s_own_filter_is_kept_behind_ours() {
+        let ours =
+            r#"devices{scan_lvs=0 global_filter=["r|^/dev/drbd|","r|^/dev/zd|","r|^/dev/zvol/|","#;
+        for (said, kept) in [
+            ("global_filter=[\"a|.*|\"]\n", r#""a|.*|"]}"#),
+            (
+                "global_filter=[ \"r|^/dev/sdx|\", \"a|.*|\" ]",
+                r#""r|^/dev/sdx|", "a|.*|"]}"#,
+            ),
+            ("global_filter=\"a|sd|\"", r#""a|sd|"]}"#),
+            ("nonsense", r#""a|.*|"]}"#),
+            ("global_filter=[", r#""a|.*|"]}"#),
+            ("", r#""a|.*|"]}"#),
+        ] {
+            assert_eq!(config(said), format!("{ours}{kept}"), "{said}");
+        }
+    }
+}
