@@ -57,7 +57,8 @@ pub struct Decisions {
     pub statuses: Vec<StatusPatch>,
     /// What happened.
     pub events: Vec<EventSpec>,
-    /// Per `kind/name`, why it is as it is now, the nearest reason first. Not stored.
+    /// Per `kind/name`, why it is as it is now, the nearest reason first. Not stored, and empty unless
+    /// they were asked for.
     #[serde(skip)]
     pub reasons: BTreeMap<String, Vec<Why>>,
     /// When time alone may change something.

@@ -56,7 +56,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         });
         if host.emptied() && host.online() {
             let leaves = host.mode == NodeMode::Withdrawn;
-            let why = emptiness(load, leaves);
+            let why = emptiness(load, leaves, &outcome.stuck);
             outcome.why("Node", host.name, why.reason, &why.message);
             let empty = why.reason == Reason::Emptied;
             condition(&mut status.conditions, "Drained", empty, &why, round.now);
@@ -67,8 +67,20 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     }
 }
 
-fn emptiness(load: &Load<'_>, leaves: bool) -> Why {
-    let (reason, message) = if !load.guests.is_empty() {
+fn emptiness(load: &Load<'_>, leaves: bool, stuck: &BTreeMap<String, Why>) -> Why {
+    let held = load.guests.iter();
+    let held: Vec<String> = held
+        .filter_map(|guest| Some(format!("{guest}: {}", stuck.get(*guest)?.message)))
+        .collect();
+    let (reason, message) = if !held.is_empty() {
+        let text = format!(
+            "{} of {} guests on it cannot be moved: {}",
+            held.len(),
+            load.guests.len(),
+            held.join("; ")
+        );
+        (Reason::DrainBlocked, text)
+    } else if !load.guests.is_empty() {
         let text = format!(
             "{} guests ({}) are still on it: {}",
             load.guests.len(),

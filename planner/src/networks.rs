@@ -39,7 +39,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             let untouched = host.mode == NodeMode::Maintenance || host.presence != Presence::Online;
             let takes_part = !network.spec.only_listed || listed(network, host.name).is_some();
             match written {
-                Some(_) if untouched => outcome.keep(&subject, host.name),
+                Some(_) if untouched => outcome.keep(round.state, &subject, host.name),
                 _ if untouched || !takes_part => {}
                 _ => outcome.assign(
                     round.state,

@@ -1,7 +1,10 @@
 //! What one round has decided so far.
 
+mod assignments;
+
 use crate::state::{ClusterState, Index, Subject};
 use crate::{Decisions, Reason, StatusPatch, Why};
+use assignments::Assignments;
 use jiff::Timestamp;
 use quorate_crds::{
     Assignment, Condition, ConditionStatus, EventSpec, EventType, NodeStatus, ObjectReference, Time,
@@ -12,40 +15,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
-    pub(crate) assignments: Vec<Wanted>,
+    assignments: Assignments,
     /// Volumes that two hosts need at once, for a guest on its way from the first to the second.
     pub(crate) moving: BTreeMap<String, (String, String)>,
     /// Hosts on which something needs the volume.
     pub(crate) users: Index<String, BTreeSet<String>>,
+    /// Guests that should be elsewhere and cannot go, and why.
+    pub(crate) stuck: BTreeMap<String, Why>,
     /// Hosts whose status is decided in part, to be written with the rest of it.
     pub(crate) nodes: BTreeMap<String, NodeStatus>,
     pub(crate) decisions: Decisions,
-    /// Per `kind/name`.
-    reasons: Vec<(String, Why)>,
-}
-
-/// A record as it is wanted. Of two about the same, the later one counts.
-pub(crate) struct Wanted {
-    pub(crate) subject: Subject,
-    pub(crate) host: String,
-    /// None: as it is written.
-    pub(crate) assignment: Option<Box<Assignment>>,
-}
-
-impl Wanted {
-    /// What the host is to be told.
-    pub(crate) fn told<'w>(&'w self, state: &'w ClusterState) -> Option<&'w Assignment> {
-        let new = self.assignment.as_deref();
-        new.or_else(|| written(state, &self.subject, &self.host))
-    }
-}
-
-fn written<'s>(state: &'s ClusterState, subject: &Subject, host: &str) -> Option<&'s Assignment> {
-    let record = state.record(subject, host)?;
-    record.spec.assignment.as_ref()
+    /// Per `kind/name`; none when nobody asks.
+    reasons: Option<Vec<(String, Why)>>,
 }
 
 impl Outcome {
+    /// The outcome of a round of which somebody wants to hear the reasons.
+    pub(crate) fn explained() -> Self {
+        Self {
+            reasons: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// What the host is to be told; of two about the same record the later one counts.
     pub(crate) fn assign(
         &mut self,
         state: &ClusterState,
@@ -53,35 +46,45 @@ impl Outcome {
         host: &str,
         assignment: Assignment,
     ) {
-        let same = written(state, subject, host) == Some(&assignment);
-        self.assignments.push(Wanted {
-            subject: subject.clone(),
-            host: host.to_owned(),
-            assignment: (!same).then(|| Box::new(assignment)),
-        });
+        let record = state.record(subject, host);
+        match record.filter(|record| record.spec.assignment.as_ref() == Some(&assignment)) {
+            Some(record) => self.assignments.keep(subject, host, record),
+            None => self.assignments.write(subject, host, assignment),
+        }
     }
 
     /// What is written stays written.
-    pub(crate) fn keep(&mut self, subject: &Subject, host: &str) {
-        self.assignments.push(Wanted {
-            subject: subject.clone(),
-            host: host.to_owned(),
-            assignment: None,
-        });
+    pub(crate) fn keep(&mut self, state: &ClusterState, subject: &Subject, host: &str) {
+        if let Some(record) = state.record(subject, host) {
+            self.assignments.keep(subject, host, record);
+        }
+    }
+
+    /// What is wanted so far.
+    pub(crate) fn assignments(&self) -> &Assignments {
+        &self.assignments
+    }
+
+    /// What is wanted, now that all is decided.
+    pub(crate) fn take_assignments(&mut self) -> Assignments {
+        std::mem::take(&mut self.assignments)
     }
 
     pub(crate) fn why(&mut self, kind: &str, name: &str, reason: Reason, message: &str) {
-        let message = message.to_owned();
-        let why = Why { reason, message };
-        self.reasons.push(([kind, "/", name].concat(), why));
+        if let Some(reasons) = &mut self.reasons {
+            let message = message.to_owned();
+            let why = Why { reason, message };
+            reasons.push(([kind, "/", name].concat(), why));
+        }
     }
 
     /// All of it.
     pub(crate) fn decided(mut self) -> Decisions {
+        let mut told = self.reasons.unwrap_or_default();
         // Stable, so that the nearest reason stays the first.
-        self.reasons.sort_by(|a, b| a.0.cmp(&b.0));
+        told.sort_by(|a, b| a.0.cmp(&b.0));
         let mut reasons: Vec<(String, Vec<Why>)> = Vec::new();
-        for (about, why) in self.reasons {
+        for (about, why) in told {
             match reasons.last_mut().filter(|(known, _)| *known == about) {
                 Some((_, more)) => more.push(why),
                 None => reasons.push((about, vec![why])),
@@ -172,24 +175,24 @@ pub(crate) fn condition(
     } else {
         ConditionStatus::False
     };
-    let old = conditions.iter().find(|condition| condition.type_ == type_);
-    let since = match old {
-        Some(old) if old.status == status => old.last_transition_time.clone(),
-        _ => Time::from(now),
+    let known = conditions.iter_mut().find(|known| known.type_ == type_);
+    let Some(known) = known else {
+        return conditions.push(Condition {
+            type_: type_.to_owned(),
+            status,
+            reason: why.reason.to_string(),
+            message: why.message.clone(),
+            last_transition_time: Time::from(now),
+            observed_generation: None,
+        });
     };
-    let new = Condition {
-        type_: type_.to_owned(),
-        status,
-        reason: why.reason.to_string(),
-        message: why.message.clone(),
-        last_transition_time: since,
-        observed_generation: None,
-    };
-    match conditions
-        .iter_mut()
-        .find(|condition| condition.type_ == type_)
-    {
-        Some(old) => *old = new,
-        None => conditions.push(new),
+    if known.status != status {
+        known.status = status;
+        known.last_transition_time = Time::from(now);
     }
+    if known.reason != why.reason.as_str() {
+        known.reason = why.reason.to_string();
+    }
+    known.message.clone_from(&why.message);
+    known.observed_generation = None;
 }

@@ -61,7 +61,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             let untouched =
                 known.mode == NodeMode::Maintenance || known.presence != Presence::Online;
             match written {
-                Some(_) if untouched => outcome.keep(&subject, host),
+                Some(_) if untouched => outcome.keep(round.state, &subject, host),
                 _ if untouched => {}
                 _ => outcome.assign(
                     round.state,

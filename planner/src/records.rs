@@ -3,7 +3,7 @@
 //! A record is written only when what it says is different; everything that changes in one round
 //! shares one new generation of its host's plan.
 
-use crate::outcome::{Outcome, Wanted};
+use crate::outcome::Outcome;
 use crate::rights::{Hosts, held};
 use crate::state::{ClusterState, Index, Subject};
 use quorate_crds::{Assignment, Name, NodePlan, NodePlanSpec};
@@ -86,34 +86,30 @@ struct Changes {
 pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome: &mut Outcome) {
     let mut changes: BTreeMap<String, Changes> = BTreeMap::new();
     let mut counts: Index<&str, u32> = Index::default();
-    let mut wanted = in_order(std::mem::take(&mut outcome.assignments)).peekable();
-    let mut fresh: Vec<Wanted> = Vec::new();
+    let wanted = outcome.take_assignments();
+    let mut again: Vec<(&Subject, &str, &Assignment)> = Vec::new();
     for (subject, table) in state.records.iter() {
         for (host, record) in table {
             *counts.entry(host).or_default() += 1;
-            let before = |one: &Wanted| (&one.subject, &one.host) < (subject, host);
-            fresh.extend(std::iter::from_fn(|| wanted.next_if(before)));
-            match wanted.next_if(|one| one.subject == *subject && one.host == *host) {
-                Some(same) if same.assignment.is_none() && current(hosts, record) => {}
-                Some(other) => fresh.push(other),
-                None => unwanted(hosts, (subject, host, record), &mut changes),
+            if wanted.keeps(subject, host, record) {
+                if let Some(same) = &record.spec.assignment
+                    && !current(hosts, record)
+                {
+                    again.push((subject, host, same));
+                }
+            } else if !wanted.writes(subject, host) {
+                unwanted(hosts, (subject, host, record), &mut changes);
             }
         }
     }
-    for one in fresh.into_iter().chain(wanted) {
-        let Wanted {
-            subject,
-            host,
-            assignment,
-        } = one;
-        let old = state.record(&subject, &host);
-        let assigned = old.and_then(|old| old.spec.assignment.as_ref());
-        let Some(assignment) = assignment.map(|new| *new).or_else(|| assigned.cloned()) else {
-            continue;
-        };
-        let change = changes.entry(host).or_default();
+    again.extend(wanted.new());
+    again.sort_by_key(|(subject, host, _)| (*subject, *host));
+    for (subject, host, assignment) in again {
+        let assigned = state.record(subject, host);
+        let assigned = assigned.and_then(|old| old.spec.assignment.as_ref());
+        let change = changes.entry(host.to_owned()).or_default();
         change.withdrawn |= assigned.is_some_and(|assigned| assigned.active) && !assignment.active;
-        change.written.push((subject, assignment));
+        change.written.push((subject.clone(), assignment.clone()));
     }
     let heads: BTreeSet<&str> = hosts
         .values()
@@ -170,19 +166,6 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
             },
         ));
     }
-}
-
-/// By subject and host; of two about the same the later one.
-fn in_order(mut wanted: Vec<Wanted>) -> impl Iterator<Item = Wanted> {
-    wanted.sort_by(|a, b| (&a.subject, &a.host).cmp(&(&b.subject, &b.host)));
-    wanted.dedup_by(|later, kept| {
-        let same = later.subject == kept.subject && later.host == kept.host;
-        if same {
-            std::mem::swap(later, kept);
-        }
-        same
-    });
-    wanted.into_iter()
 }
 
 /// Whether the record is for the present boot of its host. A host that is not there keeps what it was

@@ -41,12 +41,21 @@ impl Round<'_> {
 /// Decides. The same state and leader always give the same decisions.
 #[must_use]
 pub fn plan(state: &ClusterState, leader: Leader) -> Decisions {
+    decide(state, leader, Outcome::default())
+}
+
+/// The same decisions, with the reasons of everything that is as it is.
+#[must_use]
+pub fn explain(state: &ClusterState, leader: Leader) -> Decisions {
+    decide(state, leader, Outcome::explained())
+}
+
+fn decide(state: &ClusterState, leader: Leader, mut outcome: Outcome) -> Decisions {
     let settings = state
         .cluster
         .as_ref()
         .map(|cluster| cluster.spec.clone())
         .unwrap_or_default();
-    let mut outcome = Outcome::default();
     if settings.maintenance {
         return outcome.decided();
     }

@@ -3,9 +3,8 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use quorate_crds::{KindInfo, Verb};
 use quorate_planner::{
-    Leader,
+    Leader, explain,
     forecast::{Forecast, ForecastError, Left, Pace, Supposition, forecast},
-    plan,
 };
 use quorate_proto::api::v1::{self as pb, forecast_request as asked, planning_server};
 use quorate_schema::selector::FieldSelector;
@@ -202,7 +201,7 @@ impl planning_server::Planning for Planning {
         let live = self.front.engine.load(&view, kind, &asked.name)?;
         let live = live.ok_or_else(missing)?.object;
         let object = present.objects.get(&key).unwrap_or(&live);
-        let decisions = plan(&present.state()?, present.leader);
+        let decisions = explain(&present.state()?, present.leader);
         let events = self.events(&call, &view, kind, &asked.name);
         let grounds = Grounds {
             objects: &present.objects,

@@ -219,7 +219,7 @@ impl Cluster {
         };
         let mut taken: Vec<Duration> = (0..times)
             .map(|time| {
-                record["status"]["guest"]["agent"] = json!({"hostname": format!("name-{time}")});
+                record["status"]["guest"]["agent"] = json!({"connected": time % 2 == 0});
                 let (taken, decisions) = worked(|| {
                     assert!(state.put(&record).expect("a record"), "it is news");
                     plan(&state, leader)

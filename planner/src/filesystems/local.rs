@@ -72,7 +72,7 @@ fn one(
             return;
         };
         if untouched {
-            return outcome.keep(&subject, host);
+            return outcome.keep(round.state, &subject, host);
         }
         let elsewhere = known.is_some_and(|known| known.emptied());
         let stays = active(record)

@@ -20,14 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     let mut users: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    if round.state.filesystems.values().next().is_some() {
-        let guests = outcome.assignments.iter();
-        for wanted in guests.filter(|wanted| wanted.subject.kind == SubjectKind::Guest) {
-            let guest = round.state.guests.get(&wanted.subject.name);
-            for filesystem in guest.into_iter().flat_map(|guest| of(guest)) {
-                let on = users.entry(filesystem).or_default();
-                on.insert(wanted.host.clone());
-            }
+    for (name, guest) in round.state.guests.iter() {
+        for filesystem in of(guest) {
+            let on = outcome
+                .assignments()
+                .hosts(round.state, &Subject::guest(name));
+            users.entry(filesystem).or_default().extend(on);
         }
     }
     for (name, filesystem) in round.state.filesystems.iter() {
@@ -66,7 +64,7 @@ fn one(
         let member = step.members.contains(host);
         match written {
             Some(_) if silent || untouched(round, host) => {
-                outcome.keep(&subject, host);
+                outcome.keep(round.state, &subject, host);
             }
             _ if member => outcome.assign(round.state, &subject, host, told(true)),
             Some(_) if holding => outcome.assign(round.state, &subject, host, told(false)),

@@ -108,10 +108,11 @@ pub(super) fn outlook(end: End<'_>, steps: Vec<Step>, settled: bool) -> Forecast
         let about = match kind.as_str() {
             "VirtualMachine" if wanted(object) && !runs(object) => "Scheduled",
             "Volume" => "InSync",
+            "Node" if is_not(object, "Drained") => "Drained",
             "Node" => "Ready",
             _ => continue,
         };
-        let failing = |object: &Value| condition(object, about).is_some_and(|it| it.0 != "True");
+        let failing = |object: &Value| is_not(object, about);
         if kind != "VirtualMachine" && !failing(object) {
             continue;
         }
@@ -214,6 +215,10 @@ fn runs(guest: &Value) -> bool {
         guest["status"]["state"].as_str(),
         Some("Running" | "Paused" | "Migrating")
     )
+}
+
+fn is_not(object: &Value, about: &str) -> bool {
+    condition(object, about).is_some_and(|(status, ..)| status != "True")
 }
 
 fn condition(object: &Value, type_: &str) -> Option<(String, String, String)> {

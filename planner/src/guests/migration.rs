@@ -176,9 +176,9 @@ impl<'a> Work<'_, 'a> {
             return self.arrive((name, guest), target, status);
         };
         // The target keeps what it was told until something below says otherwise.
-        self.outcome.keep(&subject, target.0);
+        self.outcome.keep(self.round.state, &subject, target.0);
         if !self.round.hosts.is(from, Presence::Online) {
-            self.outcome.keep(&subject, from);
+            self.outcome.keep(self.round.state, &subject, from);
             enter(status, GuestState::Unknown, self.round.now);
             let text = format!("{from} sends it, is silent and not confirmed off");
             return why(Reason::WaitingForFence, &text);
@@ -291,7 +291,7 @@ impl<'a> Work<'_, 'a> {
             return failed;
         };
         if held(&self.round.hosts, left) {
-            self.outcome.keep(&subject, host);
+            self.outcome.keep(self.round.state, &subject, host);
             enter(status, GuestState::Migrating, self.round.now);
             return self.switching(current, from, host);
         }

@@ -49,7 +49,8 @@ pub(crate) fn plan<'a>(round: &Round<'a>, outcome: &mut Outcome) {
         .iter()
         .map(|(name, guest)| (name, guest.as_ref()))
         .collect();
-    order.sort_by_key(|(name, guest)| (Reverse(guest.spec.priority), *name));
+    // They come by name, and stay so among equals.
+    order.sort_by_key(|(_, guest)| Reverse(guest.spec.priority));
     let mut ledger = Ledger::of(round);
     let mut leaning: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, guest) in &order {
@@ -107,30 +108,35 @@ fn unknown_yet<'a>(round: &Round<'a>, (name, guest): Guest<'a>) -> Option<&'a st
 /// Every host on which a guest is, or may be, needs the volumes that it was told of, also when the
 /// guest's object is gone or has other disks by now.
 fn use_volumes(round: &Round<'_>, outcome: &mut Outcome) {
-    let mut used: Vec<(String, String)> = Vec::new();
-    let mut needs = |host: &str, assigned: &Assignment| {
-        let volumes = assigned.after.iter().filter(|one| one.kind == "Volume");
-        used.extend(volumes.map(|one| (one.name.to_string(), host.to_owned())));
-    };
-    for wanted in &outcome.assignments {
-        if wanted.subject.kind == SubjectKind::Guest
-            && let Some(assigned) = wanted.told(round.state)
-        {
-            needs(&wanted.host, assigned);
+    let wanted = outcome.assignments();
+    let mut told: Vec<(String, String)> = Vec::new();
+    for (subject, host, assigned) in wanted.new() {
+        if subject.kind == SubjectKind::Guest {
+            let volumes = used_by(assigned).map(|volume| (volume.to_owned(), host.to_owned()));
+            told.extend(volumes);
         }
     }
-    for (_, table) in round.state.records.of_kind(SubjectKind::Guest) {
+    let mut kept: Vec<(&str, &str)> = Vec::new();
+    for (subject, table) in round.state.records.of_kind(SubjectKind::Guest) {
         for (host, record) in table {
             if let Some(assigned) = &record.spec.assignment
-                && held(&round.hosts, record)
+                && (held(&round.hosts, record) || wanted.keeps(subject, host, record))
             {
-                needs(host, assigned);
+                kept.extend(used_by(assigned).map(|volume| (volume, host.as_str())));
             }
         }
     }
-    for (volume, host) in used {
+    for (volume, host) in kept {
+        outcome.uses(volume, host);
+    }
+    for (volume, host) in told {
         outcome.uses(&volume, &host);
     }
+}
+
+fn used_by(assigned: &Assignment) -> impl Iterator<Item = &str> {
+    let needed = assigned.after.iter().filter(|one| one.kind == "Volume");
+    needed.map(|one| one.name.as_str())
 }
 
 impl<'a> Work<'_, 'a> {
@@ -141,6 +147,7 @@ impl<'a> Work<'_, 'a> {
         status.observed_generation = guest.metadata.generation;
         self.forget_old_failures(guest, &mut status);
         let why = self.fate((name, guest), &mut status);
+        self.say_if_stuck(name, &mut status);
         self.observe((name, guest), &mut status);
         let old = guest.status.as_ref();
         let scheduled = matches!(
@@ -195,6 +202,20 @@ impl<'a> Work<'_, 'a> {
         let none = VirtualMachineStatus::default();
         let old = old.unwrap_or(&none);
         self.outcome.status("VirtualMachine", name, old, &status);
+    }
+
+    /// Whether it may not stay where it is, and cannot go.
+    fn say_if_stuck(&mut self, name: &str, status: &mut VirtualMachineStatus) {
+        let conditions = &mut status.conditions;
+        let Some(why) = self.outcome.stuck.get(name).cloned() else {
+            return conditions.retain(|one| one.type_ != "Movable");
+        };
+        let known = conditions.iter().any(|one| one.type_ == "Movable");
+        condition(conditions, "Movable", false, &why, self.round.now);
+        if !known {
+            let guest = Subject::guest(name).reference();
+            self.outcome.event(self.round.now, guest, &why);
+        }
     }
 
     fn fate(&mut self, (name, guest): Guest<'a>, status: &mut VirtualMachineStatus) -> Why {
@@ -341,7 +362,7 @@ impl<'a> Work<'_, 'a> {
     fn withdraw(&mut self, (name, guest): Guest<'_>, host: &str, record: &NodePlan) {
         let subject = Subject::guest(name);
         if !self.round.hosts.is(host, Presence::Online) && !active(record) {
-            return self.outcome.keep(&subject, host);
+            return self.outcome.keep(self.round.state, &subject, host);
         }
         let told = match (step(record), assignment::handed_over(record)) {
             (_, Some(migration)) => Told::HandOver(migration.clone()),
@@ -357,7 +378,7 @@ impl<'a> Work<'_, 'a> {
     fn keep(&mut self, name: &str) {
         let subject = Subject::guest(name);
         for (host, _) in self.round.state.records_of(&subject).into_iter().flatten() {
-            self.outcome.keep(&subject, host);
+            self.outcome.keep(self.round.state, &subject, host);
         }
     }
 

@@ -24,14 +24,12 @@ impl<'a> Work<'_, 'a> {
     pub(super) fn sent_away(&mut self, (name, guest): Guest<'a>, host: &'a str) -> Option<Why> {
         let round = self.round;
         let wanted = self.wanted((name, guest), host)?;
+        // What only could be better elsewhere is no trouble when it stays.
+        let must = matches!(wanted.reason, Reason::Drained | Reason::CutOff);
         if let Some(until) = self.traffic.paused_until(name, round.now) {
             self.outcome.wake(until);
-            self.outcome.why(
-                "VirtualMachine",
-                name,
-                Reason::MigrationWaits,
-                &format!("{}; its last migration came to nothing", wanted.message),
-            );
+            let text = format!("{}; its last migration came to nothing", wanted.message);
+            self.stays(name, must, why(Reason::MigrationWaits, &text));
             return None;
         }
         let wish = Wish {
@@ -42,8 +40,7 @@ impl<'a> Work<'_, 'a> {
             Ok(target) => target,
             Err(obstacles) => {
                 let text = format!("{}: {}", wanted.message, obstacles.join("; "));
-                self.outcome
-                    .why("VirtualMachine", name, Reason::CannotMove, &text);
+                self.stays(name, must, why(Reason::CannotMove, &text));
                 return None;
             }
         };
@@ -63,13 +60,16 @@ impl<'a> Work<'_, 'a> {
                 let text = format!("{}, and it cannot be moved: {obstacle}", wanted.message);
                 return Some(why(Reason::Drained, &text));
             }
+            if must {
+                let text = format!("{}, and it cannot be moved: {obstacle}", wanted.message);
+                self.stays(name, must, why(Reason::CannotMove, &text));
+            }
             return None;
         }
         let most = round.settings.recovery.max_migrations_per_node;
         if self.traffic.busy(host) >= most || self.traffic.busy(target) >= most {
             let text = format!("{}; it waits for its turn", wanted.message);
-            self.outcome
-                .why("VirtualMachine", name, Reason::MigrationWaits, &text);
+            self.stays(name, false, why(Reason::MigrationWaits, &text));
             return None;
         }
         self.traffic.occupy([host, target]);
@@ -83,6 +83,15 @@ impl<'a> Work<'_, 'a> {
             },
         }));
         None
+    }
+
+    /// It stays where it is for now. Whether that is trouble, people must be told.
+    fn stays(&mut self, name: &'a str, trouble: bool, why: Why) {
+        let kind = "VirtualMachine";
+        self.outcome.why(kind, name, why.reason, &why.message);
+        if trouble {
+            self.outcome.stuck.insert(name.to_owned(), why);
+        }
     }
 
     /// Why it should be elsewhere, as far as that can be told without looking for a place.

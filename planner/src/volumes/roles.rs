@@ -48,7 +48,7 @@ pub(crate) fn plan(
                 primaries.insert(host.to_owned());
             }
             if before.is_some() {
-                outcome.keep(&subject, host);
+                outcome.keep(round.state, &subject, host);
             }
             continue;
         }

@@ -8,10 +8,11 @@ use quorate_crds::{
     ConnectionState, DiskState, ReplicaRole, ReplicaStatus, SplitBrainSide, SplitBrainStatus, Time,
     VolumeState, VolumeStatus,
 };
+use std::borrow::Cow;
 
 /// Volumes by name, each with its status as of now.
 pub(crate) struct Views<'a> {
-    order: Vec<(&'a str, VolumeStatus)>,
+    order: Vec<(&'a str, Cow<'a, VolumeStatus>)>,
     places: Index<&'a str, usize>,
 }
 
@@ -21,7 +22,7 @@ impl<'a> Views<'a> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, &VolumeStatus)> {
-        self.order.iter().map(|(name, status)| (*name, status))
+        self.order.iter().map(|(name, status)| (*name, &**status))
     }
 }
 
@@ -35,16 +36,26 @@ impl std::ops::Index<&str> for Views<'_> {
 
 pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestamp) -> Views<'a> {
     let views = state.volumes.iter().map(|(name, volume)| {
-        let mut status = volume.status.clone().unwrap_or_default();
+        // Most are as they were: only what is seen anew is held in memory twice.
+        let mut status = match &volume.status {
+            Some(status) => Cow::Borrowed(status),
+            None => Cow::Owned(VolumeStatus::default()),
+        };
         let records = state.records_of(&Subject::volume(name));
-        for replica in &mut status.replicas {
-            let record = records.and_then(|records| records.get(replica.node.as_str()));
+        for place in 0..status.replicas.len() {
+            let known = &status.replicas[place];
+            let record = records.and_then(|records| records.get(known.node.as_str()));
             let seen = record
                 .and_then(|record| observed(hosts, record))
                 .and_then(|status| status.replica.as_ref());
-            update(hosts, replica, seen);
+            let now = updated(hosts, known, seen);
+            if now != *known {
+                status.to_mut().replicas[place] = now;
+            }
         }
-        look_for_a_split(&mut status, now);
+        if is_split(&status) != (status.state == Some(VolumeState::SplitBrain)) {
+            note_the_split(status.to_mut(), now);
+        }
         (name, status)
     });
     let order: Vec<_> = views.collect();
@@ -54,34 +65,37 @@ pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestam
 
 /// What the host says, or that nobody knows: what a former incarnation said says nothing about what
 /// is on the disks now.
-fn update(hosts: &Hosts<'_>, replica: &mut ReplicaStatus, seen: Option<&ReplicaStatus>) {
-    let host = hosts.get(replica.node.as_str());
+fn updated(
+    hosts: &Hosts<'_>,
+    known: &ReplicaStatus,
+    seen: Option<&ReplicaStatus>,
+) -> ReplicaStatus {
+    let host = hosts.get(known.node.as_str());
     let gone = host.is_none_or(|host| host.presence == Presence::Fenced);
     match seen.filter(|_| !gone) {
-        Some(seen) => {
-            *replica = ReplicaStatus {
-                node: replica.node.clone(),
-                node_id: replica.node_id,
-                sync: None,
-                out_of_sync: None,
-                ..seen.clone()
-            };
-        }
-        None if gone || replica.disk.is_some() => {
-            replica.role = Some(ReplicaRole::Unknown);
-            replica.disk = Some(DiskState::Unknown);
-            replica.connection = None;
-            replica.peers.clear();
-            replica.two_primaries_allowed = None;
-            replica.asks_about.clear();
-        }
-        None => {}
+        Some(seen) => ReplicaStatus {
+            node: known.node.clone(),
+            node_id: known.node_id,
+            sync: None,
+            out_of_sync: None,
+            ..seen.clone()
+        },
+        None if gone || known.disk.is_some() => ReplicaStatus {
+            role: Some(ReplicaRole::Unknown),
+            disk: Some(DiskState::Unknown),
+            connection: None,
+            peers: Vec::new(),
+            two_primaries_allowed: None,
+            asks_about: Vec::new(),
+            ..known.clone()
+        },
+        None => known.clone(),
     }
 }
 
 /// Two sides that have both written refuse each other. A person must choose; the number keeps a
 /// decision from being taken for a later split.
-fn look_for_a_split(status: &mut VolumeStatus, now: Timestamp) {
+fn is_split(status: &VolumeStatus) -> bool {
     let alone = |replica: &ReplicaStatus| {
         replica.connection == Some(ConnectionState::StandAlone)
             || replica
@@ -89,9 +103,11 @@ fn look_for_a_split(status: &mut VolumeStatus, now: Timestamp) {
                 .iter()
                 .any(|peer| peer.connection == Some(ConnectionState::StandAlone))
     };
-    let split = status.replicas.iter().any(alone);
-    let was = status.state == Some(VolumeState::SplitBrain);
-    if split && !was {
+    status.replicas.iter().any(alone)
+}
+
+fn note_the_split(status: &mut VolumeStatus, now: Timestamp) {
+    if is_split(status) {
         let number = status
             .split_brain
             .as_ref()
@@ -108,7 +124,7 @@ fn look_for_a_split(status: &mut VolumeStatus, now: Timestamp) {
             sides: sides.collect(),
         });
         status.state = Some(VolumeState::SplitBrain);
-    } else if !split && was {
+    } else {
         status.state = Some(VolumeState::Degraded);
     }
 }

@@ -92,20 +92,12 @@ fn emptied(seen: &Seen, node: &str, mode: Mode) -> Verdict {
             )
         })
         .collect();
-    if let Some(first) = there.first() {
+    let stuck = |guest: &&&Value| stays_because(guest).is_some();
+    if let Some(first) = there.iter().find(stuck).or(there.first()) {
         let (name, state) = (object::name(first), object::text(first, "/status/state"));
         let percent = first.pointer("/status/migration/percent");
         let percent = percent.map_or(String::new(), |percent| format!(" {percent}%"));
-        let all = conditions::of(first);
-        // Why it is still there, when that is not only because it takes its time.
-        let stuck = all.iter().find(|condition| {
-            condition.type_ == "Scheduled"
-                && matches!(
-                    condition.reason,
-                    "CannotMove" | "MigrationWaits" | "MigrationFailed"
-                )
-        });
-        let why = stuck.map_or(String::new(), |why| format!(": {}", why.message));
+        let why = stays_because(first).map_or(String::new(), |why| format!(": {why}"));
         return Verdict::Going(format!(
             "{} left on {node}: {name} is {state}{percent}{why}",
             there.len()
@@ -119,6 +111,15 @@ fn emptied(seen: &Seen, node: &str, mode: Mode) -> Verdict {
         }
         _ => Verdict::Done(format!("node/{node} is drained: it carries no guest")),
     }
+}
+
+/// Why the guest is still there, when that is not only because it takes its time.
+fn stays_because(guest: &Value) -> Option<&str> {
+    let all = conditions::of(guest);
+    let held = all
+        .iter()
+        .find(|one| one.type_ == "Movable" && one.status == "False");
+    held.map(|held| held.message)
 }
 
 #[cfg(test)]
@@ -153,6 +154,28 @@ mod tests {
         assert_eq!(
             emptied(&seen, "an1", Mode::Drained),
             Verdict::Done("node/an1 is drained: it carries no guest".into())
+        );
+    }
+
+    #[test]
+    fn a_drain_tells_of_the_guest_that_cannot_go_and_why() {
+        let mut pinned = guest("pinned", "an1", "Running");
+        pinned["status"]["migration"] = Value::Null;
+        pinned["status"]["conditions"] = json!([{
+            "type": "Movable", "status": "False", "reason": "CannotMove",
+            "message": "an1 is Drained: an2: has no label disk=fast",
+        }]);
+        let seen: Seen = [
+            host("Drained", "Online"),
+            guest("app", "an1", "Migrating"),
+            pinned,
+        ]
+        .into_iter()
+        .collect();
+        let told = "2 left on an1: pinned is Running: an1 is Drained: an2: has no label disk=fast";
+        assert_eq!(
+            emptied(&seen, "an1", Mode::Drained),
+            Verdict::Going(told.into())
         );
     }
 

@@ -17,6 +17,7 @@ impl World {
             ["show", "hosts"] => self.show_hosts(),
             ["show", "moves"] => self.show_moves(),
             ["why", key] => self.why(key),
+            ["conditions", kind, name] => self.show_conditions(kind, name),
             ["foresee", words @ ..] => self.foresee(words),
             ["node", verb, host] => self.node_command(verb, host),
             ["vm", verb, guest] => self.vm_command(verb, guest, None),

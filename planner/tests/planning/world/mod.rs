@@ -12,7 +12,7 @@ mod rules;
 mod truth;
 
 use jiff::{SignedDuration, Timestamp};
-use quorate_planner::{ClusterState, Decisions, Leader, Objects, plan};
+use quorate_planner::{ClusterState, Decisions, Leader, Objects, explain};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,7 +84,7 @@ impl World {
 
     /// What the planner would decide now.
     pub(crate) fn decisions(&self) -> Decisions {
-        plan(
+        explain(
             &self.state,
             Leader {
                 now: self.now,
@@ -100,7 +100,7 @@ impl World {
             now: self.now,
             term: self.term,
         };
-        plan(&state, leader)
+        explain(&state, leader)
     }
 
     /// The epochs that were given so far.

@@ -173,6 +173,18 @@ impl World {
         self.transcript.extend(lines);
     }
 
+    pub(super) fn show_conditions(&mut self, kind: &str, name: &str) {
+        let object = &self.objects[&(kind.to_owned(), name.to_owned())];
+        let conditions = object["status"]["conditions"].clone();
+        for one in conditions.as_array().into_iter().flatten() {
+            let text = |field: &str| one[field].as_str().unwrap_or_default().to_owned();
+            let (type_, status) = (text("type"), text("status"));
+            let (reason, message) = (text("reason"), text("message"));
+            let line = format!("      {type_}={status} {reason}: {message}");
+            self.transcript.push(line);
+        }
+    }
+
     pub(super) fn why(&mut self, key: &str) {
         let decisions = self.decisions();
         for why in decisions.reasons.get(key).into_iter().flatten() {
