@@ -102,7 +102,7 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
             }
         }
     }
-    again.extend(wanted.new());
+    again.extend(wanted.fresh());
     again.sort_by_key(|(subject, host, _)| (*subject, *host));
     for (subject, host, assignment) in again {
         let assigned = state.record(subject, host);

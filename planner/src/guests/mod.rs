@@ -110,7 +110,7 @@ fn unknown_yet<'a>(round: &Round<'a>, (name, guest): Guest<'a>) -> Option<&'a st
 fn use_volumes(round: &Round<'_>, outcome: &mut Outcome) {
     let wanted = outcome.assignments();
     let mut told: Vec<(String, String)> = Vec::new();
-    for (subject, host, assigned) in wanted.new() {
+    for (subject, host, assigned) in wanted.fresh() {
         if subject.kind == SubjectKind::Guest {
             let volumes = used_by(assigned).map(|volume| (volume.to_owned(), host.to_owned()));
             told.extend(volumes);

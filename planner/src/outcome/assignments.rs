@@ -43,7 +43,7 @@ impl Assignments {
     }
 
     /// What is new, in the order of subjects and hosts.
-    pub(crate) fn new(&self) -> impl Iterator<Item = (&Subject, &str, &Assignment)> {
+    pub(crate) fn fresh(&self) -> impl Iterator<Item = (&Subject, &str, &Assignment)> {
         self.new.iter().flat_map(|(subject, hosts)| {
             let hosts = hosts.iter();
             hosts.map(move |(host, assignment)| (subject, host.as_str(), &**assignment))
