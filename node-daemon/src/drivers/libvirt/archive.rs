@@ -16,7 +16,10 @@ pub(super) async fn keep(
     store(&place, definition, keep).await.map_err(|error| {
         DriverError::passing(
             Trouble::Refused,
-            format!("cannot archive the former definition in {}", place.display()),
+            format!(
+                "cannot archive the former definition in {}",
+                place.display()
+            ),
         )
         .because(error)
     })

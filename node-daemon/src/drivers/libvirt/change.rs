@@ -1,7 +1,7 @@
 //! What of a changed manifest a guest can be given while it runs, and what waits for its next start.
 
-use quorate_crds::{Disk, DiskDevice, VirtualMachineSpec};
 use quorate_crds::scalar::Label;
+use quorate_crds::{Disk, DiskDevice, VirtualMachineSpec};
 
 /// A change that is made while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,11 @@ pub(super) fn changes(running: &VirtualMachineSpec, wanted: &VirtualMachineSpec)
     for former in &running.disks {
         match wanted.disks.iter().find(|disk| disk.name == former.name) {
             None => all.push(Change::UnplugDisk(former.name.clone())),
-            Some(disk) if content(former) != content(disk) && apart_from_content(former) == apart_from_content(disk) && drive(disk) => {
+            Some(disk)
+                if content(former) != content(disk)
+                    && apart_from_content(former) == apart_from_content(disk)
+                    && drive(disk) =>
+            {
                 all.push(Change::Medium(disk.name.clone()));
             }
             Some(_) => {}
@@ -130,17 +134,30 @@ pub(super) fn pending(running: &VirtualMachineSpec, wanted: &VirtualMachineSpec)
     compare("firmware", running.firmware == wanted.firmware);
     compare("boot", running.boot == wanted.boot);
     compare("display", running.display == wanted.display);
-    compare("serialConsole", running.serial_console == wanted.serial_console);
+    compare(
+        "serialConsole",
+        running.serial_console == wanted.serial_console,
+    );
     compare("clock", running.clock == wanted.clock);
     compare("agent", running.agent == wanted.agent);
-    compare("guestWatchdog", running.guest_watchdog == wanted.guest_watchdog);
-    compare("recovery.onCrash", running.recovery.on_crash == wanted.recovery.on_crash);
+    compare(
+        "guestWatchdog",
+        running.guest_watchdog == wanted.guest_watchdog,
+    );
+    compare(
+        "recovery.onCrash",
+        running.recovery.on_crash == wanted.recovery.on_crash,
+    );
     compare("rawDomain", running.raw_domain == wanted.raw_domain);
     let grown = |disk: &Disk| Disk {
         size: None,
         ..disk.clone()
     };
-    let names = running.disks.iter().chain(&wanted.disks).map(|disk| &disk.name);
+    let names = running
+        .disks
+        .iter()
+        .chain(&wanted.disks)
+        .map(|disk| &disk.name);
     for name in names.collect::<std::collections::BTreeSet<_>>() {
         let of = |spec: &VirtualMachineSpec| {
             spec.disks.iter().find(|disk| disk.name == *name).map(grown)
@@ -149,7 +166,8 @@ pub(super) fn pending(running: &VirtualMachineSpec, wanted: &VirtualMachineSpec)
     }
     let names = running.nics.iter().chain(&wanted.nics).map(|nic| &nic.name);
     for name in names.collect::<std::collections::BTreeSet<_>>() {
-        let of = |spec: &VirtualMachineSpec| spec.nics.iter().find(|nic| nic.name == *name).cloned();
+        let of =
+            |spec: &VirtualMachineSpec| spec.nics.iter().find(|nic| nic.name == *name).cloned();
         compare(&format!("nics[{name}]"), of(running) == of(wanted));
     }
     fields
@@ -191,7 +209,16 @@ mod tests {
         );
         assert_eq!(
             pending(&running, &wanted),
-            ["memory", "cpus", "clock", "disks[drive]", "disks[new]", "disks[old]", "nics[eth0]", "nics[eth1]"]
+            [
+                "memory",
+                "cpus",
+                "clock",
+                "disks[drive]",
+                "disks[new]",
+                "disks[old]",
+                "nics[eth0]",
+                "nics[eth1]"
+            ]
         );
         for change in found {
             change.made(&mut running, &wanted);

@@ -10,6 +10,7 @@ use crate::drivers::{
     Doing, DriverError, GuestSeen, GuestTarget, Guests, Hints, SendTo, StartAs, Trouble,
 };
 use futures_util::future::try_join_all;
+use quorate_crds::scalar::Label;
 use quorate_crds::{Name, ShutdownMethod};
 use quorate_libvirt::{Connection, Domain, Element, ErrorCode, RpcError, State, flags};
 use std::sync::PoisonError;
@@ -93,6 +94,7 @@ impl LibvirtGuests {
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(target.name.clone(), password.clone());
         }
+        self.make_room(&what).await?;
         let libvirt = self.connect(&what).await?;
         if let Some(own) = self.own(&libvirt, &target.name, &what).await? {
             return self.make_again(&libvirt, target, own, from, &what).await;
@@ -121,13 +123,31 @@ impl LibvirtGuests {
             arriving: from.cloned(),
             spec: Some((*target.spec).clone()),
         };
-        let xml = render::domain(target, &Identity::of(target), &ours, &Kept::default())
-            .map_err(|error| refused(&what, error))?;
+        let xml = render::domain(
+            target,
+            &Identity::of(target),
+            &ours,
+            &Kept::default(),
+            &self.settings.consoles,
+        )
+        .map_err(|error| refused(&what, error))?;
         libvirt
             .define(&xml.to_string())
             .await
             .map(drop)
             .map_err(|error| failed(&what, error))
+    }
+
+    /// libvirt makes the directory of its own logs when a guest starts, which is too late for what its console says.
+    async fn make_room(&self, what: &str) -> Result<(), DriverError> {
+        let consoles = &self.settings.consoles;
+        tokio::fs::create_dir_all(consoles).await.map_err(|error| {
+            DriverError::passing(
+                Trouble::Refused,
+                format!("cannot {what}: cannot make {}", consoles.display()),
+            )
+            .because(error)
+        })
     }
 
     async fn make_again(
@@ -175,7 +195,7 @@ impl LibvirtGuests {
             uuid: own.domain.uuid.to_string(),
         };
         let kept = Kept::of(&own.defined);
-        let xml = render::domain(target, &identity, &ours, &kept)
+        let xml = render::domain(target, &identity, &ours, &kept, &self.settings.consoles)
             .map_err(|error| refused(what, error))?;
         if own.ours.generation != target.generation {
             archive::keep(
@@ -392,7 +412,9 @@ async fn adjust(
                 made = true;
             }
             Ok(false) => tracing::info!(guest = %target.name, ?change, "the guest does not let go"),
-            Err(Applying::Rpc(error)) if !error.surely_nothing() => return Err(failed(what, error)),
+            Err(Applying::Rpc(error)) if !error.surely_nothing() => {
+                return Err(failed(what, error));
+            }
             Err(Applying::Rpc(error)) => {
                 tracing::info!(guest = %target.name, ?change, %error, "this waits for a restart");
             }
@@ -435,8 +457,8 @@ async fn apply(
 ) -> Result<bool, Applying> {
     const LIVE: u32 = flags::affect::LIVE;
     let spec = &target.spec;
-    let disk = |name| spec.disks.iter().find(|disk| disk.name == *name);
-    let nic = |name| spec.nics.iter().find(|nic| nic.name == *name);
+    let disk = |name: &Label| spec.disks.iter().find(|disk| disk.name == *name);
+    let nic = |name: &Label| spec.nics.iter().find(|nic| nic.name == *name);
     match change {
         Change::Cpus => libvirt.set_cpus(domain, spec.cpus, LIVE).await?,
         Change::Memory => {
@@ -444,17 +466,23 @@ async fn apply(
             libvirt.set_memory(domain, memory, LIVE).await?;
         }
         Change::Medium(name) => {
-            let Some(disk) = disk(name) else { return Ok(false) };
+            let Some(disk) = disk(name) else {
+                return Ok(false);
+            };
             let xml = render::disk(target, disk, kept)?.to_string();
             libvirt.update(domain, &xml, LIVE).await?;
         }
         Change::PlugDisk(name) => {
-            let Some(disk) = disk(name) else { return Ok(false) };
+            let Some(disk) = disk(name) else {
+                return Ok(false);
+            };
             let xml = render::disk(target, disk, kept)?.to_string();
             libvirt.attach(domain, &xml, LIVE).await?;
         }
         Change::PlugNic(name) => {
-            let Some(nic) = nic(name) else { return Ok(false) };
+            let Some(nic) = nic(name) else {
+                return Ok(false);
+            };
             let xml = render::nic(target, nic, kept).to_string();
             libvirt.attach(domain, &xml, LIVE).await?;
         }
@@ -465,7 +493,8 @@ async fn apply(
             return unplug(libvirt, domain, live, &render::nic_alias(name)).await;
         }
         Change::Cable(name) => {
-            let (Some(device), Some(nic)) = (device(live, &render::nic_alias(name)), nic(name)) else {
+            let (Some(device), Some(nic)) = (device(live, &render::nic_alias(name)), nic(name))
+            else {
                 return Ok(false);
             };
             let mut device = device.clone();
@@ -482,7 +511,10 @@ async fn apply(
 
 fn device<'a>(domain: &'a Element, alias: &str) -> Option<&'a Element> {
     domain.find(&["devices"])?.elements().find(|device| {
-        device.find(&["alias"]).and_then(|known| known.attribute("name")) == Some(alias)
+        device
+            .find(&["alias"])
+            .and_then(|known| known.attribute("name"))
+            == Some(alias)
     })
 }
 
@@ -507,7 +539,9 @@ async fn unplug(
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
-    tokio::time::timeout(UNPLUGGING, gone).await.unwrap_or(Ok(false))
+    tokio::time::timeout(UNPLUGGING, gone)
+        .await
+        .unwrap_or(Ok(false))
 }
 
 /// Gives what runs its password. The definition, which lies on disk, never has it.
@@ -675,7 +709,11 @@ impl Guests for LibvirtGuests {
                     format!("cannot {what}: it is not off"),
                 ));
             }
-            let keep = own.ours.spec.as_ref().map_or(10, |spec| spec.keep_definitions);
+            let keep = own
+                .ours
+                .spec
+                .as_ref()
+                .map_or(10, |spec| spec.keep_definitions);
             let text = own.defined.to_string();
             archive::keep(&self.settings.definitions, guest, &text, keep).await?;
             let with = flags::undefine::MANAGED_SAVE

@@ -38,6 +38,8 @@ pub struct Settings {
     pub encrypted: bool,
     /// Where old definitions are kept.
     pub definitions: PathBuf,
+    /// Where what their consoles say is kept.
+    pub consoles: PathBuf,
     /// How long a call may take.
     pub patience: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for Settings {
             peer: "qemu+tls://{}/system".to_owned(),
             encrypted: true,
             definitions: PathBuf::from("/var/lib/quorate-node/definitions"),
+            consoles: PathBuf::from("/var/log/libvirt/qemu"),
             patience: Duration::from_secs(120),
         }
     }

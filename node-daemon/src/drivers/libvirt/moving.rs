@@ -50,10 +50,19 @@ impl LibvirtGuests {
                 Err(error) => Err(error),
             };
             match state {
-                Ok(State { state: State::OFF, reason: State::OFF_MIGRATED }) => return Ok(()),
+                Ok(State {
+                    state: State::OFF,
+                    reason: State::OFF_MIGRATED,
+                }) => return Ok(()),
                 // As far as this host knows it is at the other side, and only the end was not heard.
-                Ok(State { state: State::PAUSED, reason: State::PAUSED_MIGRATION }) => return Ok(()),
-                Ok(State { state: State::RUNNING, .. }) if error.surely_nothing() => {
+                Ok(State {
+                    state: State::PAUSED,
+                    reason: State::PAUSED_MIGRATION,
+                }) => return Ok(()),
+                Ok(State {
+                    state: State::RUNNING,
+                    ..
+                }) if error.surely_nothing() => {
                     last = Some(error);
                 }
                 Ok(_) => {
@@ -91,7 +100,10 @@ impl LibvirtGuests {
         let uri = self.settings.peer.replace("{}", address);
         let mut parameters = vec![Param::text("migrate_uri", format!("tcp://{address}"))];
         if let Some(bandwidth) = &to.bandwidth
-            && let Some(bytes) = bandwidth.parse().ok().and_then(|quantity| quantity.as_u64())
+            && let Some(bytes) = bandwidth
+                .parse()
+                .ok()
+                .and_then(|quantity| quantity.as_u64())
         {
             let mebibytes = (bytes >> 20).max(1);
             parameters.push(Param::new("bandwidth", Value::UnsignedLong(mebibytes)));
@@ -119,7 +131,9 @@ impl LibvirtGuests {
         target: &GuestTarget,
     ) -> std::convert::Infallible {
         let longest = target.spec.migration.max_downtime.parse();
-        let milliseconds = longest.ok().and_then(|longest| u64::try_from(longest.as_millis()).ok());
+        let milliseconds = longest
+            .ok()
+            .and_then(|longest| u64::try_from(longest.as_millis()).ok());
         let Some(milliseconds) = milliseconds else {
             return std::future::pending().await;
         };

@@ -39,16 +39,21 @@ impl Ownership {
             .find(&[&format!("{prefix}:spec")])
             .and_then(|spec| serde_json::from_str(&spec.text()).ok());
         let ours = Self {
-            name: Name(ours.attribute("name").filter(|name| !name.is_empty())?.to_owned()),
+            name: Name(
+                ours.attribute("name")
+                    .filter(|name| !name.is_empty())?
+                    .to_owned(),
+            ),
             epoch: ours.attribute("epoch")?.parse().ok()?,
             generation: ours.attribute("generation")?.parse().ok()?,
             begun: ours.attribute("begun").and_then(|epoch| epoch.parse().ok()),
-            arriving: ours
-                .attribute("arriving")
-                .map(|node| Name(node.to_owned())),
+            arriving: ours.attribute("arriving").map(|node| Name(node.to_owned())),
             spec,
         };
-        let domain = domain.find(&["name"]).map(Element::text).unwrap_or_default();
+        let domain = domain
+            .find(&["name"])
+            .map(Element::text)
+            .unwrap_or_default();
         ours.is_the_original(&domain).then_some(ours)
     }
 
@@ -86,7 +91,11 @@ impl Ownership {
             element.set("arriving", node);
         }
         // A spec came as JSON and goes as JSON; one that could not would only make every field look as if it were pending.
-        if let Some(spec) = self.spec.as_ref().and_then(|spec| serde_json::to_string(spec).ok()) {
+        if let Some(spec) = self
+            .spec
+            .as_ref()
+            .and_then(|spec| serde_json::to_string(spec).ok())
+        {
             element = element.child(Element::new(format!("{prefix}spec")).holding(spec));
         }
         element

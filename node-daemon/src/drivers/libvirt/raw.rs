@@ -13,7 +13,10 @@ const MANY: [&str; 4] = ["boot", "timer", "feature", "vcpupin"];
 
 pub(super) fn merged(mut domain: Element, fragment: &str) -> Result<Element, RenderError> {
     let fragment = Element::read(fragment).map_err(|error| {
-        RenderError::Raw(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string))
+        RenderError::Raw(
+            std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), ToString::to_string),
+        )
     })?;
     if fragment.name != "domain" {
         return Err(RenderError::NotADomain(fragment.name));
@@ -92,15 +95,23 @@ mod tests {
         assert_eq!(merged.attribute("type"), Some("qemu"));
         assert!(merged.find(&["metadata", "own"]).is_some());
         assert!(merged.find(&["metadata", "other"]).is_none());
-        assert_eq!(merged.find(&["cpu"]).and_then(|cpu| cpu.attribute("mode")), Some("custom"));
+        assert_eq!(
+            merged.find(&["cpu"]).and_then(|cpu| cpu.attribute("mode")),
+            Some("custom")
+        );
         assert!(merged.find(&["cpu", "topology"]).is_some());
         let devices = merged.find(&["devices"]).expect("there");
         assert_eq!(devices.all("disk").count(), 2);
         assert_eq!(
-            devices.find(&["disk", "driver"]).and_then(|driver| driver.attribute("cache")),
+            devices
+                .find(&["disk", "driver"])
+                .and_then(|driver| driver.attribute("cache")),
             Some("writeback")
         );
-        let balloons: Vec<_> = devices.all("memballoon").map(|device| device.attribute("model")).collect();
+        let balloons: Vec<_> = devices
+            .all("memballoon")
+            .map(|device| device.attribute("model"))
+            .collect();
         assert_eq!(balloons, [Some("none")]);
         assert!(devices.find(&["tpm"]).is_some());
     }

@@ -1,9 +1,9 @@
 //! What libvirt says of a domain, as the daemon understands it.
 
+use super::AGENT;
 use super::change::pending;
 use super::ownership::Ownership;
 use super::render::nic_alias;
-use super::AGENT;
 use crate::drivers::{GuestDoing, GuestSeen, HowEnded, Owner, WhyPaused};
 use quorate_crds::scalar::{Duration, Label, MacAddress, Size};
 use quorate_crds::{
@@ -37,7 +37,11 @@ impl Found {
         let Some(ours) = Ownership::of(&self.defined) else {
             return self.foreign();
         };
-        let running = self.live.as_ref().and_then(Ownership::of).and_then(|live| live.spec);
+        let running = self
+            .live
+            .as_ref()
+            .and_then(Ownership::of)
+            .and_then(|live| live.spec);
         let pending_changes = match (&running, &ours.spec) {
             (Some(running), Some(wanted)) => pending(running, wanted),
             _ => Vec::new(),
@@ -199,7 +203,9 @@ fn display(domain: &Element) -> Option<DisplayStatus> {
         };
         Some(DisplayStatus {
             protocol: Some(protocol),
-            port: graphics.attribute("port").and_then(|port| port.parse().ok()),
+            port: graphics
+                .attribute("port")
+                .and_then(|port| port.parse().ok()),
         })
     })
 }

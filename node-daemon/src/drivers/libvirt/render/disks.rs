@@ -20,12 +20,14 @@ pub(super) fn all(
     let mut elements = Vec::new();
     let names = names(target, kept);
     for (disk, name) in target.spec.disks.iter().zip(&names) {
-        elements.push(order.mark(
-            &alias(&disk.name),
-            one(target, disk, name, kept)?,
-        ));
+        elements.push(order.mark(&alias(&disk.name), one(target, disk, name, kept)?));
     }
-    if target.spec.disks.iter().any(|disk| disk.bus == DiskBus::VirtioScsi) {
+    if target
+        .spec
+        .disks
+        .iter()
+        .any(|disk| disk.bus == DiskBus::VirtioScsi)
+    {
         elements.push(
             Element::new("controller")
                 .with("type", "scsi")
@@ -54,7 +56,9 @@ pub(crate) fn disk(
 /// How it is attached in truth: a drive on virtio would be nothing that a system can boot from.
 fn bus(target: &GuestTarget, disk: &Disk) -> DiskBus {
     match (disk.bus, disk.device) {
-        (DiskBus::Virtio, DiskDevice::Cdrom) if machine(&target.spec) == Some("q35") => DiskBus::Sata,
+        (DiskBus::Virtio, DiskDevice::Cdrom) if machine(&target.spec) == Some("q35") => {
+            DiskBus::Sata
+        }
         (DiskBus::Virtio, DiskDevice::Cdrom) => DiskBus::Ide,
         (bus, _) => bus,
     }
@@ -73,7 +77,8 @@ fn prefix(bus: DiskBus) -> &'static str {
 fn names(target: &GuestTarget, kept: &Kept) -> Vec<String> {
     let former = |disk: &Disk| {
         let name = kept.names.get(&alias(&disk.name))?;
-        name.starts_with(prefix(bus(target, disk))).then(|| name.clone())
+        name.starts_with(prefix(bus(target, disk)))
+            .then(|| name.clone())
     };
     let mut taken: BTreeSet<String> = target.spec.disks.iter().filter_map(former).collect();
     let mut names = Vec::new();
@@ -103,12 +108,7 @@ fn letters(mut number: u32) -> String {
     }
 }
 
-fn one(
-    target: &GuestTarget,
-    disk: &Disk,
-    name: &str,
-    kept: &Kept,
-) -> Result<Element, RenderError> {
+fn one(target: &GuestTarget, disk: &Disk, name: &str, kept: &Kept) -> Result<Element, RenderError> {
     let source = target.disks.iter().find(|source| source.disk == disk.name);
     let drive = disk.device == DiskDevice::Cdrom;
     let path = match source {
@@ -124,7 +124,9 @@ fn one(
         Some(ImageFormat::Qcow2) => "qcow2",
         Some(ImageFormat::Raw) | None => "raw",
     };
-    let mut driver = Element::new("driver").with("name", "qemu").with("type", format);
+    let mut driver = Element::new("driver")
+        .with("name", "qemu")
+        .with("type", format);
     if !drive {
         driver.set(
             "cache",
@@ -155,27 +157,26 @@ fn one(
         let attribute = if block { "dev" } else { "file" };
         element = element.child(Element::new("source").with(attribute, path));
     }
-    element = element.child(
-        Element::new("target").with("dev", name).with(
-            "bus",
-            match bus(target, disk) {
-                DiskBus::Virtio => "virtio",
-                DiskBus::VirtioScsi => "scsi",
-                DiskBus::Sata => "sata",
-                DiskBus::Ide => "ide",
-                DiskBus::Xen => "xen",
-            },
-        ),
-    );
+    element = element.child(Element::new("target").with("dev", name).with(
+        "bus",
+        match bus(target, disk) {
+            DiskBus::Virtio => "virtio",
+            DiskBus::VirtioScsi => "scsi",
+            DiskBus::Sata => "sata",
+            DiskBus::Ide => "ide",
+            DiskBus::Xen => "xen",
+        },
+    ));
     if drive || disk.read_only {
         element = element.child(Element::new("readonly"));
     }
     if disk.shareable {
         element = element.child(Element::new("shareable"));
     }
-    let serial = disk.serial.clone().unwrap_or_else(|| {
-        disk.name.to_string().chars().take(20).collect()
-    });
+    let serial = disk
+        .serial
+        .clone()
+        .unwrap_or_else(|| disk.name.to_string().chars().take(20).collect());
     element = element.child(Element::new("serial").holding(serial));
     Ok(kept.place(&alias(&disk.name), element))
 }

@@ -12,11 +12,10 @@ pub(super) use nics::{alias as nic_alias, nic};
 use super::ownership::Ownership;
 use super::raw;
 use crate::drivers::GuestTarget;
-use quorate_crds::{
-    DiskBus, Firmware, GuestClock, Hypervisor, OnCrash, Size, VirtualMachineSpec,
-};
+use quorate_crds::{DiskBus, Firmware, GuestClock, Hypervisor, OnCrash, Size, VirtualMachineSpec};
 use quorate_libvirt::Element;
 use std::collections::BTreeMap;
+use std::path::Path;
 use thiserror::Error;
 
 /// Why a manifest cannot become a definition.
@@ -65,14 +64,23 @@ impl Kept {
     /// From a former definition.
     pub(super) fn of(domain: &Element) -> Self {
         let mut kept = Self::default();
-        for device in domain.find(&["devices"]).into_iter().flat_map(Element::elements) {
-            let Some(alias) = device.find(&["alias"]).and_then(|alias| alias.attribute("name")) else {
+        for device in domain
+            .find(&["devices"])
+            .into_iter()
+            .flat_map(Element::elements)
+        {
+            let Some(alias) = device
+                .find(&["alias"])
+                .and_then(|alias| alias.attribute("name"))
+            else {
                 continue;
             };
             if !alias.starts_with("ua-") {
                 continue;
             }
-            if let Some(name) = device.find(&["target"]).and_then(|target| target.attribute("dev"))
+            if let Some(name) = device
+                .find(&["target"])
+                .and_then(|target| target.attribute("dev"))
                 && device.name == "disk"
             {
                 kept.names.insert(alias.to_owned(), name.to_owned());
@@ -155,6 +163,7 @@ pub(super) fn domain(
     identity: &Identity,
     ownership: &Ownership,
     kept: &Kept,
+    consoles: &Path,
 ) -> Result<Element, RenderError> {
     let spec = &target.spec;
     let memory = kibibytes("memory", &spec.memory)?;
@@ -178,10 +187,12 @@ pub(super) fn domain(
         .child(Element::new("on_poweroff").holding("destroy"))
         .child(Element::new("on_reboot").holding("restart"))
         // Rule R12: whatever ends it, it is not started again behind the planner's back.
-        .child(Element::new("on_crash").holding(match spec.recovery.on_crash {
-            OnCrash::Preserve => "preserve",
-            OnCrash::Restart | OnCrash::Stop => "destroy",
-        }));
+        .child(
+            Element::new("on_crash").holding(match spec.recovery.on_crash {
+                OnCrash::Preserve => "preserve",
+                OnCrash::Restart | OnCrash::Stop => "destroy",
+            }),
+        );
     let order = BootOrder::of(spec);
     let mut all = Element::new("devices");
     for disk in disks::all(target, &order, kept)? {
@@ -190,7 +201,7 @@ pub(super) fn domain(
     for card in nics::all(target, &order, kept) {
         all = all.child(card);
     }
-    domain = domain.child(all.children(devices::others(target)));
+    domain = domain.child(all.children(devices::others(target, consoles)));
     match &spec.raw_domain {
         Some(fragment) => raw::merged(domain, fragment),
         None => Ok(domain),
@@ -230,7 +241,11 @@ fn system(spec: &VirtualMachineSpec) -> Element {
     }
     system = system.child(kind);
     if spec.firmware == Firmware::UefiSecure {
-        let on = |name: &str| Element::new("feature").with("enabled", "yes").with("name", name);
+        let on = |name: &str| {
+            Element::new("feature")
+                .with("enabled", "yes")
+                .with("name", name)
+        };
         system = system
             .child(Element::new("firmware").children([on("enrolled-keys"), on("secure-boot")]))
             .child(Element::new("loader").with("secure", "yes"));
@@ -253,7 +268,9 @@ fn system(spec: &VirtualMachineSpec) -> Element {
 fn features(spec: &VirtualMachineSpec) -> Element {
     let mut features = Element::new("features");
     if spec.hypervisor != Hypervisor::XenParavirtual {
-        features = features.child(Element::new("acpi")).child(Element::new("apic"));
+        features = features
+            .child(Element::new("acpi"))
+            .child(Element::new("apic"));
     }
     if spec.firmware == Firmware::UefiSecure {
         features = features.child(Element::new("smm").with("state", "on"));
@@ -300,7 +317,11 @@ impl BootOrder {
             Some((rank(source), disk.boot_order?, disk_alias(&disk.name)))
         });
         let nics = spec.nics.iter().filter_map(|nic| {
-            Some((rank(BootSource::Network), nic.boot_order?, nic_alias(&nic.name)))
+            Some((
+                rank(BootSource::Network),
+                nic.boot_order?,
+                nic_alias(&nic.name),
+            ))
         });
         let mut all: Vec<_> = disks.chain(nics).collect();
         all.sort();

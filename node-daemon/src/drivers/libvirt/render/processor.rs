@@ -33,7 +33,9 @@ pub(super) fn processors(spec: &VirtualMachineSpec) -> Result<Vec<Element>, Rend
             });
         }
         for (own, host) in (0..most).zip(processors) {
-            let pair = Element::new("vcpupin").with("vcpu", own).with("cpuset", host);
+            let pair = Element::new("vcpupin")
+                .with("vcpu", own)
+                .with("cpuset", host);
             tuning = tuning.child(pair);
         }
     }
@@ -65,7 +67,10 @@ fn listed(set: &str) -> Result<Vec<u32>, RenderError> {
 }
 
 pub(super) fn model(spec: &VirtualMachineSpec) -> Option<Element> {
-    if matches!(spec.hypervisor, Hypervisor::Xen | Hypervisor::XenParavirtual) {
+    if matches!(
+        spec.hypervisor,
+        Hypervisor::Xen | Hypervisor::XenParavirtual
+    ) {
         return None;
     }
     let emulated = spec.hypervisor == Hypervisor::Qemu;
@@ -74,7 +79,11 @@ pub(super) fn model(spec: &VirtualMachineSpec) -> Option<Element> {
             .with("mode", "custom")
             .with("match", "exact")
             .with("check", "partial")
-            .child(Element::new("model").with("fallback", "forbid").holding(model))
+            .child(
+                Element::new("model")
+                    .with("fallback", "forbid")
+                    .holding(model),
+            )
     };
     let mut cpu = match (&spec.cpu.named_model, spec.cpu.model) {
         (Some(model), _) => named(model),

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+const CONSOLES: &str = "/var/log/libvirt/qemu";
 const UID: &str = "5c1f6a5e-0000-4000-8000-000000000001";
 
 pub(in super::super) fn target(spec: VirtualMachineSpec) -> GuestTarget {
@@ -61,7 +62,13 @@ fn ours(target: &GuestTarget) -> Ownership {
 
 fn rendered(spec: VirtualMachineSpec, kept: &Kept) -> Result<Element, RenderError> {
     let target = target(spec);
-    domain(&target, &Identity::of(&target), &ours(&target), kept)
+    domain(
+        &target,
+        &Identity::of(&target),
+        &ours(&target),
+        kept,
+        Path::new(CONSOLES),
+    )
 }
 
 fn spec(yaml: &str) -> VirtualMachineSpec {
@@ -80,7 +87,9 @@ fn every_feature_is_rendered_as_it_was() {
         }
         features += 1;
         let yaml = fs::read_to_string(&path).expect("readable");
-        let found = rendered(spec(&yaml), &Kept::default()).expect("rendered").to_string();
+        let found = rendered(spec(&yaml), &Kept::default())
+            .expect("rendered")
+            .to_string();
         let golden = path.with_extension("xml");
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             fs::write(&golden, &found).expect("written");
@@ -89,13 +98,19 @@ fn every_feature_is_rendered_as_it_was() {
             wrong.push(format!("{}:\n{found}", golden.display()));
         }
     }
-    assert!(features >= 8, "{features} features in {}", directory.display());
+    assert!(
+        features >= 8,
+        "{features} features in {}",
+        directory.display()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn a_disk_stays_where_the_guest_has_found_it() {
-    let three = spec("{memory: 1Gi, disks: [{name: a, volume: a}, {name: b, volume: b}, {name: c, volume: c}]}");
+    let three = spec(
+        "{memory: 1Gi, disks: [{name: a, volume: a}, {name: b, volume: b}, {name: c, volume: c}]}",
+    );
     let before = rendered(three, &Kept::default()).expect("rendered");
     let kept = Kept::of(&before);
     let fewer = spec("{memory: 1Gi, disks: [{name: new, volume: n}, {name: c, volume: c}]}");
@@ -104,9 +119,17 @@ fn a_disk_stays_where_the_guest_has_found_it() {
         .find(&["devices"])
         .expect("there")
         .all("disk")
-        .filter_map(|disk| Some((disk.find(&["serial"])?.text(), disk.find(&["target"])?.attribute("dev")?.to_owned())))
+        .filter_map(|disk| {
+            Some((
+                disk.find(&["serial"])?.text(),
+                disk.find(&["target"])?.attribute("dev")?.to_owned(),
+            ))
+        })
         .collect();
-    assert_eq!(names, [("new".into(), "vda".into()), ("c".into(), "vdc".into())]);
+    assert_eq!(
+        names,
+        [("new".into(), "vda".into()), ("c".into(), "vdc".into())]
+    );
 }
 
 #[test]
@@ -116,11 +139,21 @@ fn an_address_that_libvirt_has_chosen_is_kept() {
     let card = before
         .elements_mut()
         .find(|element| element.name == "devices")
-        .and_then(|devices| devices.elements_mut().find(|device| device.name == "interface"))
+        .and_then(|devices| {
+            devices
+                .elements_mut()
+                .find(|device| device.name == "interface")
+        })
         .expect("a card");
-    *card = card.clone().child(Element::new("address").with("type", "pci").with("slot", "0x07"));
+    *card = card.clone().child(
+        Element::new("address")
+            .with("type", "pci")
+            .with("slot", "0x07"),
+    );
     let after = rendered(spec(one), &Kept::of(&before)).expect("rendered");
-    let address = after.find(&["devices", "interface", "address"]).expect("kept");
+    let address = after
+        .find(&["devices", "interface", "address"])
+        .expect("kept");
     assert_eq!(address.attribute("slot"), Some("0x07"));
 }
 
@@ -139,10 +172,25 @@ fn what_cannot_be_rendered_says_why() {
         disks: Vec::new(),
         ..target(spec("{memory: 1Gi, disks: [{name: system, volume: v}]}"))
     };
-    let error = domain(&no_source, &Identity::of(&no_source), &ours(&no_source), &Kept::default());
+    let error = domain(
+        &no_source,
+        &Identity::of(&no_source),
+        &ours(&no_source),
+        &Kept::default(),
+        Path::new(CONSOLES),
+    );
     assert_eq!(error, Err(RenderError::NoSource("system".into())));
     let error = rendered(spec("{memory: much}"), &Kept::default()).expect_err("no size");
     assert!(error.to_string().contains("much"), "{error}");
-    let error = rendered(spec("{memory: 1Gi, cpus: 3, cpu: {dedicated: true, pin: '1-2'}}"), &Kept::default());
-    assert_eq!(error, Err(RenderError::TooFew { wanted: 3, found: 2 }));
+    let error = rendered(
+        spec("{memory: 1Gi, cpus: 3, cpu: {dedicated: true, pin: '1-2'}}"),
+        &Kept::default(),
+    );
+    assert_eq!(
+        error,
+        Err(RenderError::TooFew {
+            wanted: 3,
+            found: 2
+        })
+    );
 }

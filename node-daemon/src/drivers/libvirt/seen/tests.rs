@@ -38,7 +38,9 @@ fn found(state: i32, reason: i32, defined: Element, operation: Option<i32>) -> F
 }
 
 fn doing(state: i32, reason: i32) -> GuestDoing {
-    found(state, reason, marked(Some(7), None), None).seen().doing
+    found(state, reason, marked(Some(7), None), None)
+        .seen()
+        .doing
 }
 
 #[test]
@@ -74,10 +76,20 @@ fn every_end_is_told_from_every_other() {
     for (reason, end) in ends {
         assert_eq!(doing(State::OFF, reason), GuestDoing::Off(end));
     }
-    let ended = |begun, arriving| found(State::OFF, 0, marked(begun, arriving), None).seen().doing;
+    let ended = |begun, arriving| {
+        found(State::OFF, 0, marked(begun, arriving), None)
+            .seen()
+            .doing
+    };
     assert_eq!(ended(None, None), GuestDoing::Off(HowEnded::NeverStarted));
-    assert_eq!(ended(Some(6), None), GuestDoing::Off(HowEnded::NeverStarted));
-    assert_eq!(ended(Some(7), Some("node1")), GuestDoing::Off(HowEnded::Failed));
+    assert_eq!(
+        ended(Some(6), None),
+        GuestDoing::Off(HowEnded::NeverStarted)
+    );
+    assert_eq!(
+        ended(Some(7), Some("node1")),
+        GuestDoing::Off(HowEnded::Failed)
+    );
 }
 
 #[test]
@@ -92,22 +104,29 @@ fn a_guest_that_stands_still_says_why() {
     for (reason, why) in pauses {
         assert_eq!(doing(State::PAUSED, reason), GuestDoing::Paused(why));
     }
-    assert_eq!(doing(State::PAUSED, State::PAUSED_SHUTTING_DOWN), GuestDoing::Stopping);
+    assert_eq!(
+        doing(State::PAUSED, State::PAUSED_SHUTTING_DOWN),
+        GuestDoing::Stopping
+    );
     assert_eq!(doing(State::SHUTDOWN, 0), GuestDoing::Stopping);
-    assert_eq!(doing(State::CRASHED, 0), GuestDoing::Paused(WhyPaused::Unknown));
+    assert_eq!(
+        doing(State::CRASHED, 0),
+        GuestDoing::Paused(WhyPaused::Unknown)
+    );
 }
 
 #[test]
 fn both_sides_of_a_migration_know_which_they_are() {
     let coming = marked(Some(7), Some("node1"));
     let incoming = GuestDoing::Paused(WhyPaused::Incoming);
-    let at = |reason, operation| {
-        found(State::PAUSED, reason, coming.clone(), operation).seen()
-    };
+    let at = |reason, operation| found(State::PAUSED, reason, coming.clone(), operation).seen();
     assert_eq!(at(State::PAUSED_MIGRATION, Some(4)).doing, incoming);
     assert_eq!(at(State::PAUSED_MIGRATION, None).doing, incoming);
     assert_eq!(at(State::PAUSED_USER, Some(4)).doing, incoming);
-    assert_eq!(at(State::PAUSED_USER, None).doing, GuestDoing::Paused(WhyPaused::Received));
+    assert_eq!(
+        at(State::PAUSED_USER, None).doing,
+        GuestDoing::Paused(WhyPaused::Received)
+    );
     assert_eq!(at(State::PAUSED_USER, None).migration, None);
 
     let source = marked(Some(7), None);

@@ -1,0 +1,164 @@
+//! Hosts with a libvirt of their own.
+
+use quorate_crds::scalar::AbsolutePath;
+use quorate_crds::{Name, VirtualMachineSpec};
+use quorate_libvirt::private::PrivateDaemon;
+use quorate_node_daemon::drivers::{
+    DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, LibvirtGuests, LibvirtSettings,
+};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Long enough for anything, on a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(120);
+
+pub(crate) struct Host {
+    pub(crate) daemon: PrivateDaemon,
+    pub(crate) guests: LibvirtGuests,
+}
+
+/// None, and the reason is said, where libvirt is not installed.
+pub(crate) fn host(name: &str, peer: Option<&Path>) -> Option<Host> {
+    let daemon = match PrivateDaemon::start(name) {
+        Ok(daemon) => daemon,
+        Err(why) => {
+            println!("skipped: {why}");
+            return None;
+        }
+    };
+    let mut host = Host {
+        guests: LibvirtGuests::new(LibvirtSettings::default()),
+        daemon,
+    };
+    host.restart(peer);
+    Some(host)
+}
+
+impl Host {
+    /// The driver begins anew, as after a restart of the daemon.
+    pub(crate) fn restart(&mut self, peer: Option<&Path>) {
+        let socket = peer.unwrap_or(Path::new("/nonexistent")).display();
+        self.guests = LibvirtGuests::new(LibvirtSettings {
+            sockets: vec![self.daemon.socket()],
+            peer: format!("qemu+unix:///system?socket={socket}#{{}}"),
+            encrypted: false,
+            consoles: self.daemon.path("consoles"),
+            definitions: self.daemon.path("definitions"),
+            ..LibvirtSettings::default()
+        });
+    }
+
+    pub(crate) async fn seen(&self, guest: &str) -> Option<GuestSeen> {
+        let all = self.guests.observe().await.expect("observed");
+        all.into_iter().find(|seen| {
+            seen.owner
+                .object()
+                .is_some_and(|name| name.as_str() == guest)
+        })
+    }
+
+    pub(crate) async fn doing(&self, guest: &str) -> GuestDoing {
+        self.seen(guest).await.expect("it is here").doing
+    }
+
+    pub(crate) async fn until(&self, guest: &str, wanted: GuestDoing) {
+        let begun = Instant::now();
+        loop {
+            let doing = self.doing(guest).await;
+            if doing == wanted {
+                return;
+            }
+            assert!(
+                begun.elapsed() < SOON,
+                "{guest} is {doing:?}, wanted: {wanted:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) fn virsh(&self, arguments: &[&str]) -> String {
+        let uri = format!(
+            "qemu+unix:///system?socket={}",
+            self.daemon.socket().display()
+        );
+        let output = Command::new("virsh")
+            .args(["-q", "-c", &uri])
+            .args(arguments)
+            .output()
+            .expect("virsh runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+
+    /// The QEMU of that guest, as this machine counts.
+    pub(crate) fn qemu(&self, guest: &str) -> Option<u32> {
+        let wanted = format!("guest={guest},");
+        let mine = self
+            .daemon
+            .socket()
+            .parent()
+            .expect("a directory")
+            .display()
+            .to_string();
+        std::fs::read_dir("/proc")
+            .expect("listed")
+            .find_map(|entry| {
+                let process: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+                let read = |file: &str| std::fs::read(format!("/proc/{process}/{file}")).ok();
+                let line = String::from_utf8_lossy(&read("cmdline")?).into_owned();
+                let mounts = String::from_utf8_lossy(&read("mountinfo")?).into_owned();
+                (line.contains(&wanted) && mounts.contains(mine.trim_start_matches("/tmp/")))
+                    .then_some(process)
+            })
+    }
+}
+
+pub(crate) fn kill(process: u32, signal: &str) {
+    let killed = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status();
+    assert!(killed.expect("kill runs").success());
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name(text.to_owned())
+}
+
+/// A guest without anything to boot: QEMU does not mind.
+pub(crate) const LEAST: &str =
+    "{memory: 32Mi, machine: pc, hypervisor: Qemu, display: {protocol: None}}";
+
+pub(crate) fn target(yaml: &str, disks: &[(&str, &Path)]) -> GuestTarget {
+    let spec: VirtualMachineSpec = serde_saphyr::from_str(yaml).expect("a spec");
+    GuestTarget {
+        name: name("web"),
+        uid: "5c1f6a5e-0000-4000-8000-000000000001".to_owned(),
+        spec: Arc::new(spec),
+        generation: 1,
+        epoch: 1,
+        disks: disks
+            .iter()
+            .map(|(disk, path)| DiskSource {
+                disk: (*disk).into(),
+                path: AbsolutePath(path.display().to_string()),
+            })
+            .collect(),
+        nics: Vec::new(),
+        display_password: None,
+    }
+}
+
+pub(crate) fn image(host: &Host, name: &str) -> PathBuf {
+    let path = host.daemon.path(name);
+    std::fs::File::create(&path)
+        .and_then(|file| file.set_len(1 << 20))
+        .expect("an image");
+    path
+}

@@ -1,0 +1,5 @@
+//! The driver of guests against a real libvirt with a real QEMU, and two of them for what moves.
+
+mod hosts;
+mod lives;
+mod moves;
