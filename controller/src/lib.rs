@@ -25,5 +25,6 @@ pub mod restore;
 pub mod run;
 pub mod secrets;
 pub mod sources;
+pub mod takeover;
 pub mod tls;
 pub mod tokens;

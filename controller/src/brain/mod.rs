@@ -24,6 +24,7 @@ use crate::{
     leader::Session,
     members::MemberCalls,
     resource::Engine,
+    takeover::{HalfGoesOn, Standing},
 };
 
 /// How long to wait before leading is tried again when the store does not answer.
@@ -54,6 +55,7 @@ pub struct Brain {
     member_calls: Arc<dyn MemberCalls>,
     agents: Arc<dyn Agents>,
     recorder: Recorder,
+    standing: watch::Sender<Standing>,
 }
 
 impl Brain {
@@ -77,7 +79,13 @@ impl Brain {
             member_calls,
             agents,
             recorder,
+            standing: watch::Sender::default(),
         }
+    }
+
+    /// What this member does while there is no quorum.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
     }
 
     /// What answers hosts.
@@ -120,11 +128,24 @@ impl Brain {
             biased;
             () = roster::run(self.store().clone(), self.detector.clone(), known) => {}
             () = self.lead_whenever_elected(surveyed) => {}
+            () = self.half_goes_on().run() => {}
         }
     }
 
     fn store(&self) -> &Store {
         self.engine.store()
+    }
+
+    fn half_goes_on(&self) -> HalfGoesOn {
+        let recorder = self.recorder.clone();
+        HalfGoesOn::new(
+            self.store().clone(),
+            self.agents.clone(),
+            self.detector.clone(),
+            self.engine.sources().clock.clone(),
+            Arc::new(move |happening| recorder.record(happening)),
+            self.standing.clone(),
+        )
     }
 
     fn fencing(&self) -> Fencing {

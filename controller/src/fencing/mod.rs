@@ -13,7 +13,9 @@ mod run_agent;
 mod shell;
 mod void;
 
-pub use coordinator::{Coordinator, Grants, Run, RunId, StatusWrite, Steps};
+pub use coordinator::{
+    Coordinator, Grants, HalfFencing, HalfSteps, Run, RunId, StatusWrite, Steps,
+};
 pub use member_agents::{CallRunAgent, MemberAgents};
 pub use room::{AgentMember, Now, Room};
 pub use run_agent::{RunAgentDesk, RunAgentError};

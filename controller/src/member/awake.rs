@@ -27,6 +27,17 @@ pub(super) fn while_awake(
     }
 }
 
+/// Names this run of the machine.
+pub(super) fn this_boot() -> Option<String> {
+    match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(boot) => Some(boot.trim().to_owned()),
+        Err(error) => {
+            tracing::warn!(%error, "the system does not say which boot this is: each start of this member counts as one");
+            None
+        }
+    }
+}
+
 /// What is known of the machine's sleep.
 #[derive(Debug, Default)]
 struct Sleep {

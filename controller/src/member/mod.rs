@@ -172,7 +172,9 @@ impl RunningMember {
         let connector = trust.client_config(Some(own.clone()), Dates::Ignored)?;
         let connector = Arc::new(MemberConnector::new(connector));
         let transport = Arc::new(GrpcTransport::new(connector.clone()));
-        let store = directory.open_store(tuning.store, transport).await?;
+        let mut settings = tuning.store;
+        settings.boot = settings.boot.or_else(awake::this_boot);
+        let store = directory.open_store(settings, transport).await?;
 
         let engine = Engine::new(store.clone(), keyring.clone());
         let sealing = keyring.clone();

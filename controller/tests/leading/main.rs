@@ -4,6 +4,7 @@
 //! the runtime's and paused, so that minutes pass in a moment and nothing depends on how busy this machine is.
 
 mod following;
+mod halves;
 mod leaders;
 mod peers;
 mod presence;

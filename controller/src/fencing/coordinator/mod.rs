@@ -12,6 +12,7 @@
 mod ask;
 mod checks;
 mod conditions;
+mod half;
 mod heard;
 mod level;
 mod power_return;
@@ -37,6 +38,7 @@ use ask::Dispatch;
 pub use ask::RunId;
 use checks::Check;
 pub(super) use conditions::say;
+pub use half::{HalfFencing, HalfSteps};
 use heard::Heard;
 use work::{News, Work};
 

@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) boards: Boards,
     sites: BTreeMap<MemberId, Site>,
     disks: BTreeMap<MemberId, SimDisk>,
+    /// How often the machine of each member has booted.
+    boots: BTreeMap<MemberId, u32>,
     hosts: Vec<Host>,
     clock: StoryClock,
     keyring: Arc<Keyring>,
@@ -66,6 +68,7 @@ impl World {
             boards: Boards::of(&hosts),
             sites: BTreeMap::new(),
             disks: BTreeMap::new(),
+            boots: BTreeMap::new(),
             hosts,
             clock: StoryClock::begin(),
             keyring: Arc::new(Keyring::generate().expect("a keyring")),
@@ -90,6 +93,62 @@ impl World {
         world
     }
 
+    /// Two machines, each with a host and a member on it.
+    pub(crate) async fn pair() -> Self {
+        let world = Self::up(2, 2).await;
+        let members = json!([{"name": "m1", "node": "an1"}, {"name": "m2", "node": "an2"}]);
+        world
+            .merge("Cluster", "test", json!({"spec": {"members": members}}))
+            .await;
+        world
+    }
+
+    /// Members live and die with the power of their machines.
+    pub(crate) async fn mind_machines(&mut self) {
+        for id in [1, 2] {
+            let powered = self.host(&format!("an{id}")).powered();
+            if !powered && self.sites.contains_key(&id) {
+                self.kill(id).await;
+                *self.boots.entry(id).or_default() += 1;
+            } else if powered && !self.sites.contains_key(&id) {
+                self.start(id).await;
+            }
+        }
+    }
+
+    /// Lets time pass on machines that carry members.
+    pub(crate) async fn pass_minded(&mut self, time: Duration) {
+        let step = Duration::from_millis(50);
+        for _ in 0..time.as_millis() / step.as_millis() {
+            self.pass(step).await;
+            self.mind_machines().await;
+        }
+    }
+
+    /// Waits on machines that carry members.
+    pub(crate) async fn until_minded(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..6_000 {
+            if holds(self) {
+                return;
+            }
+            self.pass_minded(Duration::from_millis(50)).await;
+        }
+        let standing: Vec<_> = self
+            .sites
+            .values()
+            .map(|site| site.brain.standing())
+            .collect();
+        panic!("it never came to this: {what}; the members: {standing:?}");
+    }
+
+    pub(crate) fn brain(&self, id: MemberId) -> &Brain {
+        &self.sites[&id].brain
+    }
+
+    pub(crate) fn runs(&self, id: MemberId) -> bool {
+        self.sites.contains_key(&id)
+    }
+
     async fn found(&mut self) {
         let disk = SimDisk::new(1);
         let genesis = Genesis {
@@ -97,7 +156,7 @@ impl World {
             history_id: HISTORY.to_owned(),
             member: member(1),
         };
-        let store = Store::create(self.config(), disk.mount(), self.net.transport(1), genesis)
+        let store = Store::create(self.config(1), disk.mount(), self.net.transport(1), genesis)
             .await
             .expect("a new cluster starts");
         self.disks.insert(1, disk);
@@ -115,7 +174,7 @@ impl World {
             cluster_id: "cluster-1".to_owned(),
             history_id: HISTORY.to_owned(),
         };
-        let store = Store::join(self.config(), disk.mount(), self.net.transport(id), grant)
+        let store = Store::join(self.config(id), disk.mount(), self.net.transport(id), grant)
             .await
             .expect("a new member starts");
         self.disks.insert(id, disk);
@@ -127,8 +186,10 @@ impl World {
         leader.promote(id).await.expect("it votes");
     }
 
-    fn config(&self) -> StoreConfig {
+    fn config(&self, id: MemberId) -> StoreConfig {
+        let boots = self.boots.get(&id).copied().unwrap_or(0);
         StoreConfig {
+            boot: Some(format!("boot {boots} of {id}")),
             disk_work: DiskWork::InPlace,
             segment_bytes: 64 << 10,
             clock: self.clock.of_entries(),
@@ -218,7 +279,7 @@ impl World {
 
     pub(crate) async fn start(&mut self, id: MemberId) {
         let disk = self.disks[&id].mount();
-        let store = Store::open(self.config(), disk, self.net.transport(id))
+        let store = Store::open(self.config(id), disk, self.net.transport(id))
             .await
             .expect("it starts again");
         self.run_member(id, store);

@@ -1,0 +1,12 @@
+//! Half of an even number of voters goes on when the other half is proven off.
+//!
+//! The round itself is the store's ([`quorate_store::takeover`]). Here it is decided when one may begin, the devices are
+//! driven, and people are told why the cluster stands still.
+
+mod claim;
+mod patience;
+mod shell;
+mod standing;
+
+pub use shell::HalfGoesOn;
+pub use standing::Standing;

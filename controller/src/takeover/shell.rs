@@ -1,0 +1,348 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use quorate_crds::EvenSplit;
+use quorate_identity::Clock;
+use quorate_store::{
+    MemberId, Role, Store, StoreStatus,
+    takeover::{Attempt, Obstacle, Phase, Round},
+};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{Standing, claim::Halves, patience::Patience};
+use crate::{
+    cluster_info::ClusterInfo,
+    detector::SharedDetector,
+    events::{Happening, Severity},
+    fencing::{
+        AgentMember, HalfFencing, Now, Room, RunId,
+        agents::{AgentReport, Agents},
+    },
+};
+
+/// How often it is looked whether there is a quorum.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A member that has not looked for so long stood still itself.
+const STALL: Duration = Duration::from_secs(1);
+/// How long the others of a half may take to promise.
+const GATHERING: Duration = Duration::from_secs(10);
+/// How long a promise is kept when nothing comes of it.
+const PROMISED: Duration = Duration::from_secs(180);
+/// How long the halves have to find each other again after an attempt has failed; longer after each.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// What is waited for at least, however short the detection time.
+const SHORTEST: Duration = Duration::from_millis(250);
+
+/// Lets this member's half go on without the other half. It does nothing while there is a quorum.
+pub struct HalfGoesOn {
+    store: Store,
+    agents: Arc<dyn Agents>,
+    detector: SharedDetector,
+    clock: Arc<dyn Clock>,
+    tell: Arc<dyn Fn(Happening) + Send + Sync>,
+    standing: watch::Sender<Standing>,
+    started: Instant,
+}
+
+/// What may begin, and when.
+enum Turn {
+    Not(Standing),
+    Now,
+}
+
+impl HalfGoesOn {
+    /// For the member of this store.
+    pub fn new(
+        store: Store,
+        agents: Arc<dyn Agents>,
+        detector: SharedDetector,
+        clock: Arc<dyn Clock>,
+        tell: Arc<dyn Fn(Happening) + Send + Sync>,
+        standing: watch::Sender<Standing>,
+    ) -> Self {
+        Self {
+            store,
+            agents,
+            detector,
+            clock,
+            tell,
+            standing,
+            started: Instant::now(),
+        }
+    }
+
+    /// Watches for as long as it is polled.
+    pub async fn run(self) {
+        let mut patience = Patience::default();
+        let mut failed: Option<(Instant, Duration, String)> = None;
+        loop {
+            sleep(LOOK_EVERY).await;
+            let phase = self.store.takeover().borrow().clone();
+            match phase {
+                Phase::Idle => {}
+                Phase::Pledged { .. } => {
+                    self.keep_promise().await;
+                    continue;
+                }
+                Phase::Gathering(attempt)
+                | Phase::Fencing(attempt, _)
+                | Phase::Certified(attempt, _) => {
+                    match self.coordinate(&attempt).await {
+                        Ok(()) => failed = None,
+                        Err(why) => {
+                            let pause = failed.map_or(FIRST_PAUSE, |(_, pause, _)| pause * 2);
+                            let pause = pause.min(LONGEST_PAUSE);
+                            tracing::warn!(%why, "the other half could not be proven off");
+                            failed = Some((Instant::now() + pause, pause, why));
+                        }
+                    }
+                    continue;
+                }
+            }
+            let silence = patience.look(self.store.has_quorum(), Instant::now(), STALL);
+            let Some(silence) = silence else {
+                failed = None;
+                self.standing.send_replace(Standing::Quorate);
+                continue;
+            };
+            if let Some((until, _, why)) = &failed
+                && Instant::now() < *until
+            {
+                self.standing.send_replace(Standing::Failed(why.clone()));
+                continue;
+            }
+            let standing = match self.turn(silence) {
+                Turn::Not(standing) => standing,
+                Turn::Now => match self.store.begin_takeover().await {
+                    Ok(_) | Err(Obstacle::UnderWay | Obstacle::QuorumSeen) => continue,
+                    Err(obstacle) => Standing::Obstructed(obstacle.to_string()),
+                },
+            };
+            self.standing.send_replace(standing);
+        }
+    }
+
+    /// Whether this half has waited long enough.
+    fn turn(&self, silence: Duration) -> Turn {
+        let status = self.store.status();
+        let view = self.store.view();
+        let room = Room::of(&self.store.view());
+        if room.cluster.quorum.even_split == EvenSplit::Freeze {
+            return Turn::Not(Standing::Obstructed(
+                "quorum.evenSplit of the Cluster is Freeze: only a majority goes on".to_owned(),
+            ));
+        }
+        let heard: BTreeSet<MemberId> = self.store.answering().into_iter().collect();
+        let hosts = |ours: bool| -> BTreeSet<String> {
+            voters(&status)
+                .filter(|(id, _)| (*id == status.member_id || heard.contains(id)) == ours)
+                .map(|(_, name)| room.machine_of(name).to_owned())
+                .collect()
+        };
+        let halves = Halves {
+            ours: hosts(true),
+            theirs: hosts(false),
+        };
+        let (settings, there) = {
+            let detector = self.detector.lock();
+            let settings = *detector.settings();
+            let asked: Vec<String> = halves.theirs.iter().cloned().collect();
+            let timeout = u64::try_from(settings.timeout.as_millis()).unwrap_or(u64::MAX);
+            let there = detector
+                .heard(&asked, Instant::now())
+                .into_iter()
+                .find(|heard| heard.known && heard.silent_ms < timeout);
+            (settings, there)
+        };
+        // The store has been silent for that long before the quorum counts as lost.
+        let lost_after = self.store.quorum_patience();
+        let (detection, why) = match there {
+            // Its member may be starting anew: that is no reason to shoot a host that is well.
+            Some(host) => (
+                settings.restart_grace,
+                format!("{} itself is heard, its member may come back", host.node),
+            ),
+            None => (
+                settings.timeout.saturating_sub(lost_after).max(SHORTEST),
+                "the other half must be silent for the whole detection time".to_owned(),
+            ),
+        };
+        let (head_start, who) = halves.wait(&room, &view);
+        let started = self.started.elapsed();
+        let waits = [
+            (
+                settings.startup_wait.saturating_sub(started),
+                "this member has just started".to_owned(),
+            ),
+            (detection.saturating_sub(silence), why),
+            (
+                (detection + head_start).saturating_sub(silence),
+                who.to_owned(),
+            ),
+        ];
+        let longest = waits.into_iter().find(|(left, _)| !left.is_zero());
+        match longest {
+            Some((left, why)) => Turn::Not(Standing::Waits { left, why }),
+            None => Turn::Now,
+        }
+    }
+
+    /// Waits until the coordinator of this half is done, but not for ever.
+    async fn keep_promise(&self) {
+        self.standing.send_replace(Standing::Promised);
+        let mut phase = self.store.takeover();
+        let over = phase.wait_for(|phase| !matches!(phase, Phase::Pledged { .. }));
+        if tokio::time::timeout(PROMISED, over).await.is_err() {
+            self.store.give_up_takeover();
+        }
+    }
+
+    /// Sees an attempt through; why it failed.
+    async fn coordinate(&self, attempt: &Attempt) -> Result<(), String> {
+        let mut phase = self.store.takeover();
+        let gathered = phase.wait_for(|phase| !matches!(phase, Phase::Gathering(_)));
+        match tokio::time::timeout(GATHERING, gathered).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return Ok(()),
+            Err(_) => {
+                self.store.give_up_takeover();
+                return Err("the others of this half did not promise to go along".to_owned());
+            }
+        }
+        let fences =
+            matches!(&*phase.borrow(), Phase::Fencing(now, _) if now.round == attempt.round);
+        if fences {
+            let mut ended = self.store.takeover();
+            let over = ended.wait_for(
+                |phase| !matches!(phase, Phase::Fencing(now, _) if now.round == attempt.round),
+            );
+            tokio::select! {
+                biased;
+                _ = over => {}
+                why = self.fence(attempt) => {
+                    self.store.give_up_takeover();
+                    return Err(why);
+                }
+            }
+        }
+        let certified =
+            |phase: &Phase| matches!(phase, Phase::Certified(now, _) if now.round == attempt.round);
+        if !certified(&phase.borrow()) {
+            return Err("the attempt ended before the other half was proven off".to_owned());
+        }
+        self.standing.send_replace(Standing::TakesOver);
+        // The store sees to the rest. It goes on for as long as its own disk does.
+        let _ = phase.wait_for(|phase| !certified(phase)).await;
+        self.tell_of(attempt.round);
+        Ok(())
+    }
+
+    /// Drives the devices until all are proven off; returns only when that has failed.
+    async fn fence(&self, attempt: &Attempt) -> String {
+        let status = self.store.status();
+        let mut room = Room::of(&self.store.view());
+        room.members = voters(&status)
+            .filter(|(id, _)| attempt.side.contains(id))
+            .map(|(_, name)| AgentMember {
+                name: name.to_owned(),
+                reachable: true,
+                voter: true,
+            })
+            .collect();
+        let machines: BTreeMap<MemberId, String> = voters(&status)
+            .filter(|(id, _)| attempt.others.contains(id))
+            .map(|(id, name)| (id, room.machine_of(name).to_owned()))
+            .collect();
+        let hosts: Vec<String> = machines.values().cloned().collect();
+        self.standing.send_replace(Standing::Fences(hosts.clone()));
+        let own = voters(&status).find(|(id, _)| *id == status.member_id);
+        let own = own.map(|(_, name)| name.to_owned()).unwrap_or_default();
+        let mut fencing = HalfFencing::new(&own, status.term, &room, hosts);
+        let mut work: JoinSet<(RunId, AgentReport)> = JoinSet::new();
+        let mut runs: BTreeMap<RunId, AbortHandle> = BTreeMap::new();
+        let mut proven = BTreeSet::new();
+        loop {
+            let now = Now {
+                monotonic: Instant::now(),
+                wall: self.clock.now(),
+            };
+            let steps = fencing.step(&room, now);
+            for id in steps.cancel {
+                if let Some(run) = runs.remove(&id) {
+                    run.abort();
+                }
+            }
+            for run in steps.start {
+                let report = self.agents.run(&run.member, run.request);
+                let id = run.id;
+                runs.insert(id, work.spawn(async move { (id, report.await) }));
+            }
+            for (host, proof) in fencing.off() {
+                for (id, _) in machines.iter().filter(|(_, machine)| *machine == host) {
+                    if proven.insert(*id) {
+                        tracing::warn!(host, proof, "it is off");
+                        self.store.confirm_off(attempt.round, *id, proof.to_owned());
+                    }
+                }
+            }
+            if let Some(why) = fencing.failure() {
+                return why;
+            }
+            let wake_at = steps.wake_at.unwrap_or_else(|| now.monotonic + STALL);
+            tokio::select! {
+                biased;
+                Some(Ok((id, report))) = work.join_next() => {
+                    runs.remove(&id);
+                    fencing.finished(id, report);
+                }
+                () = sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    fn tell_of(&self, round: Round) {
+        let Some(record) = self
+            .store
+            .takeovers()
+            .into_iter()
+            .find(|it| it.round == round)
+        else {
+            return;
+        };
+        let proofs: Vec<String> = record
+            .evidence
+            .iter()
+            .map(|evidence| format!("member {}: {}", evidence.member, evidence.proof))
+            .collect();
+        (self.tell)(Happening {
+            kind: "Cluster".into(),
+            name: ClusterInfo::read(&self.store.view()).name,
+            uid: None,
+            reason: "TakenOver".into(),
+            note: format!(
+                "one half of the voters was lost; the other goes on since it is proven off: {}",
+                proofs.join("; ")
+            )
+            .chars()
+            .take(1024)
+            .collect(),
+            severity: Severity::Warning,
+        });
+    }
+}
+
+fn voters(status: &StoreStatus) -> impl Iterator<Item = (MemberId, &str)> {
+    status
+        .members
+        .iter()
+        .filter(|member| member.role == Role::Voter)
+        .map(|member| (member.id, member.name.as_str()))
+}
