@@ -1,18 +1,20 @@
 //! The storage drivers of this host, one act a call, for tests in the lab: `storage_hands VERB [JSON]`, or a file with
 //! one such line per act. Prints what it saw as JSON, each line.
 //!
-//! `serve VERDICT` answers every question about a lost peer with `fenced`, `outdated` or `undecided`, until it is ended.
+//! `serve DIRECTORY` stays, like a daemon: it answers questions about lost peers with the word in `verdict` (`fenced`,
+//! `outdated`, else nothing), notes each in `questions`, and keeps what it sees of the replicas in `replicas`.
 
 use futures_util::StreamExt;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{Name, ReplicaAssignment, VolumeSpec};
 use quorate_node_daemon::drivers::{
-    Activation, DriverError, Drivers, LogicalVolumeTarget, PeerVerdict, ReplicaTarget, SecretValue,
-    SnapshotTarget, Space, VolumeGroupTarget, of_this_host,
+    Activation, DriverError, Drivers, LibvirtSettings, LogicalVolumeTarget, PeerVerdict,
+    ReplicaTarget, SecretValue, SnapshotTarget, Space, VolumeGroupTarget, of_this_host,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -156,24 +158,42 @@ async fn act(drivers: &Drivers, verb: &str, text: &str) -> Result<(), Failure> {
         "discard" => replication.discard(&name()).await?,
         "verify" => replication.verify(&name()).await?,
         "take-down" => replication.take_down(&name()).await?,
-        "serve" => serve(drivers, text).await,
+        "serve" => serve(drivers, Path::new(text)).await?,
         "watch" => watch(drivers, text.parse()?).await?,
         other => return Err(format!("there is no hand for {other}").into()),
     }
     Ok(())
 }
 
-async fn serve(drivers: &Drivers, verdict: &str) {
+async fn serve(drivers: &Drivers, directory: &Path) -> Result<(), Failure> {
     let mut questions = drivers.replication.questions();
-    while let Some(question) = questions.next().await {
-        println!("{} asks about {}", question.volume, question.peer);
-        let verdict = match verdict {
-            "fenced" => PeerVerdict::Fenced,
-            "outdated" => PeerVerdict::Outdated,
-            _ => PeerVerdict::Undecided,
-        };
-        // Who asked may be gone.
-        let _ = question.answer.send(verdict);
+    let mut noted = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("questions"))?;
+    let mut hints = drivers.replication.watch();
+    loop {
+        tokio::select! {
+            Some(question) = questions.next() => {
+                writeln!(noted, "{} asks about {}", question.volume, question.peer)?;
+                let verdict = std::fs::read_to_string(directory.join("verdict")).unwrap_or_default();
+                let verdict = match verdict.trim() {
+                    "fenced" => PeerVerdict::Fenced,
+                    "outdated" => PeerVerdict::Outdated,
+                    _ => PeerVerdict::Undecided,
+                };
+                // Who asked may be gone.
+                let _ = question.answer.send(verdict);
+            }
+            hint = hints.next() => {
+                if hint.is_none() {
+                    hints = drivers.replication.watch();
+                }
+                let seen = serde_json::to_string(&drivers.replication.observe().await?)?;
+                std::fs::write(directory.join("draft"), seen)?;
+                std::fs::rename(directory.join("draft"), directory.join("replicas"))?;
+            }
+        }
     }
 }
 
@@ -199,7 +219,7 @@ async fn watch(drivers: &Drivers, looks: u32) -> Result<(), Failure> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let drivers = of_this_host(Path::new("/run/quorate-node"));
+    let drivers = of_this_host(Path::new("/run/quorate-node"), LibvirtSettings::default());
     let verb = arguments.first().map_or("", String::as_str);
     let text = arguments.get(1).map_or("", String::as_str);
     let done = act(&drivers, verb, text).await;

@@ -74,6 +74,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let watchdog = config.find_watchdog().map_err(Failure::Watchdog)?;
     let name = config.name.clone();
     let run_dir = config.run_dir.clone();
+    let libvirt = config.libvirt.clone();
     let node = Node::new(config)?;
     if arguments.check {
         let dog = watchdog.map_or("none".to_owned(), |watchdog| watchdog.identity);
@@ -90,7 +91,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         "the daemon starts"
     );
     tell_systemd(&[NotifyState::Ready]);
-    let drivers = drivers::of_this_host(&run_dir);
+    let drivers = drivers::of_this_host(&run_dir, libvirt);
     let outcome = node.run(drivers, watchdog, stopped).await?;
     tell_systemd(&[NotifyState::Stopping]);
     match outcome {

@@ -4,7 +4,9 @@ use super::command::{Processes, Run};
 use super::drbd::{self, Drbd};
 use super::lvm::Lvm;
 use super::missing::Missing;
-use super::{Doing, DriverError, Drivers, Facts, Hints, HostFacts, Trouble};
+use super::{
+    Doing, DriverError, Drivers, Facts, Hints, HostFacts, LibvirtGuests, LibvirtSettings, Trouble,
+};
 use futures_util::StreamExt;
 use futures_util::stream;
 use quorate_crds::{NodeResources, Size, Versions};
@@ -14,7 +16,7 @@ use std::sync::Arc;
 /// The drivers of the machine that this runs on; what they keep until the next boot is kept in `run_dir`. A program or a
 /// module that is missing is named when it is needed; what this release cannot do is refused with a reason.
 #[must_use]
-pub fn of_this_host(run_dir: &Path) -> Drivers {
+pub fn of_this_host(run_dir: &Path, libvirt: LibvirtSettings) -> Drivers {
     let run: Arc<dyn Run> = Arc::new(Processes::default());
     let pools = Arc::new(Lvm::new(Arc::clone(&run)));
     let replication = Drbd::new(
@@ -37,7 +39,7 @@ pub fn of_this_host(run_dir: &Path) -> Drivers {
         replication: Arc::new(replication),
         filesystems: Arc::new(Missing("filesystems")),
         lockspaces: Arc::new(Missing("cluster filesystems")),
-        guests: Arc::new(Missing("guests")),
+        guests: Arc::new(LibvirtGuests::new(libvirt)),
         facts: Arc::new(ThisHost {
             proc: PathBuf::from("/proc"),
             sys: PathBuf::from("/sys"),
@@ -165,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn this_machine_can_be_described() {
-        let facts = of_this_host(Path::new("/run/quorate-node")).facts;
+        let facts = of_this_host(Path::new("/run/quorate-node"), LibvirtSettings::default()).facts;
         assert!(!facts.boot_id().await.expect("readable").is_empty());
         let capacity = facts.observe().await.expect("readable").capacity;
         assert!(capacity.expect("known").cpus.is_some());

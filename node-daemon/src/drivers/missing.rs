@@ -3,8 +3,8 @@
 use super::*;
 use futures_util::StreamExt;
 use futures_util::stream;
+use quorate_crds::LockspaceAssignment;
 use quorate_crds::scalar::AbsolutePath;
-use quorate_crds::{LockspaceAssignment, ShutdownMethod};
 
 /// That one.
 pub(super) struct Missing(pub(super) &'static str);
@@ -190,56 +190,6 @@ impl Lockspaces for Missing {
     }
 
     fn leave<'a>(&'a self, _name: &'a Name, _generation: u64) -> Doing<'a, ()> {
-        self.refuse()
-    }
-}
-
-impl Guests for Missing {
-    fn observe(&self) -> Doing<'_, Vec<GuestSeen>> {
-        self.refuse()
-    }
-
-    fn watch(&self) -> Hints {
-        stream::pending().boxed()
-    }
-
-    fn define<'a>(&'a self, _target: &'a GuestTarget) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn start<'a>(&'a self, _guest: &'a Name, _how: StartAs) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn pause<'a>(&'a self, _guest: &'a Name) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn resume<'a>(&'a self, _guest: &'a Name) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn shut_down<'a>(&'a self, _guest: &'a Name, _method: ShutdownMethod) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn destroy<'a>(&'a self, _guest: &'a Name) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn receive<'a>(&'a self, _target: &'a GuestTarget, _from: &'a Name) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn send<'a>(&'a self, _target: &'a GuestTarget, _to: &'a SendTo) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn cancel_send<'a>(&'a self, _guest: &'a Name) -> Doing<'a, ()> {
-        self.refuse()
-    }
-
-    fn forget<'a>(&'a self, _guest: &'a Name) -> Doing<'a, ()> {
         self.refuse()
     }
 }

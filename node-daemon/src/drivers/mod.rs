@@ -21,6 +21,7 @@ mod facts;
 mod filesystems;
 mod guests;
 mod host;
+mod libvirt;
 mod lockspaces;
 pub mod lvm;
 mod missing;
@@ -40,6 +41,7 @@ pub use guests::{
     SendTo, StartAs, WhyPaused,
 };
 pub use host::of_this_host;
+pub use libvirt::{LibvirtGuests, Settings as LibvirtSettings};
 pub use lockspaces::{LockspaceSeen, Lockspaces};
 pub use networks::{NetworkSeen, NetworkTarget, Networks};
 pub use pools::{

@@ -1,4 +1,4 @@
-use crate::drivers::WatchdogFound;
+use crate::drivers::{LibvirtSettings, WatchdogFound};
 use crate::lease::find_watchdog;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -23,6 +23,9 @@ pub struct NodeConfig {
     /// Which watchdog is used.
     #[serde(default)]
     pub watchdog: WatchdogChoice,
+    /// How libvirt is reached, here and on the other hosts.
+    #[serde(default)]
+    pub libvirt: LibvirtSettings,
 }
 
 /// Which watchdog is used.
@@ -152,6 +155,18 @@ mod tests {
         assert_eq!(config.watchdog, chosen);
         let text = "name: an1\nendpoints: [an1:7443]\nwatchdog: none\n";
         assert_eq!(loaded(text).expect("usable").watchdog, WatchdogChoice::None);
+    }
+
+    #[test]
+    fn a_lab_may_send_its_guests_in_the_clear() {
+        let text = "name: an1\nendpoints: [an1:7443]\nlibvirt: {peer: \"qemu+tcp://{}/system\", encrypted: false}\n";
+        let libvirt = loaded(text).expect("usable").libvirt;
+        assert_eq!(libvirt.peer, "qemu+tcp://{}/system");
+        assert!(!libvirt.encrypted);
+        let text = "name: an1\nendpoints: [an1:7443]\n";
+        let libvirt = loaded(text).expect("usable").libvirt;
+        assert_eq!(libvirt, LibvirtSettings::default());
+        assert!(libvirt.encrypted);
     }
 
     #[test]

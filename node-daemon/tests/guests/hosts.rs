@@ -1,10 +1,12 @@
 //! Hosts with a libvirt of their own.
 
+use futures_util::StreamExt;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{Name, VirtualMachineSpec};
 use quorate_libvirt::private::PrivateDaemon;
 use quorate_node_daemon::drivers::{
-    DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, LibvirtGuests, LibvirtSettings,
+    DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, Hint, Hints, LibvirtGuests,
+    LibvirtSettings,
 };
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -78,6 +80,30 @@ impl Host {
         }
     }
 
+    /// Hints that surely come: the first has come, of a change of our own.
+    pub(crate) async fn listening(&self, guest: &str) -> Hints {
+        let guest = name(guest);
+        let mut hints = self.guests.watch();
+        let knock = async {
+            loop {
+                self.guests.pause(&guest).await.expect("paused");
+                self.guests.resume(&guest).await.expect("resumed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            hint = hints.next() => assert_eq!(hint, Some(Hint::Object(guest.clone()))),
+            () = knock => {}
+        }
+        self.guests.resume(&guest).await.expect("it runs");
+        // What of the knocking has not come yet.
+        while tokio::time::timeout(Duration::from_millis(200), hints.next())
+            .await
+            .is_ok()
+        {}
+        hints
+    }
+
     pub(crate) fn virsh(&self, arguments: &[&str]) -> String {
         let uri = format!(
             "qemu+unix:///system?socket={}",
@@ -120,11 +146,12 @@ impl Host {
     }
 }
 
-pub(crate) fn kill(process: u32, signal: &str) {
-    let killed = Command::new("kill")
-        .args([signal, &process.to_string()])
-        .status();
-    assert!(killed.expect("kill runs").success());
+pub(crate) fn kill(process: u32) {
+    let process = i32::try_from(process)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(process.expect("a process"), rustix::process::Signal::KILL)
+        .expect("killed");
 }
 
 pub(crate) fn name(text: &str) -> Name {

@@ -81,22 +81,10 @@ async fn a_guest_that_dies_is_noticed_at_once_and_not_started_again() {
     let (guests, web) = (&host.guests, name("web"));
     guests.define(&target(LEAST, &[])).await.expect("defined");
     guests.start(&web, StartAs::Running).await.expect("started");
-    let mut hints = guests.watch();
-    // The first is waited for with a change of our own, so that the death is surely listened for.
-    let heard = async {
-        loop {
-            guests.pause(&web).await.expect("paused");
-            guests.resume(&web).await.expect("resumed");
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    };
-    tokio::select! {
-        hint = hints.next() => assert_eq!(hint, Some(Hint::Object(web.clone()))),
-        () = heard => {}
-    }
+    let mut hints = host.listening("web").await;
 
-    kill(host.qemu("web").expect("it runs"), "-9");
-    assert!(hints.next().await.is_some());
+    kill(host.qemu("web").expect("it runs"));
+    assert_eq!(hints.next().await, Some(Hint::Object(web.clone())));
     host.until("web", GuestDoing::Off(HowEnded::Crashed)).await;
     // Under the same epoch its end is still known after it was defined anew.
     guests.define(&target(LEAST, &[])).await.expect("defined");
@@ -125,17 +113,8 @@ async fn a_libvirt_that_is_killed_changes_nothing_that_runs() {
         .await
         .expect("started");
     let before = host.qemu("web").expect("it runs");
-    let mut hints = host.guests.watch();
-
-    let pause = async {
-        loop {
-            host.guests.pause(&web).await.expect("paused");
-            host.guests.resume(&web).await.expect("resumed");
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    };
-    tokio::select! { _ = hints.next() => {}, () = pause => {} }
-    kill(host.daemon.process(), "-9");
+    let mut hints = host.listening("web").await;
+    kill(host.daemon.process());
     while hints.next().await.is_some() {}
     let begun = std::time::Instant::now();
     while let Err(error) = host.guests.observe().await {
@@ -213,10 +192,7 @@ async fn a_foreign_domain_is_left_alone_until_it_is_taken_over() {
     );
     assert_eq!(host.qemu("web"), Some(before));
 
-    let adopting = LEAST
-        .replace('}', "")
-        .replace("{protocol: None", "{protocol: None}, adopt: web}")
-        .replacen("{memory", "{memory", 1);
+    let adopting = LEAST.replace("memory:", "adopt: web, memory:");
     let taken = target(&adopting, &[]);
     guests.define(&taken).await.expect("taken over");
     assert_eq!(host.doing("web").await, GuestDoing::Running);
@@ -286,7 +262,8 @@ async fn the_password_of_a_screen_is_given_to_what_runs_and_to_no_file() {
     let Some(host) = host("screen", None) else {
         return;
     };
-    let mut shown = target("{memory: 32Mi, machine: pc, hypervisor: Qemu}", &[]);
+    let spec = "{memory: 32Mi, machine: pc, hypervisor: Qemu, display: {password: {secret: screens, key: web}}}";
+    let mut shown = target(spec, &[]);
     shown.display_password = Some(SecretValue(Arc::from(&b"hush-hush"[..8])));
     host.guests.define(&shown).await.expect("defined");
     host.guests

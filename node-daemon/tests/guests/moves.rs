@@ -1,11 +1,15 @@
 //! Two hosts: a guest moves, and a move that is cut never ends in two that run (rule R1).
 
-use crate::hosts::{Host, LEAST, host, kill, name, target};
+use crate::hosts::{Host, LEAST, SOON, host, kill, name, target};
+use futures_util::StreamExt;
 use quorate_crds::Name;
 use quorate_node_daemon::drivers::{
     DriverError, GuestDoing, GuestTarget, Guests, HowEnded, SendTo, StartAs, WhyPaused,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often a move is cut.
+const ROUNDS: u32 = 16;
 
 /// The source and the target, which defines its guest under the next epoch.
 async fn pair(a: &str, b: &str) -> Option<(Host, Host)> {
@@ -104,9 +108,9 @@ async fn a_move_is_given_up_and_the_guest_runs_where_it_was() {
     let target = next(2);
     let send = a.guests.send(&target, &slow);
     let cancel = async {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         while a.seen("web").await.expect("here").migration.is_none() {
-            assert!(begun.elapsed() < crate::hosts::SOON, "it never began");
+            assert!(begun.elapsed() < SOON, "it never began");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         a.guests.cancel_send(&name("web")).await.expect("given up");
@@ -143,9 +147,22 @@ async fn whichever_libvirt_dies_at_whichever_moment_two_never_run() {
     let Some((a, b)) = pair("cut-source", "cut-target").await else {
         return;
     };
-    let mut epoch = 1;
-    let (mut home, mut away) = ((&a, "cut-source"), (&b, "cut-target"));
-    for round in 0..8_u64 {
+    // How long a move takes here, at present.
+    b.guests
+        .receive(&next(2), &name("cut-source"))
+        .await
+        .expect("ready");
+    let begun = Instant::now();
+    a.guests
+        .send(&next(2), &to("cut-target", None))
+        .await
+        .expect("sent");
+    let whole = begun.elapsed();
+    b.guests.resume(&name("web")).await.expect("it may");
+    println!("a move takes {whole:?}");
+    let (mut home, mut away) = ((&b, "cut-target"), (&a, "cut-source"));
+    let mut epoch = 2;
+    for round in 0..ROUNDS {
         epoch += 1;
         away.0
             .guests
@@ -156,9 +173,20 @@ async fn whichever_libvirt_dies_at_whichever_moment_two_never_run() {
         let order = next(epoch);
         let way = to(away.1, None);
         let send = home.0.guests.send(&order, &way);
+        let mut hints = home.0.listening("web").await;
+        let process = victim.daemon.process();
+        // Half of the cuts are spread over the move, half over its last steps, which begin when the source stands still.
+        let step = round / 4;
+        let moment = whole.mul_f64(f64::from(step + 1) / f64::from(ROUNDS / 4));
         let cut = async {
-            tokio::time::sleep(Duration::from_millis(20 + 45 * round)).await;
-            kill(victim.daemon.process(), "-9");
+            if round % 4 < 2 {
+                tokio::time::sleep(moment).await;
+            } else {
+                let last = tokio::time::timeout(SOON, hints.next()).await;
+                assert!(last.expect("it moves").is_some(), "round {round}");
+                tokio::time::sleep(Duration::from_millis(8 * u64::from(step))).await;
+            }
+            kill(process);
         };
         let (sent, ()) = tokio::join!(send, cut);
         let sent = sent.map_err(|error| matches!(error, DriverError::Unclear { .. }));
@@ -213,13 +241,13 @@ async fn whichever_libvirt_dies_at_whichever_moment_two_never_run() {
 
 /// Until both answer, no move is under way, and nothing arrives any more.
 async fn settle(a: &Host, b: &Host) {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     loop {
-        assert!(begun.elapsed() < crate::hosts::SOON, "they never settle");
+        assert!(begun.elapsed() < SOON, "they never settle");
         tokio::time::sleep(Duration::from_millis(200)).await;
         let mut still = true;
         for host in [a, b] {
-            match quorate_node_daemon::drivers::Guests::observe(&host.guests).await {
+            match host.guests.observe().await {
                 Ok(all) => {
                     for seen in all {
                         still &= seen.migration.is_none()

@@ -3,7 +3,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use quorate_identity::Credentials;
 use quorate_node_daemon::daemon::{Outcome, Stop};
-use quorate_node_daemon::drivers::of_this_host;
+use quorate_node_daemon::drivers::{LibvirtSettings, of_this_host};
 use quorate_node_daemon::link::{ClusterLink, LinkError};
 use quorate_node_daemon::node::{Node, NodeConfig};
 use quorate_proto::host::v1::{FollowRequest, RegisterRequest, ReportRequest};
@@ -109,7 +109,11 @@ async fn a_host_that_was_off_until_its_certificate_had_expired_gets_a_new_one() 
     let config = NodeConfig::load(&dir.path().join("node.yaml")).expect("usable");
     let node = Node::new(config).expect("usable");
     let (stop, stopped) = watch::channel(Stop::No);
-    let running = tokio::spawn(node.run(of_this_host(dir.path()), None, stopped));
+    let running = tokio::spawn(node.run(
+        of_this_host(dir.path(), LibvirtSettings::default()),
+        None,
+        stopped,
+    ));
     // Certificate and key are replaced one after the other: until both are, they do not fit.
     while expires().is_none_or(|until| until < Timestamp::now()) {
         assert!(!running.is_finished());

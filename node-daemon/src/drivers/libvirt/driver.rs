@@ -240,8 +240,10 @@ impl LibvirtGuests {
             .unwrap_or_else(PoisonError::into_inner)
             .get(guest)
             .cloned();
-        let still = how == StartAs::Paused || password.is_some();
-        let paused = if still { flags::start::PAUSED } else { 0 };
+        let paused = match how {
+            StartAs::Paused => flags::start::PAUSED,
+            StartAs::Running => 0,
+        };
         let started = libvirt
             .start(&own.domain, flags::start::FORCE_BOOT | paused)
             .await;
@@ -254,16 +256,10 @@ impl LibvirtGuests {
             }
             return Err(failed(&what, error));
         }
-        if let Some(password) = password {
-            lock_screen(&libvirt, &own.domain, &password.0, &what).await?;
-            if how == StartAs::Running {
-                libvirt
-                    .resume(&own.domain)
-                    .await
-                    .map_err(|error| failed(&what, error))?;
-            }
+        match password {
+            Some(password) => open_screen(&libvirt, &own.domain, &password.0, &what).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn look(&self) -> Result<Vec<GuestSeen>, DriverError> {
@@ -544,8 +540,8 @@ async fn unplug(
         .unwrap_or(Ok(false))
 }
 
-/// Gives what runs its password. The definition, which lies on disk, never has it.
-async fn lock_screen(
+/// Gives what runs its password. The definition, which lies on disk, never has it. VNC knows eight characters.
+async fn open_screen(
     libvirt: &Connection,
     domain: &Domain,
     password: &[u8],
@@ -564,7 +560,11 @@ async fn lock_screen(
     let live = Element::read(&text).map_err(|_| garbled(what))?;
     let screen = live.find(&["devices", "graphics"]).cloned();
     let Some(screen) = screen else { return Ok(()) };
-    let screen = screen.with("passwd", password);
+    let known = match screen.attribute("type") {
+        Some("vnc") => password.chars().take(8).collect(),
+        _ => password.to_owned(),
+    };
+    let screen = screen.with("passwd", known);
     libvirt
         .update(domain, &screen.to_string(), flags::affect::LIVE)
         .await

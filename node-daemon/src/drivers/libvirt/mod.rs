@@ -17,6 +17,7 @@ mod watch;
 use crate::drivers::SecretValue;
 use quorate_crds::Name;
 use quorate_libvirt::{Connection, Events, RpcError};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -25,8 +26,12 @@ use std::time::Duration;
 /// The channel that the agent inside listens on.
 const AGENT: &str = "org.qemu.guest_agent.0";
 
-/// How libvirt is reached, here and from the other hosts.
-#[derive(Clone, Debug)]
+/// How long a call may take. QEMU is given half a minute to die, by libvirt itself.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How libvirt is reached, here and from the other hosts. `libvirt` in `node.yaml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Settings {
     /// Sockets to try, the preferred one first.
     pub sockets: Vec<PathBuf>,
@@ -40,8 +45,6 @@ pub struct Settings {
     pub definitions: PathBuf,
     /// Where what their consoles say is kept.
     pub consoles: PathBuf,
-    /// How long a call may take.
-    pub patience: Duration,
 }
 
 impl Default for Settings {
@@ -56,7 +59,6 @@ impl Default for Settings {
             encrypted: true,
             definitions: PathBuf::from("/var/lib/quorate-node/definitions"),
             consoles: PathBuf::from("/var/log/libvirt/qemu"),
-            patience: Duration::from_secs(120),
         }
     }
 }
@@ -65,7 +67,7 @@ impl Settings {
     async fn connect(&self) -> Result<(Connection, Events), RpcError> {
         let there = self.sockets.iter().find(|socket| socket.exists());
         let socket = there.or(self.sockets.last()).cloned().unwrap_or_default();
-        Connection::open(&socket, &self.uri, self.patience).await
+        Connection::open(&socket, &self.uri, PATIENCE).await
     }
 }
 

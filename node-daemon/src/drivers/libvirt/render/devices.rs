@@ -109,13 +109,16 @@ fn screen(spec: &VirtualMachineSpec) -> Vec<Element> {
                 .with("bus", "usb"),
         );
     }
-    // On loopback: it is reached through Quorate only. A password is never in the definition, which lies on disk.
-    all.push(
-        Element::new("graphics")
-            .with("type", protocol)
-            .with("autoport", "yes")
-            .with("listen", "127.0.0.1"),
-    );
+    // On loopback: it is reached through Quorate only.
+    let mut graphics = Element::new("graphics")
+        .with("type", protocol)
+        .with("autoport", "yes")
+        .with("listen", "127.0.0.1");
+    if spec.display.password.is_some() {
+        // Nobody gets in until what runs is given the password, which is never in the definition: that lies on disk.
+        graphics.set("passwd", "");
+    }
+    all.push(graphics);
     all.push(Element::new("video").child(Element::new("model").with(
         "type",
         match spec.display.video {
