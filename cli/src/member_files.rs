@@ -165,6 +165,7 @@ impl MemberFiles {
             addresses: self.member_addresses()?,
             audit_dir: absolute(&self.audit_dir)?,
             agent_dirs: quorate_identity::default_agent_dirs(),
+            election_timeout_ms: None,
         };
         write_new(&self.member_config, &to_yaml(&json!(config)), 0o640)?;
         note.write(&self.data_dir).map_err(|error| failed(&error))?;

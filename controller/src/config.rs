@@ -2,11 +2,15 @@
 
 use std::{
     fs, io,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
 use quorate_identity::MemberConfig;
 use thiserror::Error;
+
+/// Below, healthy members would depose each other; above, a cluster would stand still for long when its leader is lost.
+const ELECTION_TIMEOUTS: RangeInclusive<u32> = 250..=30_000;
 
 /// Why a configuration cannot be used. Trying again does not help.
 #[derive(Debug, Error)]
@@ -55,6 +59,15 @@ pub fn load(path: &Path) -> Result<MemberConfig, ConfigError> {
             "listen is empty, allowed: at least one address and port".into(),
         ));
     }
+    if let Some(timeout) = config.election_timeout_ms
+        && !ELECTION_TIMEOUTS.contains(&timeout)
+    {
+        return Err(malformed(format!(
+            "electionTimeoutMs is {timeout}, allowed: {} to {}",
+            ELECTION_TIMEOUTS.start(),
+            ELECTION_TIMEOUTS.end()
+        )));
+    }
     Ok(config)
 }
 
@@ -76,6 +89,20 @@ mod tests {
         )
         .expect("usable");
         assert_eq!(config.listen[0].port(), 7443);
+    }
+
+    #[test]
+    fn a_time_to_wait_for_a_leader_is_refused_when_no_cluster_could_live_with_it() {
+        let with = |timeout: u32| {
+            loaded(&format!(
+                "name: node1\ndataDir: /x\npkiDir: /y\naddresses: [node1:7443]\nelectionTimeoutMs: {timeout}\n"
+            ))
+        };
+        assert_eq!(with(5000).expect("usable").election_timeout_ms, Some(5000));
+        for refused in [50, 60_000] {
+            let error = with(refused).expect_err("refused").to_string();
+            assert!(error.contains("250 to 30000"), "{error}");
+        }
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub struct MemberConfig {
     /// Where fence agents are found; the first directory that has one of a name wins.
     #[serde(default = "default_agent_dirs")]
     pub agent_dirs: Vec<PathBuf>,
+    /// For how many milliseconds a leader may be silent before this member asks for an election. Left out, it is what suits a cluster
+    /// on one site; where ways are long or machines slow it is more, and the same on all members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub election_timeout_ms: Option<u32>,
 }
 
 fn default_listen() -> Vec<SocketAddr> {

@@ -18,6 +18,9 @@ const NAMES: [&str; 3] = ["quorated", "quorate-node", "quorate"];
 /// Where a package lies in a host while it is installed.
 const INCOMING: &str = "/var/cache/quorate-lab";
 
+/// What `quorate init` and `quorate join` make of a member.
+const MEMBER_CONFIG: &str = "/etc/quorate/quorated.yaml";
+
 /// What `quorate join` makes of a host that is to carry guests.
 const HOST_CONFIG: &str = "/etc/quorate/node/node.yaml";
 
@@ -87,8 +90,14 @@ fn start(host: Host<'_>, units: &str) -> Result<(), LabError> {
     .map(drop)
 }
 
+/// Processors that are translated, three members on two of them, stall longer than a leader on a real site ever does.
+const ELECTION_TIMEOUT: &str = "electionTimeoutMs: 5000";
+
 /// A member, started now and whenever its host starts.
 pub fn start_member(host: Host<'_>) -> Result<(), LabError> {
+    host.run(&format!(
+        "grep -q electionTimeoutMs {MEMBER_CONFIG} || echo '{ELECTION_TIMEOUT}' >>{MEMBER_CONFIG}"
+    ))?;
     start(host, "quorated")
 }
 

@@ -65,6 +65,16 @@ pub enum DiskWork {
 }
 
 impl StoreConfig {
+    /// The same, with another time to wait for a silent leader, and heartbeats to match.
+    #[must_use]
+    pub fn waiting_for_leaders(self, election_timeout: Duration) -> Self {
+        Self {
+            heartbeat: election_timeout / 5,
+            election_timeout,
+            ..self
+        }
+    }
+
     /// Whether blocking work is done in place.
     pub(crate) fn inline_io(&self) -> bool {
         self.disk_work != DiskWork::Threads

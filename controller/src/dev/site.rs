@@ -109,6 +109,7 @@ impl Site {
             audit_dir: self.dir.join("audit"),
             // Nothing else: a development cluster never drives devices that exist.
             agent_dirs: vec![self.agents.clone()],
+            election_timeout_ms: None,
         };
         write(&self.config(), &to_yaml(&json!(config)))
     }

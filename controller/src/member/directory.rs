@@ -207,6 +207,7 @@ mod tests {
             addresses: vec!["node1:7443".into()],
             audit_dir: data_dir.to_owned(),
             agent_dirs: quorate_identity::default_agent_dirs(),
+            election_timeout_ms: None,
         }
     }
 

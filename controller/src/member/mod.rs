@@ -11,6 +11,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use quorate_identity::{
@@ -173,6 +174,9 @@ impl RunningMember {
         let connector = Arc::new(MemberConnector::new(connector));
         let transport = Arc::new(GrpcTransport::new(connector.clone()));
         let mut settings = tuning.store;
+        if let Some(timeout) = config.election_timeout_ms {
+            settings = settings.waiting_for_leaders(Duration::from_millis(u64::from(timeout)));
+        }
         settings.boot = settings.boot.or_else(awake::this_boot);
         let store = directory.open_store(settings, transport).await?;
 

@@ -68,6 +68,7 @@ fn site(name: &str, authority: &Authority, keyring: &Keyring, note: &Bootstrap) 
         addresses: vec![address],
         audit_dir: dir.path().join("audit"),
         agent_dirs: quorate_identity::default_agent_dirs(),
+        election_timeout_ms: None,
     };
     std::fs::create_dir(&config.data_dir).expect("made");
     let pki = PkiDir::new(&config.pki_dir);
