@@ -14,16 +14,19 @@ pub enum Mistake {
     EpochStartedAgain,
     /// What arrives in a migration is let run before the plan says that the source let go.
     ArrivedRunsEarly,
+    /// A daemon that starts ends the guests that it did not start itself.
+    NothingAdopted,
 }
 
 #[cfg(feature = "mistakes")]
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::StalePlanTaken,
         Self::LeaseIgnored,
         Self::EpochStartedAgain,
         Self::ArrivedRunsEarly,
+        Self::NothingAdopted,
     ];
 }
 

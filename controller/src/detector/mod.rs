@@ -13,6 +13,7 @@ mod datagrams;
 mod host;
 mod judgement;
 mod listen;
+pub mod mistake;
 mod settings;
 mod shared;
 
@@ -31,6 +32,7 @@ use host::Host;
 pub use host::Known;
 pub use judgement::{Incarnation, Judgement};
 pub use listen::{listen, on_its_own_thread};
+use mistake::{Mistake, makes};
 pub use settings::Settings;
 pub use shared::SharedDetector;
 
@@ -57,6 +59,8 @@ pub struct Detector {
 struct Leading {
     term: u64,
     since: Instant,
+    /// Since when silence counts.
+    listening: Instant,
 }
 
 impl Detector {
@@ -121,13 +125,22 @@ impl Detector {
 
     /// This member leads from now on. What it has not heard before proves nothing.
     pub fn lead(&mut self, term: u64, now: Instant) {
-        self.leading = Some(Leading { term, since: now });
+        let listening = if makes(Mistake::NoGrace) {
+            self.born
+        } else {
+            now
+        };
+        self.leading = Some(Leading {
+            term,
+            since: now,
+            listening,
+        });
         for host in self.hosts.values_mut() {
             host.granted = None;
             host.start_anew();
         }
         // Whoever acts on the judgement may do so before the next look.
-        self.judgement = self.judge(now, now);
+        self.judgement = self.judge(listening, now);
     }
 
     /// This member leads no more: it gives no lease and judges nobody.
@@ -185,7 +198,8 @@ impl Detector {
 
     /// Looks around; to be called several times per heartbeat interval. Whether the judgement is another now.
     pub fn look(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.looked) > self.settings.stall() {
+        let stalled = now.duration_since(self.looked) > self.settings.stall();
+        if stalled && !makes(Mistake::StallCounts) {
             self.awake_since = now;
             for host in self.hosts.values_mut() {
                 host.start_anew();
@@ -193,7 +207,7 @@ impl Detector {
         }
         self.looked = now;
         let judgement = match self.leading {
-            Some(leading) => self.judge(leading.since.max(self.awake_since), now),
+            Some(leading) => self.judge(leading.listening.max(self.awake_since), now),
             None => Judgement::default(),
         };
         for lost in &judgement.lost {
@@ -310,7 +324,7 @@ impl Detector {
         }
         let too_many = silent >= 2 && silent * 2 > expected;
         for (incarnation, consulted, excused) in lost {
-            if too_many && !consulted {
+            if too_many && !consulted && !makes(Mistake::BelievesItself) {
                 // Until the others answer once more, what they said last stands.
                 if excused {
                     judgement.heard_elsewhere.insert(incarnation.node.clone());

@@ -383,3 +383,28 @@ fn a_member_that_leads_at_once_knows_at_once_whom_it_has_not_heard_yet() {
     story.detector.lead(TERM, story.now);
     assert!(story.detector.judgement().awaited.contains("an2"));
 }
+
+/// Every planted mistake makes the story fail that tells of what it breaks.
+#[cfg(feature = "mistakes")]
+#[test]
+fn every_planted_mistake_is_noticed() {
+    use mistake::{Mistake, plant};
+    let stories: [(Mistake, fn()); 3] = [
+        (
+            Mistake::NoGrace,
+            a_new_leader_counts_a_full_detection_time_first,
+        ),
+        (Mistake::StallCounts, a_detector_that_was_asleep_starts_anew),
+        (
+            Mistake::BelievesItself,
+            when_most_hosts_fall_silent_together_the_other_voters_are_heard_first,
+        ),
+    ];
+    assert_eq!(stories.map(|(mistake, _)| mistake), Mistake::ALL);
+    for (mistake, story) in stories {
+        plant(Some(mistake));
+        let told = std::panic::catch_unwind(story);
+        plant(None);
+        assert!(told.is_err(), "{mistake:?} goes unnoticed");
+    }
+}

@@ -11,11 +11,13 @@ use super::{DaemonError, Environment, Stop};
 use crate::drivers::DriverError;
 use crate::lease::LeaseView;
 use crate::link::{LinkError, Updates};
+use crate::mistake::{Mistake, makes};
 use crate::plan::Plan;
 use crate::reconcile::{Hands, Job, Observation, Reconciler, Right, Subsystem, look};
 use futures_util::StreamExt;
 use quorate_crds::Name;
 use quorate_proto::host::v1::{FiguresRequest, FollowRequest, LeaveRequest, PlanUpdate};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +83,11 @@ impl Session {
         }
         environment.link.members_are(&reply.members);
         let incarnation = remembered.incarnation;
+        let begun = if makes(Mistake::NothingAdopted) {
+            BTreeMap::new()
+        } else {
+            remembered.begun.clone()
+        };
         let now = Instant::now();
         Self {
             hands: Hands {
@@ -92,7 +99,7 @@ impl Session {
             incarnation,
             plan,
             remembering: Remembering::new(&remembered),
-            reconciler: Reconciler::new(&environment.node, incarnation, remembered.begun),
+            reconciler: Reconciler::new(&environment.node, incarnation, begun),
             leasing: Leasing::new(
                 remembered.boot_id,
                 incarnation,

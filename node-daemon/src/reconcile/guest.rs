@@ -51,6 +51,9 @@ fn keep(case: &Case<'_>, guest: &VirtualMachine, desired: DesiredState) -> Verdi
         GuestDoing::Running if desired == DesiredState::Paused => {
             Verdict::Do(Act::Pause(case.name().clone()))
         }
+        GuestDoing::Running if case.begun.is_none() && makes(Mistake::NothingAdopted) => {
+            Verdict::Do(Act::Destroy(case.name().clone()))
+        }
         // Rule R12: whatever runs is adopted, under whichever epoch it was started.
         GuestDoing::Running => converged_as_defined(case, guest, seen),
         GuestDoing::Paused(WhyPaused::Incoming) => {

@@ -80,6 +80,13 @@ impl Live {
     pub(crate) fn frozen(&self) -> bool {
         self.role == ReplicaRole::Primary && self.links.values().any(|link| link.question)
     }
+
+    /// The peers that it is connected to.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = &String> {
+        let connected = |link: &Link| link.connection == ConnectionState::Connected;
+        let peers = self.links.iter().filter(move |(_, link)| connected(link));
+        peers.map(|(peer, _)| peer)
+    }
 }
 
 /// One replica.

@@ -35,6 +35,8 @@ pub struct ReplicaTruth {
     pub allow_two_primaries: bool,
     /// Whether writes wait.
     pub frozen: bool,
+    /// The hosts of the replicas that get what is written here.
+    pub connected: BTreeSet<String>,
 }
 
 /// A machine.
@@ -173,6 +175,7 @@ impl MachineRoom {
                         disk: live.disk,
                         allow_two_primaries: live.allow_two_primaries,
                         frozen: live.frozen(),
+                        connected: live.connected().cloned().collect(),
                     };
                     truth
                         .volumes
