@@ -30,6 +30,8 @@ pub(crate) struct Inbox(Arc<Mutex<Arrived>>);
 struct Arrived {
     datagrams: VecDeque<(Vec<u8>, MachineId, Ring)>,
     reader: Option<Waker>,
+    /// A packet filter lets no heartbeat through.
+    deaf: bool,
 }
 
 /// A socket keeps no more than this; the rest is lost.
@@ -38,6 +40,15 @@ const BUFFERED: usize = 256;
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, Arrived> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a packet filter keep all heartbeats from the process, or no more.
+    pub(crate) fn set_deaf(&self, deaf: bool) {
+        self.lock().deaf = deaf;
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.lock().deaf
     }
 
     fn put(&self, datagram: Vec<u8>, from: MachineId, ring: Ring) {
@@ -110,7 +121,7 @@ impl Socket {
         let (judge, wire) = (self.judge.clone(), self.wire.clone());
         self.wire
             .cast(from, to, ring, &label, digest(datagram), move || {
-                if let Some(inbox) = inboxes.get(&target) {
+                if let Some(inbox) = inboxes.get(&target).filter(|inbox| !inbox.is_deaf()) {
                     judge.hears(&target, &sender, wire.now());
                     inbox.put(bytes.clone(), from, ring);
                 }

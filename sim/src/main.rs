@@ -1,6 +1,11 @@
 //! `quorate-sim`: runs simulated clusters, one seed per process.
 
-use std::{io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use quorate_sim::{
@@ -8,7 +13,8 @@ use quorate_sim::{
     many::{Runner, Summary},
     mistakes::{ALL, Planted},
     predict::{Scenario, compare},
-    run::{Failover, run},
+    run::{Failover, Story, run},
+    world::Setup,
 };
 
 #[derive(Parser)]
@@ -31,6 +37,12 @@ enum Command {
         /// Plant this mistake.
         #[arg(long, value_parser = planted)]
         mistake: Option<&'static Planted>,
+        /// Play the cluster and the trouble in which the mistake shows, without the mistake.
+        #[arg(long, requires = "mistake")]
+        unplanted: bool,
+        /// Play the cluster and the faults in this file instead of the seed's.
+        #[arg(long)]
+        story: Option<PathBuf>,
         /// Print everything that happened.
         #[arg(long)]
         tell: bool,
@@ -40,6 +52,18 @@ enum Command {
         /// Decides which cluster.
         #[arg(long)]
         seed: u64,
+        /// How many hosts, instead of the seed's number.
+        #[arg(long)]
+        hosts: Option<usize>,
+        /// How many members, instead of the seed's number.
+        #[arg(long)]
+        members: Option<usize>,
+        /// How many guests, each with a volume of its own.
+        #[arg(long, default_value_t = 3)]
+        guests: usize,
+        /// Manifests that are applied besides, each in place of the one of the same kind and name.
+        #[arg(long)]
+        besides: Option<PathBuf>,
         /// This host loses power.
         #[arg(long, conflicts_with = "drain", required_unless_present = "drain")]
         fail: Option<String>,
@@ -95,14 +119,49 @@ fn main() -> ExitCode {
             seed,
             without,
             mistake,
+            unplanted,
+            story,
             tell,
-        } => one(seed, mistake, &without, tell),
-        Command::Predict { seed, fail, drain } => {
+        } => match story.map(|file| Story::read(&file)).transpose() {
+            Ok(story) => {
+                let story = story.unwrap_or_else(|| Story::of(seed, mistake));
+                one(story, mistake.filter(|_| !unplanted), &without, tell)
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Predict {
+            seed,
+            hosts,
+            members,
+            guests,
+            besides,
+            fail,
+            drain,
+        } => {
+            let usual = Setup::of(seed);
+            let besides = match besides.map(|file| manifests(&file)).transpose() {
+                Ok(besides) => besides.unwrap_or_default(),
+                Err(error) => {
+                    eprintln!("{error}");
+                    return ExitCode::FAILURE;
+                }
+            };
+            let setup = Setup {
+                hosts: hosts.unwrap_or(usual.hosts),
+                members: members.unwrap_or(usual.members),
+                guests,
+                faults: 0,
+                besides,
+                ..usual
+            };
             let scenario = match (fail, drain) {
                 (Some(host), _) => Scenario::Fail(host),
                 (None, host) => Scenario::Drain(host.unwrap_or_default()),
             };
-            predict(seed, &scenario)
+            predict(&setup, &scenario)
         }
         Command::Mistakes { mistake } => mistakes(mistake),
         Command::Seeds {
@@ -129,9 +188,15 @@ fn this_program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| PathBuf::from("quorate-sim"))
 }
 
-fn predict(seed: u64, scenario: &Scenario) -> ExitCode {
-    quorate_sim_entropy::seed(seed);
-    match compare(seed, scenario).map(|found| serde_json::to_string(&found)) {
+fn manifests(file: &Path) -> Result<Vec<String>, String> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(text.split("\n---\n").map(str::to_owned).collect())
+}
+
+fn predict(setup: &Setup, scenario: &Scenario) -> ExitCode {
+    let compared = quorate_sim_entropy::seeded(setup.seed, || compare(setup, scenario));
+    match compared.map(|found| serde_json::to_string(&found)) {
         Ok(Ok(line)) => {
             println!("{line}");
             ExitCode::SUCCESS
@@ -177,14 +242,14 @@ fn mistakes(only: Option<&'static Planted>) -> ExitCode {
     ExitCode::from(u8::from(missed > 0))
 }
 
-fn one(seed: u64, mistake: Option<&'static Planted>, without: &[usize], tell: bool) -> ExitCode {
-    quorate_sim_entropy::seed(seed);
+fn one(story: Story, mistake: Option<&'static Planted>, without: &[usize], tell: bool) -> ExitCode {
     let trace = if tell {
         Trace::telling()
     } else {
         Trace::default()
     };
-    let report = run(seed, mistake, without, trace.clone());
+    let seed = story.setup.seed;
+    let report = quorate_sim_entropy::seeded(seed, || run(&story, mistake, without, trace.clone()));
     for line in trace.told(0).iter().chain(&report.state).filter(|_| tell) {
         println!("{line}");
     }

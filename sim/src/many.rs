@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -96,31 +96,30 @@ impl Runner {
     /// # Errors
     /// When it gives no report.
     pub fn one(&self, seed: u64, without: &[usize]) -> Result<Report, ChildError> {
-        let mut command = Command::new(&self.program);
-        command.args(["run", "--seed", &seed.to_string()]);
+        let mut command = self.command(seed);
         if !without.is_empty() {
             command.args(["--without", &list(without)]);
         }
+        report_of(command)
+    }
+
+    /// Runs the cluster and the trouble of a seed in which the mistake shows, without the mistake.
+    ///
+    /// # Errors
+    /// When it gives no report.
+    pub fn sound(&self, seed: u64) -> Result<Report, ChildError> {
+        let mut command = self.command(seed);
+        command.arg("--unplanted");
+        report_of(command)
+    }
+
+    fn command(&self, seed: u64) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["run", "--seed", &seed.to_string()]);
         if let Some(planted) = self.mistake {
             command.args(["--mistake", planted.name]);
         }
-        let output = command
-            .stdin(Stdio::null())
-            .output()
-            .map_err(ChildError::Start)?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let report = said
-            .lines()
-            .last()
-            .and_then(|line| serde_json::from_str(line).ok());
-        report.ok_or_else(|| {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            let last: Vec<&str> = errors.lines().rev().take(4).collect();
-            ChildError::NoReport {
-                status: output.status.to_string(),
-                said: last.into_iter().rev().collect::<Vec<_>>().join("; "),
-            }
-        })
+        command
     }
 
     /// Runs `count` seeds from `first` on, and tells about each that is done.
@@ -214,6 +213,20 @@ impl Runner {
     }
 }
 
+/// Works through `all` in their order, so many at once.
+pub fn each<T: Sync>(all: &[T], at_once: usize, work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..at_once.max(1) {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(one);
+                }
+            });
+        }
+    });
+}
+
 impl Summary {
     fn add(&mut self, seed: u64, result: Result<Report, ChildError>) {
         self.seeds += 1;
@@ -233,6 +246,26 @@ impl Summary {
             Err(error) => self.failed.push((seed, vec![error.to_string()])),
         }
     }
+}
+
+fn report_of(mut command: Command) -> Result<Report, ChildError> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(ChildError::Start)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let report = said
+        .lines()
+        .last()
+        .and_then(|line| serde_json::from_str(line).ok());
+    report.ok_or_else(|| {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let last: Vec<&str> = errors.lines().rev().take(4).collect();
+        ChildError::NoReport {
+            status: output.status.to_string(),
+            said: last.into_iter().rev().collect::<Vec<_>>().join("; "),
+        }
+    })
 }
 
 fn list(numbers: &[usize]) -> String {

@@ -1,12 +1,16 @@
 //! Whether the cluster does what `quorate plan` foretells: the forecast is worked out on the state of a simulated
 //! cluster, then it really happens.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
+use quorate_crds::NodeState;
 use quorate_planner::{
     Leader, Objects,
-    forecast::{Forecast, Pace, Supposition, forecast},
+    forecast::{Forecast, Left, Pace, Supposition, forecast},
 };
 use quorate_store::{Bucket, View};
 use serde::{Deserialize, Serialize};
@@ -33,13 +37,32 @@ pub enum Scenario {
     Drain(String),
 }
 
-/// What becomes of the guests.
+/// What leads somewhere: of such reasons the order counts among all guests. When the things come to an end depends on how
+/// long they take, which a forecast does not know exactly.
+const DECIDED: [&str; 6] = [
+    "Placed",
+    "Recovered",
+    "Migrating",
+    "FailedBack",
+    "Rebalanced",
+    "Relocated",
+];
+
+/// What becomes of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Course {
     /// Where each guest runs in the end; those that do not are not in it.
     pub hosts: BTreeMap<String, String>,
     /// What is told about each guest on the way, in order.
     pub told: BTreeMap<String, Vec<String>>,
+    /// What is decided about which guest, in order.
+    pub decided: Vec<(String, String)>,
+    /// The guests that are wanted and do not run in the end, and why.
+    pub down: BTreeMap<String, String>,
+    /// What the log calls each host in the end.
+    pub states: BTreeMap<String, String>,
+    /// The hosts whose replicas of a volume hold every write in the end.
+    pub in_sync: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What was foretold, and what then happened.
@@ -55,18 +78,13 @@ pub struct Comparison {
 ///
 /// # Errors
 /// When the cluster does not come up, or there is no forecast.
-pub fn compare(seed: u64, scenario: &Scenario) -> Result<Comparison, String> {
-    let setup = Setup {
-        guests: 3,
-        faults: 0,
-        ..Setup::of(seed)
-    };
-    let mut world = World::new(&setup, Trace::default());
+pub fn compare(setup: &Setup, scenario: &Scenario) -> Result<Comparison, String> {
+    let mut world = World::new(setup, Trace::default());
     world.found()?;
     world.until_well(LIVENESS)?;
     // Freshly made replicas settle, and people wait until they do.
     world.run_for(Duration::from_secs(30));
-    let before = world.guests_run_on();
+    let before = world.course();
     let (objects, leader) = world.present().ok_or("nobody leads")?;
     let (supposition, trouble) = match scenario {
         Scenario::Fail(host) => {
@@ -89,50 +107,104 @@ pub fn compare(seed: u64, scenario: &Scenario) -> Result<Comparison, String> {
     if !broken.is_empty() {
         return Err(broken.join("; "));
     }
+    let (objects, leader) = world.present().ok_or("nobody leads in the end")?;
+    let end = forecast(objects, leader, &Supposition::Nothing, Pace::default())
+        .map_err(|error| error.to_string())?;
+    let all = world.told_since(from);
     Ok(Comparison {
-        foretold: course(&before, &foretold),
+        foretold: course(before, &foretold),
         done: Course {
-            hosts: world.guests_run_on(),
-            told: told(world.told_since(from)),
+            told: told(&all),
+            decided: decided(&all),
+            down: down(&end.down),
+            ..world.course()
         },
     })
 }
 
-fn course(before: &BTreeMap<String, String>, foretold: &Forecast) -> Course {
-    let mut hosts = before.clone();
+fn course(before: Course, foretold: &Forecast) -> Course {
+    let mut course = before;
     for change in &foretold.changes {
-        if change.kind == "VirtualMachine" && change.field == "node" {
-            hosts.insert(change.name.clone(), change.after.clone());
+        let (name, after) = (change.name.clone(), change.after.clone());
+        match (change.kind.as_str(), change.field.as_str()) {
+            ("VirtualMachine", "node") => {
+                course.hosts.insert(name, after);
+            }
+            ("Node", "state") => {
+                course.states.insert(name, after);
+            }
+            ("Volume", "inSync") => {
+                let members = after.split(',').map(str::to_owned).collect();
+                course.in_sync.insert(name, members);
+            }
+            _ => {}
         }
     }
     for left in &foretold.down {
-        if left.kind == "VirtualMachine" {
-            hosts.remove(&left.name);
-        }
+        course.hosts.remove(&left.name);
     }
     let steps = foretold.steps.iter().map(|step| Told {
         kind: step.kind.clone(),
         name: step.name.clone(),
         reason: step.reason.clone(),
     });
+    let steps: Vec<Told> = steps.collect();
     Course {
-        hosts,
-        told: told(steps.collect()),
+        told: told(&steps),
+        decided: decided(&steps),
+        down: down(&foretold.down),
+        ..course
     }
 }
 
+fn down(left: &[Left]) -> BTreeMap<String, String> {
+    let named = left
+        .iter()
+        .map(|left| (left.name.clone(), left.reason.clone()));
+    named.collect()
+}
+
+fn decided(all: &[Told]) -> Vec<(String, String)> {
+    let decisions = all
+        .iter()
+        .filter(|told| told.kind == "VirtualMachine" && DECIDED.contains(&told.reason.as_str()));
+    decisions
+        .map(|told| (told.name.clone(), told.reason.clone()))
+        .collect()
+}
+
 /// What is told about guests.
-fn told(all: Vec<Told>) -> BTreeMap<String, Vec<String>> {
+fn told(all: &[Told]) -> BTreeMap<String, Vec<String>> {
     let mut guests: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for told in all {
         if told.kind == "VirtualMachine" {
-            guests.entry(told.name).or_default().push(told.reason);
+            let reasons = guests.entry(told.name.clone()).or_default();
+            reasons.push(told.reason.clone());
         }
     }
     guests
 }
 
 impl World {
+    /// How everything is now.
+    fn course(&self) -> Course {
+        let bench = self.judge.lock();
+        let states = bench.committed.nodes.iter().filter_map(|(name, node)| {
+            let state = node.status.as_ref()?.state?;
+            Some((name.clone(), word(state)))
+        });
+        let in_sync = bench.committed.volumes.iter().filter_map(|(name, volume)| {
+            let members = volume.status.as_ref()?.in_sync.iter();
+            Some((name.clone(), members.map(ToString::to_string).collect()))
+        });
+        Course {
+            states: states.collect(),
+            in_sync: in_sync.collect(),
+            hosts: self.guests_run_on(),
+            ..Course::default()
+        }
+    }
+
     fn guests_run_on(&self) -> BTreeMap<String, String> {
         let truth = self.room.lock().truth();
         let copies = truth.guests.into_iter().flat_map(|(guest, copies)| {
@@ -161,6 +233,11 @@ impl World {
         };
         Some((objects(&engine.store().view()), leader))
     }
+}
+
+fn word(state: NodeState) -> String {
+    let value = serde_json::to_value(state).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn objects(view: &View) -> Objects {

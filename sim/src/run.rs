@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -54,24 +56,75 @@ impl Report {
     }
 }
 
-/// Runs a seed, with a mistake or without, leaving out the faults with these numbers.
+/// A cluster, and what goes wrong in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Story {
+    /// The cluster.
+    pub setup: Setup,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+}
+
+impl Story {
+    /// What a seed stands for, in the kind of cluster and of trouble in which the mistake shows, if there is one.
+    #[must_use]
+    pub fn of(seed: u64, planted: Option<&Planted>) -> Self {
+        let setup = planted.map_or_else(|| Setup::of(seed), |planted| planted.setup(seed));
+        let faults = match planted {
+            None => faults_of(&setup, |_| true),
+            Some(planted) => planted.faults(&setup),
+        };
+        Self { setup, faults }
+    }
+
+    /// A story that was written by hand, as JSON.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no story.
+    pub fn read(file: &Path) -> Result<Self, StoryError> {
+        let text = std::fs::read_to_string(file).map_err(|source| StoryError::Read {
+            file: file.to_owned(),
+            source,
+        })?;
+        serde_json::from_str(&text).map_err(|source| StoryError::Understand {
+            file: file.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Why there is no story. Nothing but another file helps.
+#[derive(Debug, thiserror::Error)]
+pub enum StoryError {
+    /// There is no such file, or it cannot be read.
+    #[error("{} cannot be read", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It says something else.
+    #[error("{} is not a setup with its faults", file.display())]
+    Understand {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// Plays a story, with a mistake or without, leaving out the faults with these numbers.
 #[must_use]
-pub fn run(seed: u64, planted: Option<&Planted>, without: &[usize], trace: Trace) -> Report {
-    let (setup, faults) = match planted {
-        None => {
-            let setup = Setup::of(seed);
-            let faults = faults_of(&setup, |_| true);
-            (setup, faults)
-        }
-        Some(planted) => {
-            planted.plant();
-            let setup = planted.setup(seed);
-            let faults = faults_of(&setup, |trouble| planted.wants(trouble));
-            (setup, faults)
-        }
-    };
-    let faults: Vec<Fault> = faults
-        .into_iter()
+pub fn run(story: &Story, planted: Option<&Planted>, without: &[usize], trace: Trace) -> Report {
+    if let Some(planted) = planted {
+        planted.plant();
+    }
+    let setup = story.setup.clone();
+    let faults: Vec<Fault> = story
+        .faults
+        .iter()
+        .cloned()
         .enumerate()
         .filter(|(number, _)| !without.contains(number))
         .map(|(_, fault)| fault)

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use quorate_crds::{
-    DesiredState, EvidenceKind, FenceAction, FencePhase, NodePlan, NodeState, PowerState,
+    ConditionStatus, DesiredState, DeviceResult, DiskState, EvidenceKind, FenceAction, FencePhase,
+    NodePlan, NodeState, PowerState, Volume,
 };
 
 use super::{
     committed::Changed,
-    judge::{Bench, Milestone, lets_run, lets_write},
+    judge::{Bench, Leader, Milestone, lets_run, lets_write},
 };
 
 /// `Cluster.spec.detection.timeout` of every simulated cluster.
@@ -34,6 +35,7 @@ pub(super) fn check(bench: &mut Bench, changed: &[Changed]) {
                 }
             }
             Changed::Plan(name, before) => holds(bench, name, before.as_deref()),
+            Changed::Volume(name, before) => joins(bench, name, before.as_deref()),
             Changed::Operation(name, before) => {
                 let phase =
                     |o: &quorate_crds::FenceOperation| o.status.as_ref().and_then(|s| s.phase);
@@ -102,26 +104,37 @@ fn succeeded(bench: &mut Bench, name: &str) {
         );
         bench.broken("R3", &what);
     }
-    if evidence.kind != EvidenceKind::Devices {
-        return;
-    }
     bench.looked("R4");
     let node_object = bench.committed.nodes.get(node);
     let levels = node_object.map(|n| n.spec.fencing.levels.clone());
-    let level = levels
-        .into_iter()
-        .flatten()
-        .find(|level| Some(level.name.as_str()) == evidence.level.as_deref());
-    let silent = level
-        .into_iter()
-        .flat_map(|level| level.devices)
-        .find(|target| {
-            !status.results.iter().any(|result| {
-                result.device == target.device
-                    && result.plug == target.plug
-                    && result.power == Some(PowerState::PoweredOff)
-            })
-        });
+    let levels = levels.unwrap_or_default();
+    let of_level = levels
+        .iter()
+        .position(|level| Some(level.name.as_str()) == evidence.level.as_deref());
+    let Some(of_level) = of_level else {
+        return;
+    };
+    let untried = levels[..of_level].iter().find(|level| {
+        let tried = |result: &DeviceResult| result.level.as_str() == level.name.as_str();
+        !status.results.iter().any(tried)
+    });
+    if let Some(untried) = untried {
+        let what = format!(
+            "operation {name} succeeded by level {}, and {} was not tried before",
+            levels[of_level].name, untried.name
+        );
+        bench.broken("R4", &what);
+    }
+    if evidence.kind != EvidenceKind::Devices {
+        return;
+    }
+    let silent = levels[of_level].devices.iter().find(|target| {
+        !status.results.iter().any(|result| {
+            result.device == target.device
+                && result.plug == target.plug
+                && result.power == Some(PowerState::PoweredOff)
+        })
+    });
     if let Some(target) = silent {
         let what = format!(
             "operation {name} succeeded, and {} has not said that {node} is off",
@@ -148,6 +161,44 @@ fn suspected(bench: &mut Bench, node: &str) {
         let what = format!(
             "{node} is suspected after {} ms in which {} could have heard it",
             silence.as_millis(),
+            leader.process
+        );
+        bench.broken("R7", &what);
+    }
+    alone_in_its_view(bench, node, &leader);
+}
+
+/// R7: when most hosts are silent together, what the other voters hear counts more than what the leader does not.
+fn alone_in_its_view(bench: &mut Bench, node: &str, leader: &Leader) {
+    let now = bench.now;
+    let silent = |node: &str| {
+        let heard = bench.heard.get(&(node.to_owned(), leader.process.clone()));
+        now.saturating_sub(heard.copied().unwrap_or_default()) > DETECTION / 2
+    };
+    let expected = bench.committed.nodes.iter().filter(|(_, node)| {
+        let state = node.status.as_ref().and_then(|status| status.state);
+        use NodeState::{Fencing, Online, Suspect};
+        matches!(state, Some(Online | Suspect | Fencing))
+    });
+    let expected: Vec<bool> = expected.map(|(name, _)| silent(name)).collect();
+    let together = expected.iter().filter(|silent| **silent).count();
+    if together < 2 || together * 2 <= expected.len() {
+        return;
+    }
+    let elsewhere = bench.reached.iter().find(|(process, reached)| {
+        // Questions take their time, and whoever has just begun to hear a host, or to answer, was asked too early.
+        let long = |since: Duration| now.saturating_sub(since) > DETECTION * 2;
+        let pair = (node.to_owned(), (*process).clone());
+        let steadily = bench.steadily.get(&pair).is_some_and(|since| long(*since));
+        let fresh = bench
+            .heard
+            .get(&pair)
+            .is_some_and(|heard| now.saturating_sub(*heard) < DETECTION / 4);
+        long(**reached) && steadily && fresh
+    });
+    if let Some((process, _)) = elsewhere {
+        let what = format!(
+            "{node} is suspected with most others, and {process} hears it; {} does not ask",
             leader.process
         );
         bench.broken("R7", &what);
@@ -191,14 +242,17 @@ fn guest_of(record: &NodePlan) -> Option<(String, bool)> {
 }
 
 fn is_released(record: &NodePlan) -> bool {
-    let Some(status) = &record.status else {
-        return false;
-    };
-    status.released == Some(true)
-        && status
-            .observed_plan_generation
-            .is_some_and(|seen| seen >= record.spec.plan_generation)
-        && status.incarnation == Some(record.spec.incarnation)
+    let status = record.status.as_ref();
+    answers(record) && status.is_some_and(|status| status.released == Some(true))
+}
+
+/// Whether what the host has said is about this generation of the record, or a newer one.
+fn answers(record: &NodePlan) -> bool {
+    record.status.as_ref().is_some_and(|status| {
+        let seen = status.observed_plan_generation;
+        seen.is_some_and(|seen| seen >= record.spec.plan_generation)
+            && status.incarnation == Some(record.spec.incarnation)
+    })
 }
 
 /// Whether the boot of a host that is meant can execute nothing any more, by what the log says.
@@ -285,27 +339,93 @@ fn one_holder(bench: &mut Bench) {
     }
 }
 
-/// R10: two may write one volume only where both are told so.
-fn one_primary(bench: &mut Bench) {
-    bench.looked("R10");
-    let mut writers: std::collections::BTreeMap<String, Vec<(String, bool)>> = Default::default();
-    for record in bench.committed.plans.values() {
-        if let Some(assignment) = &record.spec.assignment
-            && let Some(replica) = &assignment.replica
-            && assignment.active
-            && lets_write(replica.role)
-            && !surely_over(bench, record.spec.node.as_str(), record.spec.incarnation)
-        {
-            writers
-                .entry(assignment.object.name.to_string())
-                .or_default()
-                .push((record.spec.node.to_string(), replica.allow_two_primaries));
-        }
+/// R10: a replica that comes back into the set holds every write.
+fn joins(bench: &mut Bench, name: &str, before: Option<&Volume>) {
+    let members = |volume: &Volume| volume.status.clone().unwrap_or_default().in_sync;
+    let before = before.map(members).unwrap_or_default();
+    let now = bench.committed.volumes.get(name).map(members);
+    let mut joined = now.unwrap_or_default();
+    joined.retain(|member| !before.contains(member));
+    // Whoever begins the volume has nothing to catch up with.
+    if before.is_empty() || joined.is_empty() {
+        return;
     }
-    for (volume, hosts) in writers {
-        if hosts.len() > 1 && hosts.iter().any(|(_, allowed)| !allowed) {
-            let what = format!("volume {volume} is to be primary on {hosts:?}");
+    bench.looked("R10");
+    let truth = bench.room.lock().truth();
+    let replicas = truth.volumes.get(name);
+    for member in joined {
+        let replica = replicas.and_then(|replicas| replicas.get(member.as_str()));
+        if let Some(replica) = replica.filter(|replica| replica.disk != DiskState::UpToDate) {
+            let what = format!(
+                "{member} is called in sync for volume {name}, and its replica is {:?}",
+                replica.disk
+            );
             bench.broken("R10", &what);
         }
     }
+}
+
+/// R10: two may write one volume only where both are told so. Who was told to may write until it said that it no longer
+/// does.
+fn one_primary(bench: &mut Bench) {
+    bench.looked("R10");
+    let mut writers = std::mem::take(&mut bench.writers);
+    for record in bench.committed.plans.values() {
+        if let Some((volume, true)) = replica_of(record) {
+            let node = record.spec.node.to_string();
+            let of_volume = writers.entry(volume).or_default();
+            of_volume.insert(node, record.spec.incarnation);
+        }
+    }
+    for (volume, hosts) in &mut writers {
+        hosts.retain(|node, incarnation| {
+            let record = bench.committed.plans.values().find(|record| {
+                record.spec.node.as_str() == node
+                    && replica_of(record).is_some_and(|(name, _)| name == *volume)
+            });
+            // A record goes only when what it allowed is over.
+            record.is_some_and(|record| !has_closed(record))
+                && !surely_over(bench, node, *incarnation)
+        });
+    }
+    writers.retain(|_, hosts| !hosts.is_empty());
+    for (volume, hosts) in writers.iter().filter(|(_, hosts)| hosts.len() > 1) {
+        let allowed = |node: &String| {
+            bench.committed.plans.values().any(|record| {
+                record.spec.node.as_str() == node
+                    && replica_of(record).is_some_and(|(name, _)| name == *volume)
+                    && allows_two(record)
+            })
+        };
+        if !hosts.keys().all(allowed) {
+            let hosts: Vec<&str> = hosts.keys().map(String::as_str).collect();
+            let what = format!("volume {volume} may be primary on {}", hosts.join(" and "));
+            bench.broken("R10", &what);
+        }
+    }
+    bench.writers = writers;
+}
+
+/// The volume that a record is about, and whether the record lets its host write it.
+fn replica_of(record: &NodePlan) -> Option<(String, bool)> {
+    let assignment = record.spec.assignment.as_ref()?;
+    let replica = assignment.replica.as_ref()?;
+    let writes = assignment.active && lets_write(replica.role);
+    Some((assignment.object.name.to_string(), writes))
+}
+
+fn allows_two(record: &NodePlan) -> bool {
+    let assignment = record.spec.assignment.as_ref();
+    let replica = assignment.and_then(|assignment| assignment.replica.as_ref());
+    replica.is_some_and(|replica| replica.allow_two_primaries)
+}
+
+/// Whether the host has said of this generation of the record that it does not write.
+fn has_closed(record: &NodePlan) -> bool {
+    let writes = replica_of(record).is_some_and(|(_, writes)| writes);
+    let converged = record.status.iter().flat_map(|status| &status.conditions);
+    let mut converged = converged
+        .filter(|condition| condition.type_ == "Converged")
+        .map(|condition| condition.status == ConditionStatus::True);
+    !writes && (is_released(record) || (answers(record) && converged.any(|converged| converged)))
 }

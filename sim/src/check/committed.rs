@@ -20,6 +20,7 @@ pub(crate) enum Changed {
     Node(String, Option<Box<Node>>),
     Plan(String, Option<Box<NodePlan>>),
     Operation(String, Option<Box<FenceOperation>>),
+    Volume(String, Option<Box<Volume>>),
 }
 
 impl Committed {
@@ -47,8 +48,8 @@ impl Committed {
                 Some(Changed::Operation(named, before))
             }
             "volumes" => {
-                enter(&mut self.volumes, name, value);
-                None
+                let before = enter(&mut self.volumes, name, value);
+                Some(Changed::Volume(named, before))
             }
             _ => None,
         }

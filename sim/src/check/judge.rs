@@ -23,12 +23,20 @@ pub(crate) struct Bench {
     pub(crate) checks: BTreeMap<&'static str, u64>,
     /// Who may be executing a guest, by what the log has ordered: guest, then host, incarnation.
     pub(crate) holders: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Who may be writing a volume, in the same way.
+    pub(crate) writers: BTreeMap<String, BTreeMap<String, u64>>,
     /// When a beat of a host last reached a member's process.
     pub(crate) heard: BTreeMap<(String, String), Duration>,
+    /// Since when a member's process has heard a host without a gap.
+    pub(crate) steadily: BTreeMap<(String, String), Duration>,
+    /// The other members that the leader reaches, and since when without a pause.
+    pub(crate) reached: BTreeMap<String, Duration>,
     /// Who leads, in which term, since when it has both led and run without a pause.
     pub(crate) leader: Option<Leader>,
     /// When each host last had a fresh lease.
     pub(crate) leased: BTreeMap<String, Duration>,
+    /// Volumes that two hosts may have open though no guest moves, and since when.
+    pub(crate) open_for_two: BTreeMap<String, Duration>,
     pub(crate) former: Option<Truth>,
     /// Guests whose own kernel is made to panic.
     pub(crate) crashing: BTreeSet<String>,
@@ -36,6 +44,9 @@ pub(crate) struct Bench {
     /// The events that people are shown.
     pub(crate) told: Vec<(Duration, Told)>,
 }
+
+/// A host that is heard again after so long was not heard all the time.
+const UNBROKEN: Duration = Duration::from_secs(1);
 
 /// What people are told about an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +86,13 @@ impl Judge {
             violations: Vec::new(),
             checks: BTreeMap::new(),
             holders: BTreeMap::new(),
+            writers: BTreeMap::new(),
             heard: BTreeMap::new(),
+            steadily: BTreeMap::new(),
+            reached: BTreeMap::new(),
             leader: None,
             leased: BTreeMap::new(),
+            open_for_two: BTreeMap::new(),
             former: None,
             crashing: BTreeSet::new(),
             milestones: Vec::new(),
@@ -120,7 +135,12 @@ impl Judge {
     /// Something from a host has reached a process.
     pub(crate) fn hears(&self, process: &str, host: &str, now: Duration) {
         let pair = (host.to_owned(), process.to_owned());
-        self.lock().heard.insert(pair, now);
+        let mut bench = self.lock();
+        let before = bench.heard.insert(pair.clone(), now);
+        let unbroken = before.is_some_and(|before| now.saturating_sub(before) < UNBROKEN);
+        if !unbroken {
+            bench.steadily.insert(pair, now);
+        }
     }
 
     /// Who leads, if anybody does.
@@ -134,6 +154,15 @@ impl Judge {
             .is_none_or(|known| known.term <= leader.term)
         {
             bench.leader = Some(leader);
+        }
+    }
+
+    /// The other members that the leader reaches now.
+    pub(crate) fn reaches(&self, members: &BTreeSet<String>, now: Duration) {
+        let mut bench = self.lock();
+        bench.reached.retain(|process, _| members.contains(process));
+        for process in members {
+            bench.reached.entry(process.clone()).or_insert(now);
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use quorate_crds::{DiskState, ReplicaRole};
+use quorate_crds::{DiskState, GuestStep, ReplicaRole};
 use quorate_node_daemon::simulated::room::Truth;
 
 use super::judge::{Bench, Milestone};
 
+/// A migration that has ended leaves a volume open for two for no longer than this, where everybody can close it.
+const CLOSE: Duration = Duration::from_secs(60);
 /// Between asking for a lease and acting there may lie this much.
 const ACT: Duration = Duration::from_millis(400);
 
@@ -14,6 +16,7 @@ pub(super) fn check(bench: &mut Bench, truth: &Truth) {
     one_copy(bench, truth);
     nothing_lost(bench, truth);
     alone_only_when_committed(bench, truth);
+    closed_again(bench, truth);
     memory_fits(bench, truth);
     starts(bench, truth);
     ends(bench, truth);
@@ -25,10 +28,42 @@ fn one_copy(bench: &mut Bench, truth: &Truth) {
     for guest in truth.doubled_guests() {
         bench.broken("R1", &format!("guest {guest} executes more than once"));
     }
+    arrives_still(bench, truth);
     for (volume, writers) in &truth.writers {
         if writers.len() > 1 {
             bench.broken("R1", &format!("volume {volume} is written by {writers:?}"));
         }
+    }
+}
+
+/// R1: what arrives in a migration stands still until the log says that its source has let go.
+fn arrives_still(bench: &mut Bench, truth: &Truth) {
+    let copies = truth
+        .guests
+        .iter()
+        .flat_map(|(guest, copies)| copies.iter().map(move |copy| (guest, copy)));
+    let early = copies
+        .filter(|(_, copy)| copy.executes)
+        .find(|(guest, copy)| {
+            bench.committed.plans.values().any(|record| {
+                let assignment = record.spec.assignment.as_ref();
+                record.spec.node.as_str() == copy.host
+                    && assignment.is_some_and(|assignment| {
+                        assignment.object.name.as_str() == guest.as_str()
+                            && assignment.active
+                            && assignment
+                                .guest
+                                .as_ref()
+                                .is_some_and(|guest| guest.step == GuestStep::Receive)
+                    })
+            })
+        });
+    if let Some((guest, copy)) = early {
+        let what = format!(
+            "guest {guest} runs on {}, where it is only to arrive",
+            copy.host
+        );
+        bench.broken("R1", &what);
     }
 }
 
@@ -66,7 +101,8 @@ fn alone_only_when_committed(bench: &mut Bench, truth: &Truth) {
             let missing = in_sync.iter().filter(|peer| *peer != host).find(|peer| {
                 // One that is catching up gets every new write, and is opened nowhere before it has.
                 let receives = |disk| matches!(disk, DiskState::UpToDate | DiskState::Inconsistent);
-                replicas.get(*peer).is_none_or(|peer| !receives(peer.disk))
+                !replica.connected.contains(*peer)
+                    || replicas.get(*peer).is_none_or(|peer| !receives(peer.disk))
             });
             if let Some(peer) = missing {
                 let what = format!(
@@ -76,6 +112,36 @@ fn alone_only_when_committed(bench: &mut Bench, truth: &Truth) {
             }
         }
     }
+}
+
+/// R10: once no guest moves, a volume is open for one host alone again.
+fn closed_again(bench: &mut Bench, truth: &Truth) {
+    let now = bench.now;
+    for (volume, replicas) in &truth.volumes {
+        let two = replicas.values().any(|replica| replica.allow_two_primaries);
+        let leased = |host: &String| {
+            let leased = bench.leased.get(host);
+            leased.is_some_and(|leased| now.saturating_sub(*leased) <= ACT)
+        };
+        if !two || !replicas.keys().all(leased) || any_moves(bench) {
+            bench.open_for_two.remove(volume);
+            continue;
+        }
+        bench.looked("R10");
+        let since = *bench.open_for_two.entry(volume.clone()).or_insert(now);
+        if now.saturating_sub(since) > CLOSE {
+            let what = format!("volume {volume} is left open for two though no guest moves");
+            bench.broken("R10", &what);
+        }
+    }
+}
+
+fn any_moves(bench: &Bench) -> bool {
+    bench.committed.plans.values().any(|record| {
+        let assignment = record.spec.assignment.as_ref();
+        let guest = assignment.and_then(|assignment| assignment.guest.as_ref());
+        guest.is_some_and(|guest| matches!(guest.step, GuestStep::Send | GuestStep::Receive))
+    })
 }
 
 /// R9: guests have the memory that they were promised.
@@ -151,7 +217,7 @@ fn ends(bench: &mut Bench, truth: &Truth) {
                             && (!assignment.active
                                 || assignment.epoch != copy.epoch
                                 || assignment.guest.as_ref().is_some_and(|guest| {
-                                    guest.step == quorate_crds::GuestStep::Release
+                                    guest.step == GuestStep::Release
                                         || guest.desired_state
                                             != quorate_crds::DesiredState::Running
                                 }))

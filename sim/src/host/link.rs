@@ -28,6 +28,9 @@ use crate::{
 /// The desks of the members that run, by their processes.
 pub(crate) type Desks = Registry<HostDesk>;
 
+/// The members from which hosts take their plans, by the hosts' names: any member may be asked for a plan.
+pub(crate) type PlansFrom = Registry<ProcessId>;
+
 /// How long a member may take for an answer before another is asked.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A question about a peer waits for a decision.
@@ -42,16 +45,25 @@ pub(crate) struct WireLink {
     desks: Desks,
     /// The members that are asked, the last that answered first.
     members: Arc<Mutex<Vec<ProcessId>>>,
+    /// From whom hosts take their plans, if that is not the member that answered last.
+    plans_from: PlansFrom,
 }
 
 impl WireLink {
-    pub(crate) fn new(host: &str, wire: Wire, desks: Desks, members: Vec<ProcessId>) -> Self {
+    pub(crate) fn new(
+        host: &str,
+        wire: Wire,
+        desks: Desks,
+        members: Vec<ProcessId>,
+        plans_from: PlansFrom,
+    ) -> Self {
         Self {
             host: host.to_owned(),
             process: format!("quorate-node@{host}"),
             wire,
             desks,
             members: Arc::new(Mutex::new(members)),
+            plans_from,
         }
     }
 
@@ -177,6 +189,9 @@ impl ClusterLink for WireLink {
     fn follow(&self, request: FollowRequest) -> Answer<'_, Updates> {
         async move {
             let (wire, process) = (self.wire.clone(), self.process.clone());
+            if let Some(member) = self.plans_from.get(&self.host) {
+                self.prefer(&member);
+            }
             let opened = self
                 .ask(
                     "follow",

@@ -107,8 +107,15 @@ impl MemberSite {
             segment_bytes: 64 << 10,
             snapshot_every: 400,
             clock: WallClock::new(move || clock.unix_ms()),
+            boot: self.boot(),
             ..StoreConfig::default()
         }
+    }
+
+    fn boot(&self) -> Option<String> {
+        let truth = self.room.lock().truth();
+        let machine = truth.machines.get(&self.name);
+        machine.map(|machine| machine.boot_id.clone())
     }
 
     /// The member's process, until its store stops.

@@ -60,6 +60,12 @@ pub enum Trouble {
     DeviceFails { device: String },
     /// The fence device says that it acted, and did nothing.
     DeviceActsNot { device: String },
+    /// The fence device says that it acted, and that the host is off, whatever is so: it switches another one's outlet.
+    DeviceLies { device: String },
+    /// A packet filter keeps every datagram of the heartbeats from a process; everything else gets through.
+    Deaf { process: String },
+    /// A host takes its plan from this member, leader or not.
+    Follows { host: String, member: String },
     /// The guest's own kernel panics.
     GuestCrash { guest: String },
     /// A person wants the host empty.
@@ -114,6 +120,15 @@ impl fmt::Display for Fault {
             Trouble::DeviceFails { device } => write!(f, "{device} says that it fails"),
             Trouble::DeviceActsNot { device } => {
                 write!(f, "{device} says that it acts, and does nothing")
+            }
+            Trouble::DeviceLies { device } => {
+                write!(f, "{device} says that its host is off, whatever is so")
+            }
+            Trouble::Deaf { process } => {
+                write!(f, "no heartbeat, and no answer to one, reaches {process}")
+            }
+            Trouble::Follows { host, member } => {
+                write!(f, "{host} takes its plan from the member on {member}")
             }
             Trouble::GuestCrash { guest } => write!(f, "guest {guest} panics"),
             Trouble::Drain { host } => write!(f, "{host} is drained"),

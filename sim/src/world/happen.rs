@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use quorate_node_daemon::simulated::room::{DeviceBehaviour, Happening, Request};
 
+use quorate_store::disk::sim::SimDisk;
+
 use super::{Trouble, World, manifests, units::counted};
 use crate::executor::{Condition, MachineId, Ring};
 
@@ -102,6 +104,17 @@ impl World {
             Trouble::DeviceActsNot { device } => {
                 self.device(device, DeviceBehaviour::ActsNot, begins);
             }
+            Trouble::DeviceLies { device } => self.device(device, DeviceBehaviour::Lies, begins),
+            // It lasts until the fault is over or the process is started again.
+            Trouble::Deaf { process } => {
+                if let Some(inbox) = self.inboxes.get(process) {
+                    inbox.set_deaf(begins);
+                }
+            }
+            Trouble::Follows { host, member } if begins => {
+                self.plans_from.set(host, format!("quorated@{member}"));
+            }
+            Trouble::Follows { host, .. } => self.plans_from.remove(host),
             Trouble::GuestCrash { guest } if begins => {
                 self.judge.crashes(guest);
                 self.room_happens(Happening::GuestCrashes(guest.clone()));
@@ -114,7 +127,7 @@ impl World {
             }
             Trouble::GuestOff { guest } => {
                 let desired = if begins { "Stopped" } else { "Running" };
-                let wanted = manifests::guest(guest, desired);
+                let wanted = manifests::guest(&self.setup, guest, desired);
                 self.wants.insert(guest.clone(), wanted);
             }
         }
@@ -143,7 +156,7 @@ impl World {
             if let Some((file, place)) = damage.filter(|_| self.running.get(member).is_none()) {
                 self.units.kill(&process, true);
                 self.settle(&process);
-                disk.flip_bit(&file, place, 3);
+                put_right(&disk, &file, place);
             } else {
                 return;
             }
@@ -178,5 +191,18 @@ impl World {
         *count = counted(*count, begins);
         let cut = *count > 0;
         self.executor.wire().set_cut(from, to, ring, cut);
+    }
+}
+
+/// Whoever found the file damaged may have set it aside under a longer name.
+fn put_right(disk: &SimDisk, file: &str, place: usize) {
+    let Some(found) = disk.names().into_iter().find(|name| name.ends_with(file)) else {
+        return;
+    };
+    disk.flip_bit(&found, place, 3);
+    let mount = disk.mount();
+    if found != file && mount.rename(&found, file).is_ok() {
+        // Nothing fails on a simulated disk that is not full.
+        let _ = mount.sync_dir();
     }
 }

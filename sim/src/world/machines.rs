@@ -1,6 +1,9 @@
 //! The machines of the room, and the processes that live and die with them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use quorate_node_daemon::simulated::room::{
     DeviceKind, DeviceLayout, Kernel, Layout, MachineLayout, Truth,
@@ -125,6 +128,11 @@ impl World {
                 });
             }
         }
+        let reached = leader
+            .as_ref()
+            .map(|leader| self.reached_by(&leader.process))
+            .unwrap_or_default();
+        self.judge.reaches(&reached, now);
         self.judge.leads(leader);
         for (name, host) in &self.hosts {
             if host.run_dir.lease_view().fresh(host.boot_time.now()) {
@@ -132,6 +140,22 @@ impl World {
             }
         }
         self.judge.look(now, truth);
+    }
+
+    /// The other members that run and that a member can talk to.
+    fn reached_by(&self, process: &str) -> BTreeSet<String> {
+        let machine = |process: &str| {
+            let unit = self.units.get(process);
+            unit.map_or(self.machines.len(), |unit| self.machine(&unit.machine))
+        };
+        let here = machine(process);
+        let members = self.sites.values().filter(|site| {
+            site.process != process
+                && self.executor.goes_on(&site.process)
+                && self.running.get(&site.name).is_some()
+                && self.executor.wire().connects(here, machine(&site.process))
+        });
+        members.map(|site| site.process.clone()).collect()
     }
 
     fn follow_machine(&mut self, machine: &str, kernel: Kernel) {

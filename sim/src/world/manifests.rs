@@ -2,8 +2,45 @@
 
 use super::Setup;
 
+use quorate_controller::resource::Manifest;
+
 /// The manifests in the order in which they are applied.
 pub(super) fn manifests(setup: &Setup) -> Vec<String> {
+    let mut all = usual(setup);
+    let usual: Vec<About> = all.iter().map(|manifest| about(manifest)).collect();
+    for manifest in &setup.besides {
+        let place = usual.iter().position(|usual| *usual == about(manifest));
+        if let Some(place) = place {
+            all[place].clone_from(manifest);
+        }
+    }
+    // What guests refer to comes before them.
+    let more = setup
+        .besides
+        .iter()
+        .filter(|one| !usual.contains(&about(one)));
+    let first = |manifest: &String| about(manifest).is_some_and(|(kind, _)| kind == "Volume");
+    let place = all.iter().position(first).unwrap_or(all.len());
+    all.splice(place..place, more.cloned());
+    all
+}
+
+/// The kind and name of what a manifest is about.
+type About = Option<(&'static str, String)>;
+
+fn about(manifest: &str) -> About {
+    let manifest = Manifest::parse(manifest.as_bytes()).ok()?;
+    Some((manifest.kind.kind, manifest.name().to_owned()))
+}
+
+/// What people say besides in place of the usual.
+fn besides<'a>(setup: &'a Setup, kind: &str, name: &str) -> Option<&'a String> {
+    let is_about =
+        |manifest: &&String| about(manifest).is_some_and(|(of, named)| of == kind && named == name);
+    setup.besides.iter().find(is_about)
+}
+
+fn usual(setup: &Setup) -> Vec<String> {
     let mut all = vec![manifest("Cluster", crate::member::CLUSTER, "{}")];
     if setup.watchdog {
         all.push(manifest("FenceDevice", "watchdog", "{type: Watchdog}"));
@@ -16,7 +53,7 @@ pub(super) fn manifests(setup: &Setup) -> Vec<String> {
     all.push(pool(setup));
     for number in 1..=setup.guests {
         all.push(volume(number, setup.hosts.min(2)));
-        all.push(guest(&format!("vm{number}"), "Running"));
+        all.push(guest(setup, &format!("vm{number}"), "Running"));
     }
     all
 }
@@ -37,6 +74,9 @@ fn device(name: &str, agent: &str) -> String {
 
 /// A host with its board first, then its outlet, and its watchdog last where the cluster has that.
 pub(super) fn node(setup: &Setup, name: &str, mode: &str) -> String {
+    if let Some(given) = besides(setup, "Node", name) {
+        return given.replace("mode: Active", &format!("mode: {mode}"));
+    }
     let number = setup.host_names().iter().position(|host| host == name);
     let number = number.unwrap_or(0) + 1;
     let last = if setup.watchdog {
@@ -44,14 +84,19 @@ pub(super) fn node(setup: &Setup, name: &str, mode: &str) -> String {
     } else {
         ""
     };
+    let (board, outlet) = (
+        format!("{{device: bmc-{name}}}"),
+        format!("{{device: pdu-{name}, plug: \"1\"}}"),
+    );
+    let first = if setup.one_level {
+        format!("{{name: power, devices: [{board}, {outlet}]}}")
+    } else {
+        format!("{{name: bmc, devices: [{board}]}}, {{name: pdu, devices: [{outlet}]}}")
+    };
     manifest(
         "Node",
         name,
-        &format!(
-            "{{number: {number}, mode: {mode}, fencing: {{levels: [\
-             {{name: bmc, devices: [{{device: bmc-{name}}}]}}, \
-             {{name: pdu, devices: [{{device: pdu-{name}, plug: \"1\"}}]}}{last}]}}}}"
-        ),
+        &format!("{{number: {number}, mode: {mode}, fencing: {{levels: [{first}{last}]}}}}"),
     )
 }
 
@@ -77,13 +122,20 @@ fn volume(number: usize, replicas: usize) -> String {
 }
 
 /// A guest with the volume of its number.
-pub(super) fn guest(name: &str, desired: &str) -> String {
+pub(super) fn guest(setup: &Setup, name: &str, desired: &str) -> String {
+    if let Some(given) = besides(setup, "VirtualMachine", name) {
+        return given.replace("desiredState: Running", &format!("desiredState: {desired}"));
+    }
+    let (memory, reserve) = match setup.guest_memory {
+        small @ ..=8 => (small, ""),
+        large => (large, "withoutReserve: true, "),
+    };
     let volume = name.replace("vm", "data");
     manifest(
         "VirtualMachine",
         name,
         &format!(
-            "{{memory: 2Gi, desiredState: {desired}, disks: [{{name: data, volume: {volume}}}]}}"
+            "{{memory: {memory}Gi, {reserve}desiredState: {desired}, disks: [{{name: data, volume: {volume}}}]}}"
         ),
     )
 }

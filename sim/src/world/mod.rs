@@ -30,7 +30,7 @@ use crate::{
     beats::Inboxes,
     check::{Judge, Ledger},
     executor::{Executor, MachineId, Random, Ring, Trace},
-    host::{Desks, HostSite, RunDir},
+    host::{Desks, HostSite, PlansFrom, RunDir},
     member::{Brains, MemberSite, Receivers, Running},
     registry::Registry,
     time::{BootTime, MachineClock},
@@ -61,6 +61,8 @@ pub struct World {
     again: BTreeMap<String, Duration>,
     /// Processes that did not run, or were stopped, at the last step, and since when.
     asleep: BTreeMap<String, Duration>,
+    /// From which members hosts take their plans.
+    plans_from: PlansFrom,
     /// How many faults cut a ring from one machine to another.
     cuts: BTreeMap<(MachineId, MachineId, Ring), u32>,
     next_step: Duration,
@@ -72,6 +74,8 @@ pub struct World {
     wants: BTreeMap<String, String>,
     /// What is being tried.
     trying: Option<people::Trying>,
+    /// What people no longer wait for, and what may be taken nevertheless.
+    given_up: Vec<people::Trying>,
     /// How often people tried.
     tries: usize,
 }
@@ -113,7 +117,7 @@ impl World {
                 room: room.clone(),
                 keyring: keyring.clone(),
                 ledger: ledger.clone(),
-                disk: SimDisk::new(random.draw()),
+                disk: disk(setup, random.draw()),
                 clock: clocks[&name].clone(),
                 running: running.clone(),
                 ended: ended.clone(),
@@ -124,7 +128,7 @@ impl World {
             sites.insert(name, site);
         }
         let members: Vec<String> = sites.values().map(|site| site.process.clone()).collect();
-        let mut hosts = BTreeMap::new();
+        let (mut hosts, plans_from) = (BTreeMap::new(), PlansFrom::default());
         for name in setup.host_names() {
             units.add(&format!("quorate-lease@{name}"), &name, Kind::Lease);
             units.add(&format!("quorate-node@{name}"), &name, Kind::Node);
@@ -136,6 +140,7 @@ impl World {
                 wire: wire.clone(),
                 desks: desks.clone(),
                 members: members.clone(),
+                plans_from: plans_from.clone(),
                 clock: clocks[&name].clone(),
                 boot_time: BootTime::new(wire.clone(), ahead),
                 run_dir: RunDir::default(),
@@ -160,12 +165,14 @@ impl World {
             ended,
             again: BTreeMap::new(),
             asleep: BTreeMap::new(),
+            plans_from,
             cuts: BTreeMap::new(),
             next_step: STEP,
             starts: 0,
             damage: BTreeMap::new(),
             wants: BTreeMap::new(),
             trying: None,
+            given_up: Vec::new(),
             tries: 0,
         }
     }
@@ -195,6 +202,12 @@ impl World {
             self.step();
         }
     }
+}
+
+fn disk(setup: &Setup, seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    disk.forget_syncs(setup.forgetful_disks);
+    disk
 }
 
 fn room_seed(setup: &Setup) -> u32 {

@@ -20,23 +20,33 @@ pub(super) struct Trying {
     member: ProcessId,
 }
 
+impl Trying {
+    /// Whether it may still be taken: whoever asks another member meanwhile has not withdrawn it.
+    fn may_still_come(&self) -> bool {
+        !self.answer.is_forsaken()
+    }
+}
+
 impl World {
     /// Gives what is wanted to a member that runs, one after the other.
     pub(super) fn let_people_ask(&mut self) {
-        if let Some(trying) = &self.trying {
-            let answer = trying.answer.take();
+        self.given_up.retain(Trying::may_still_come);
+        if let Some(trying) = self.trying.take() {
             let lost = self.now() > trying.until || !self.executor.runs(&trying.member);
-            match answer {
-                Some(true) => {
+            match trying.answer.take() {
+                // What was asked of another member before may be taken after it: then it is said once more.
+                Some(true) if !self.may_be_overtaken(&trying.about) => {
                     // What was wanted meanwhile of the same comes next.
                     if self.wants.get(&trying.about) == Some(&trying.wanted) {
                         self.wants.remove(&trying.about);
                     }
-                    self.trying = None;
                 }
-                Some(false) => self.trying = None,
-                None if lost => self.trying = None,
-                None => return,
+                Some(_) => {}
+                None if lost => self.given_up.push(trying),
+                None => {
+                    self.trying = Some(trying);
+                    return;
+                }
             }
         }
         let Some((about, wanted)) = self.wants.first_key_value() else {
@@ -62,6 +72,10 @@ impl World {
             until: self.now() + PATIENCE,
             member,
         });
+    }
+
+    fn may_be_overtaken(&self, about: &str) -> bool {
+        self.given_up.iter().any(|earlier| earlier.about == about)
     }
 }
 

@@ -69,6 +69,10 @@ impl World {
             let whole = replicas.filter(|(_, replica)| {
                 replica.disk == quorate_crds::DiskState::UpToDate && !replica.frozen
             });
+            let mut replicas = truth.volumes.get(&volume).into_iter().flatten();
+            if let Some((host, _)) = replicas.find(|(_, replica)| replica.allow_two_primaries) {
+                return Some(format!("volume {volume} is open for two on {host}"));
+            }
             let (whole, wanted) = (whole.count(), self.setup.hosts.min(2));
             if whole < wanted {
                 return Some(format!("volume {volume} has {whole} of {wanted} replicas"));
