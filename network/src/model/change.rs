@@ -26,8 +26,10 @@ pub enum Change {
     Join(LinkName, LinkName),
     /// Take it out.
     Release(LinkName),
-    /// Set a bond's options.
+    /// Set those of a bond's options that can be set while it is used.
     Bond(LinkName, BondOptions),
+    /// Set all options of a bond that is switched off and empty.
+    Refit(LinkName, BondOptions),
     /// Set a bridge's options.
     Bridge(LinkName, BridgeOptions),
     /// Set what the way through a port costs.
@@ -56,6 +58,7 @@ impl Change {
             | Self::Join(link, _)
             | Self::Release(link)
             | Self::Bond(link, _)
+            | Self::Refit(link, _)
             | Self::Bridge(link, _)
             | Self::PathCost(link, _)
             | Self::AddAddress(link, _)
@@ -85,7 +88,7 @@ impl fmt::Display for Change {
             Self::Mtu(link, mtu) => write!(out, "set the MTU of {link} to {mtu}"),
             Self::Join(link, master) => write!(out, "put {link} into {master}"),
             Self::Release(link) => write!(out, "take {link} out of what it is in"),
-            Self::Bond(link, options) => {
+            Self::Bond(link, options) | Self::Refit(link, options) => {
                 write!(
                     out,
                     "set the options of the bond {link} ({:?})",
@@ -150,6 +153,7 @@ impl Host {
             Change::Join(name, master) => self.join(name, master),
             Change::Release(name) => self.release(name),
             Change::Bond(name, options) => self.set_bond(name, options),
+            Change::Refit(name, options) => self.refit(name, options),
             Change::Bridge(name, options) => match &mut self.link_mut(name)?.kind {
                 Kind::Bridge(now) => {
                     *now = options.clone();
@@ -316,17 +320,27 @@ impl Host {
     }
 
     fn set_bond(&mut self, name: &str, options: &BondOptions) -> Result<(), &'static str> {
+        match &mut self.link_mut(name)?.kind {
+            Kind::Bond(now) if now.needs_rebuilding(options) => Err("it is in use"),
+            Kind::Bond(now) => {
+                *now = options.clone();
+                Ok(())
+            }
+            _ => Err("it is no bond"),
+        }
+    }
+
+    fn refit(&mut self, name: &str, options: &BondOptions) -> Result<(), &'static str> {
         let empty = self.members(name).next().is_none();
         let link = self.link_mut(name)?;
-        let up = link.up;
-        let Kind::Bond(now) = &mut link.kind else {
-            return Err("it is no bond");
-        };
-        if now.needs_rebuilding(options) && (up || !empty) {
-            return Err("it is in use");
+        match &mut link.kind {
+            Kind::Bond(_) if link.up || !empty => Err("it is in use"),
+            Kind::Bond(now) => {
+                *now = options.clone();
+                Ok(())
+            }
+            _ => Err("it is no bond"),
         }
-        *now = options.clone();
-        Ok(())
     }
 
     fn remove_address(&mut self, name: &str, address: Address) -> Result<(), &'static str> {

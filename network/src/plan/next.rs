@@ -334,7 +334,7 @@ impl<'a> Case<'a> {
                 draft.make(Change::Release(member.clone()));
             }
             draft.make(Change::Down(name.clone()));
-            draft.make(Change::Bond(name.clone(), options.clone()));
+            draft.make(Change::Refit(name.clone(), options.clone()));
             draft.make(Change::Up(name.clone()));
             // Those that stay come back at once, those that are let go need not.
             for member in members {

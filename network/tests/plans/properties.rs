@@ -204,6 +204,73 @@ proptest! {
     }
 }
 
+/// A host with a bond, which gets a bridge on top, and the leader behind its cards.
+fn bond_gets_bridge() -> (Host, Desired, Cables) {
+    let bonded = Wanted {
+        network: "net0".to_owned(),
+        cards: vec![quorate_network::Card {
+            name: "nic0".to_owned(),
+            mac: None,
+            path: None,
+            device: Some("eth0".to_owned()),
+        }],
+        parent: None,
+        bond: Some((
+            "bond-net0".to_owned(),
+            quorate_network::model::BondOptions::default(),
+        )),
+        vlan: None,
+        bridge: None,
+        mtu: 1500,
+        addresses: vec![address("10.0.0.1/16")],
+        gateway: None,
+        rollback_after: 30_000,
+    };
+    let bridged = Wanted {
+        bridge: Some((
+            "br-net0".to_owned(),
+            quorate_network::model::BridgeOptions::default(),
+            19,
+        )),
+        ..bonded.clone()
+    };
+    let host = made(&[bonded]);
+    let layout = bridged.layout(&host, &[]).expect("possible");
+    let leader = "10.0.0.200".parse().expect("an address");
+    let cables = Cables([("eth0".to_owned(), [(None, leader)].into())].into());
+    (host, layout.desired, cables)
+}
+
+#[test]
+fn a_switch_in_pieces_is_found_by_the_check() {
+    let (host, desired, cables) = bond_gets_bridge();
+    let whole = carry_out(&host, &desired).1;
+    check(&host, &whole, &cables).expect("nothing is wrong with the plan");
+
+    let mut now = host.clone();
+    let mut passed = Vec::new();
+    for change in whole.iter().flat_map(|(step, _)| &step.changes) {
+        now.change(change).expect("possible");
+        let step = Step {
+            changes: vec![change.clone()],
+        };
+        passed.push((step, now.clone()));
+    }
+    let found = check(&host, &passed, &cables).expect_err("the address is nowhere for a while");
+    assert!(found.to_string().contains("the way to the leader is lost"));
+}
+
+#[test]
+fn a_foreign_interface_that_is_touched_is_found_by_the_check() {
+    let (host, desired, cables) = bond_gets_bridge();
+    let host = with_foreign(host);
+    let mut passed = carry_out(&host, &desired).1;
+    let (_, last) = passed.last_mut().expect("steps");
+    last.change(&Change::Down("virbr0".to_owned()))
+        .expect("possible");
+    check(&host, &passed, &cables).expect_err("virbr0 is somebody else's");
+}
+
 fn differences(one: &Host, other: &Host) -> Vec<String> {
     let mut found = Vec::new();
     for name in one.links.keys().chain(other.links.keys()) {

@@ -1,0 +1,55 @@
+//! `quorate-network`: brings a host's networks up at boot, changes them when asked, and takes a change back that was not
+//! kept in time.
+
+use clap::Parser;
+use quorate_network::keeper::{Directory, Keeper};
+use quorate_network::netlink::Machine;
+use quorate_network::service::{Server, boot_id, now};
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Keeps this host's networks.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where it is remembered what was kept.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate/network")]
+    state: PathBuf,
+    /// Where questions are asked.
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/quorate-network/socket"
+    )]
+    socket: PathBuf,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = &*error, "this host's networks are not kept");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let shelf = Directory(arguments.state.clone());
+    let keeper = Keeper::begin(Machine, shelf, &boot_id()?, now())?;
+    let mut server = Server::listen(keeper, &arguments.socket)?;
+    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+        sd_notify::notify(&[sd_notify::NotifyState::Ready])?;
+    }
+    loop {
+        server.turn()?;
+    }
+}

@@ -1,0 +1,361 @@
+//! Changes one network at a time, on trial, and takes a change back that was not kept in time.
+//!
+//! Before the first step of a change, what it touches is on the disk ([`Records`]). From then on the change ends in one
+//! of two ways, whoever is killed and whenever: it is kept, or the host is as it was before. The kernel forgets its
+//! interfaces with a power cut, so what is brought up at boot is what was last kept.
+
+mod records;
+mod shelf;
+
+pub use records::{Records, Rejected, Trial};
+pub use shelf::{Directory, Shelf, ShelfError};
+
+use crate::kernel::{Kernel, KernelError};
+use crate::model::{Address, Host};
+use crate::plan::{Desired, Refusal, next};
+use crate::wanted::{Layout, Wanted};
+use std::collections::BTreeSet;
+use thiserror::Error;
+
+/// More steps than any change of one network has.
+const MOST: usize = 200;
+
+/// Why a network is not as it was asked to be. The variant says whether the same may be asked again.
+#[derive(Debug, Error)]
+pub enum Trouble {
+    /// Nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A change of another network must be kept or taken back before.
+    #[error("the change of the network {0} is on trial: one at a time")]
+    OnTrial(String),
+    /// Exactly this was tried and taken back.
+    #[error(
+        "it was tried and taken back: {0}; change the manifest, and be it only rollbackAfter, to have it tried again"
+    )]
+    TakenBack(String),
+    /// It would cut the host off.
+    #[error("{0} is the last network with an address that this host has: add another one before")]
+    Last(String),
+    /// There is nothing on trial to keep.
+    #[error("no change of the network {0} is on trial")]
+    NotOnTrial(String),
+    /// The kernel refused a step. What was done of it was taken back.
+    #[error("the kernel refused a step, and all was taken back")]
+    Kernel(#[source] KernelError),
+    /// The kernel did all steps, and still is not as it was told.
+    #[error("the interfaces do not stay as they are set; somebody else probably sets them, too")]
+    Restless,
+    /// Nothing can be remembered, so nothing is changed.
+    #[error("what is changed cannot be remembered")]
+    Shelf(#[from] ShelfError),
+}
+
+/// Keeps a host's networks.
+#[derive(Debug)]
+pub struct Keeper<K, S> {
+    kernel: K,
+    shelf: S,
+    records: Records,
+    /// Kept networks that could not be brought up yet.
+    missing: BTreeSet<String>,
+}
+
+impl<K: Kernel, S: Shelf> Keeper<K, S> {
+    /// Begins where the one before ended. After a boot, all that was kept is brought up; `boot` names the boot. A change
+    /// that was interrupted is taken back; one that was whole goes on being on trial.
+    ///
+    /// # Errors
+    /// When it cannot be read what was remembered.
+    pub fn begin(kernel: K, shelf: S, boot: &str, now: u64) -> Result<Self, Trouble> {
+        let records = shelf.load()?;
+        let mut keeper = Self {
+            kernel,
+            shelf,
+            records,
+            missing: BTreeSet::new(),
+        };
+        if keeper.records.boot != boot {
+            let mut records = keeper.records.clone();
+            boot.clone_into(&mut records.boot);
+            if let Some(trial) = records.trial.take() {
+                reject(&mut records, trial, "the host went down before it was kept");
+            }
+            keeper.store(records)?;
+            keeper.missing = keeper.records.kept.keys().cloned().collect();
+        }
+        keeper.tick(now);
+        if keeper.records.trial.is_some() && !keeper.is_whole() {
+            keeper.take_back("it was interrupted");
+        }
+        Ok(keeper)
+    }
+
+    /// What is remembered.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// When [`Keeper::tick`] has something to do, if ever, in milliseconds since the boot.
+    pub fn due(&self) -> Option<u64> {
+        let trial = self.records.trial.as_ref().map(|trial| trial.until);
+        trial.or_else(|| (!self.missing.is_empty()).then_some(0))
+    }
+
+    /// Does what is due: takes back what was not kept in time, and brings up what could not be so far.
+    pub fn tick(&mut self, now: u64) {
+        for name in self.missing.clone() {
+            if self.bring_up(&name) {
+                self.missing.remove(&name);
+            }
+        }
+        let over = self
+            .records
+            .trial
+            .as_ref()
+            .filter(|trial| trial.until <= now);
+        if let Some(trial) = over {
+            let why = trial.taken_back.clone().unwrap_or_else(|| {
+                format!(
+                    "the cluster was not reached within {} s after the change",
+                    trial.patience.div_ceil(1000)
+                )
+            });
+            self.take_back(&why);
+        }
+    }
+
+    /// Makes a network so, on trial until `now` and its patience are over. What is so already is kept at once.
+    ///
+    /// # Errors
+    /// When it cannot be so; then the host is as it was before.
+    pub fn apply(&mut self, wanted: &Wanted, now: u64) -> Result<(), Trouble> {
+        let name = &wanted.network;
+        let pending = self.records.trial.clone();
+        if let Some(trial) = &pending
+            && (trial.network != *name || trial.taken_back.is_some())
+        {
+            return Err(Trouble::OnTrial(trial.network.clone()));
+        }
+        if let Some(rejected) = self.records.rejected.get(name)
+            && rejected.wanted == *wanted
+        {
+            return Err(Trouble::TakenBack(rejected.why.clone()));
+        }
+        let host = self.observe()?;
+        let former = self.given(name);
+        let Layout { desired, .. } = wanted.layout(&host, &former)?;
+        if next(&host, &desired).is_none() {
+            return self.adopt(wanted);
+        }
+        if pending.as_ref().is_none_or(|trial| trial.wanted != *wanted) {
+            let mut trial = Trial {
+                network: name.clone(),
+                before: desired.before(&host),
+                touched: desired.touched(),
+                given: former.into_iter().chain(wanted.addresses.clone()).collect(),
+                until: now.saturating_add(wanted.rollback_after),
+                patience: wanted.rollback_after,
+                wanted: wanted.clone(),
+                taken_back: None,
+            };
+            if let Some(pending) = pending {
+                trial.goes_on_from(pending);
+            }
+            let mut records = self.records.clone();
+            records.trial = Some(trial);
+            self.store(records)?;
+        }
+        match self.carry_out(|host| Ok(wanted.layout(host, &self.given(name))?.desired)) {
+            Ok(()) => Ok(()),
+            Err(trouble) => {
+                // It may succeed another time: it is taken back, and not rejected.
+                self.restore();
+                Err(trouble)
+            }
+        }
+    }
+
+    /// The cluster was reached after the change: it stays.
+    ///
+    /// # Errors
+    /// When nothing of that network is on trial or kept, or it cannot be remembered.
+    pub fn keep(&mut self, network: &str) -> Result<(), Trouble> {
+        let mut records = self.records.clone();
+        match records.trial.take() {
+            Some(trial) if trial.network == network && trial.taken_back.is_none() => {
+                records.rejected.remove(network);
+                records.kept.insert(trial.network, trial.wanted);
+                self.store(records)
+            }
+            _ if self.records.kept.contains_key(network) => Ok(()),
+            _ => Err(Trouble::NotOnTrial(network.to_owned())),
+        }
+    }
+
+    /// Takes a network away.
+    ///
+    /// # Errors
+    /// When something is on it, it is the last one, or another one is on trial.
+    pub fn remove(&mut self, network: &str) -> Result<(), Trouble> {
+        match &self.records.trial {
+            Some(trial) if trial.network == network => {
+                self.take_back("it was removed");
+                if self.records.trial.is_some() {
+                    return Err(Trouble::OnTrial(network.to_owned()));
+                }
+            }
+            Some(trial) => return Err(Trouble::OnTrial(trial.network.clone())),
+            None => {}
+        }
+        let addressed = |wanted: &Wanted| !wanted.addresses.is_empty();
+        let own = self.records.kept.get(network).is_some_and(addressed);
+        let mut others = self
+            .records
+            .kept
+            .iter()
+            .filter(|(name, _)| *name != network);
+        if own && !others.any(|(_, other)| addressed(other)) {
+            return Err(Trouble::Last(network.to_owned()));
+        }
+        let former = self.given(network);
+        Wanted::removal(network, &self.observe()?, &former)?;
+        self.carry_out(|host| Ok(Wanted::removal(network, host, &former)?))?;
+        let mut records = self.records.clone();
+        records.kept.remove(network);
+        records.rejected.remove(network);
+        self.missing.remove(network);
+        self.store(records)
+    }
+
+    /// Whether the change on trial is done, and not interrupted in the middle.
+    fn is_whole(&self) -> bool {
+        let Some(trial) = &self.records.trial else {
+            return true;
+        };
+        let Ok(host) = self.kernel.observe() else {
+            return false;
+        };
+        let layout = trial.wanted.layout(&host, &trial.given);
+        trial.taken_back.is_none()
+            && layout.is_ok_and(|layout| next(&host, &layout.desired).is_none())
+    }
+
+    fn adopt(&mut self, wanted: &Wanted) -> Result<(), Trouble> {
+        let name = &wanted.network;
+        if self.records.trial.is_some() || self.records.kept.get(name) == Some(wanted) {
+            return Ok(());
+        }
+        let mut records = self.records.clone();
+        records.kept.insert(name.clone(), wanted.clone());
+        records.rejected.remove(name);
+        self.store(records)
+    }
+
+    fn bring_up(&self, name: &str) -> bool {
+        let Some(wanted) = self.records.kept.get(name) else {
+            return true;
+        };
+        match self.carry_out(|host| Ok(wanted.layout(host, &wanted.addresses)?.desired)) {
+            Ok(()) => true,
+            Err(trouble) => {
+                tracing::warn!(network = name, %trouble, "cannot be brought up yet");
+                false
+            }
+        }
+    }
+
+    fn carry_out(
+        &self,
+        desired: impl Fn(&Host) -> Result<Desired, Trouble>,
+    ) -> Result<(), Trouble> {
+        for _ in 0..MOST {
+            let host = self.observe()?;
+            let Some(step) = next(&host, &desired(&host)?) else {
+                return Ok(());
+            };
+            tracing::info!(%step, "network step");
+            self.kernel.carry_out(&step).map_err(Trouble::Kernel)?;
+        }
+        Err(Trouble::Restless)
+    }
+
+    fn take_back(&mut self, why: &str) {
+        let Some(mut trial) = self.records.trial.clone() else {
+            return;
+        };
+        // Noted before: a change that is being taken back must not be kept in the middle.
+        if trial.taken_back.is_none() {
+            trial.taken_back = Some(why.to_owned());
+            trial.until = 0;
+            let mut records = self.records.clone();
+            records.trial = Some(trial.clone());
+            if let Err(trouble) = self.store(records) {
+                tracing::error!(%trouble, "a change that is taken back cannot be noted");
+            }
+        }
+        tracing::warn!(network = trial.network, why, "the change is taken back");
+        if self.restored(&trial) {
+            let mut records = self.records.clone();
+            records.trial = None;
+            reject(&mut records, trial, why);
+            if let Err(trouble) = self.store(records) {
+                tracing::error!(%trouble, "a change that was taken back cannot be noted");
+            }
+        }
+    }
+
+    /// Takes a change back that may be tried again.
+    fn restore(&mut self) {
+        let Some(trial) = self.records.trial.clone() else {
+            return;
+        };
+        if self.restored(&trial) {
+            let mut records = self.records.clone();
+            records.trial = None;
+            if let Err(trouble) = self.store(records) {
+                tracing::error!(%trouble, "a change that was taken back cannot be noted");
+            }
+        }
+    }
+
+    fn restored(&self, trial: &Trial) -> bool {
+        let back = |host: &Host| {
+            Ok(Desired::back(
+                host,
+                &trial.before,
+                &trial.touched,
+                &trial.given,
+            ))
+        };
+        match self.carry_out(back) {
+            Ok(()) => true,
+            Err(trouble) => {
+                tracing::error!(network = trial.network, %trouble, "the change cannot be taken back");
+                false
+            }
+        }
+    }
+
+    fn given(&self, network: &str) -> Vec<Address> {
+        self.records.given(network)
+    }
+
+    fn observe(&self) -> Result<Host, Trouble> {
+        self.kernel.observe().map_err(Trouble::Kernel)
+    }
+
+    fn store(&mut self, records: Records) -> Result<(), Trouble> {
+        self.shelf.store(&records)?;
+        self.records = records;
+        Ok(())
+    }
+}
+
+fn reject(records: &mut Records, trial: Trial, why: &str) {
+    let rejected = Rejected {
+        wanted: trial.wanted,
+        why: why.to_owned(),
+    };
+    records.rejected.insert(trial.network, rejected);
+}

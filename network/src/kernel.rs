@@ -1,0 +1,32 @@
+//! What carries steps out.
+
+use crate::model::Host;
+use crate::plan::Step;
+use std::io;
+use thiserror::Error;
+
+/// The interfaces of this machine.
+pub trait Kernel {
+    /// How they are.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    fn observe(&self) -> Result<Host, KernelError>;
+
+    /// Does all of a step, in one breath.
+    ///
+    /// # Errors
+    /// When the kernel refuses a part of it. The other parts may have been done.
+    fn carry_out(&self, step: &Step) -> Result<(), KernelError>;
+}
+
+/// The kernel refused, or could not be asked.
+#[derive(Debug, Error)]
+#[error("the kernel refused to {what}")]
+pub struct KernelError {
+    /// What.
+    pub what: String,
+    /// Its words.
+    #[source]
+    pub source: io::Error,
+}

@@ -1,0 +1,5 @@
+//! Changes on trial: kept, taken back, and cut off anywhere in the middle.
+
+mod crashes;
+mod host;
+mod stories;
