@@ -368,6 +368,11 @@ impl Plan {
     pub fn filesystem(&self, name: &str) -> Option<&Arc<SharedFilesystem>> {
         self.objects.filesystems.get(name)
     }
+
+    /// Every SharedFilesystem that the plan speaks of.
+    pub fn filesystems(&self) -> impl Iterator<Item = &Arc<SharedFilesystem>> {
+        self.objects.filesystems.values()
+    }
 }
 
 fn read<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, PlanError> {

@@ -9,8 +9,8 @@ use crate::drivers::{
 use crate::mistake::{Mistake, makes};
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
-    DesiredState, GuestAssignment, GuestStep, Name, ReplicaRole, Shutdown, ShutdownThen,
-    VirtualMachine,
+    DesiredState, DirectoryPurpose, Disk, GuestAssignment, GuestStep, Name, ReplicaRole,
+    SharedFilesystem, Shutdown, ShutdownThen, VirtualMachine,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -330,27 +330,48 @@ fn target(case: &Case<'_>, guest: &VirtualMachine) -> Result<GuestTarget, String
     })
 }
 
-fn file(case: &Case<'_>, disk: &quorate_crds::Disk) -> Result<Option<AbsolutePath>, String> {
-    let Some(file) = &disk.file else {
+/// Where a disk is that is a file, or the medium in a drive. An empty drive is nowhere.
+fn file(case: &Case<'_>, disk: &Disk) -> Result<Option<AbsolutePath>, String> {
+    if let Some(file) = &disk.file {
+        let filesystem = case
+            .plan
+            .filesystem(file.filesystem.as_str())
+            .ok_or_else(|| format!("filesystem {} is not on this host yet", file.filesystem))?;
+        let images = directory(filesystem, DirectoryPurpose::Images).unwrap_or("");
+        return Ok(Some(joined(filesystem, images, &file.path)));
+    }
+    let Some(medium) = &disk.media else {
         return Ok(None);
     };
-    let filesystem = case
-        .plan
-        .filesystem(file.filesystem.as_str())
-        .ok_or_else(|| format!("filesystem {} is not on this host yet", file.filesystem))?;
-    let images = filesystem
-        .spec
-        .directories
+    let medium = medium.strip_prefix("media://").unwrap_or(medium);
+    case.plan
+        .filesystems()
+        .find_map(|filesystem| {
+            let media = directory(filesystem, DirectoryPurpose::Media)?;
+            Some(Some(joined(filesystem, media, medium)))
+        })
+        .ok_or_else(|| {
+            format!("no filesystem with a directory for media is on this host, to find {medium} on")
+        })
+}
+
+fn directory(filesystem: &SharedFilesystem, purpose: DirectoryPurpose) -> Option<&str> {
+    let directories = &filesystem.spec.directories;
+    let found = directories
         .iter()
-        .find(|directory| directory.purpose == quorate_crds::DirectoryPurpose::Images)
-        .map_or("", |directory| directory.path.as_str());
-    let path = [filesystem.spec.mount_point.as_str(), images, &file.path]
+        .find(|directory| directory.purpose == purpose)?;
+    Some(found.path.as_str())
+}
+
+fn joined(filesystem: &SharedFilesystem, directory: &str, file: &str) -> AbsolutePath {
+    let parts = [filesystem.spec.mount_point.as_str(), directory, file];
+    let path = parts
         .iter()
         .filter(|part| !part.is_empty())
         .map(|part| part.trim_end_matches('/'))
         .collect::<Vec<_>>()
         .join("/");
-    Ok(Some(AbsolutePath(path)))
+    AbsolutePath(path)
 }
 
 /// The device of the network on this host: as planned, or as the host has it. What neither says has the network's own

@@ -235,6 +235,35 @@ fn a_guest_is_started_once_per_epoch_and_then_its_end_is_the_planners_affair() {
 }
 
 #[test]
+fn a_medium_is_found_on_the_filesystem_for_media_or_waited_for() {
+    let mut drive = web_manifest();
+    drive["spec"]["disks"] =
+        json!([{"name": "cd", "device": "Cdrom", "media": "media://debian.iso"}]);
+    let mut story = Story::new(&[web(1, true)], std::slice::from_ref(&drive));
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.acts, Vec::<&str>::new());
+    let message = story.said(WEB).conditions[0].message.clone();
+    assert!(message.contains("debian.iso"), "{message}");
+
+    let shared = json!({"apiVersion": "quorate.dev/v1alpha1", "kind": "SharedFilesystem", "metadata": {"name": "shared"},
+        "spec": {"volume": "shared", "mountPoint": "/srv/shared/", "directories": [{"purpose": "Media", "path": "media"}]}});
+    story.plan_is(2, &[web(1, true)], &[drive, shared]);
+    let job = {
+        story.look();
+        let wall = Timestamp::UNIX_EPOCH;
+        let (right, now) = (&story.right, story.now);
+        story.reconciler.next(&story.plan, right, now, wall).pop()
+    };
+    let Some(Act::Define(target)) = job.map(|job| job.act) else {
+        panic!("it is not defined");
+    };
+    assert_eq!(
+        target.disks[0].path.as_str(),
+        "/srv/shared/media/debian.iso"
+    );
+}
+
+#[test]
 fn a_guest_is_ended_when_it_does_not_stop_in_time() {
     let mut story = Story::new(&[web(2, false)], &[web_manifest()]);
     story.guests = vec![seen(GuestDoing::Running, 1)];

@@ -8,8 +8,11 @@ use quorate_node_daemon::drivers::{
 };
 use std::time::{Duration, Instant};
 
-/// How often a move is cut.
-const ROUNDS: u32 = 16;
+/// How often a move is cut: at three kinds of moments, with each side as the victim.
+fn rounds() -> u32 {
+    let asked = std::env::var("QUORATE_CUTS").ok();
+    asked.map_or(6, |asked| asked.parse().expect("QUORATE_CUTS is a number"))
+}
 
 /// The source and the target, which defines its guest under the next epoch.
 async fn pair(a: &str, b: &str) -> Option<(Host, Host)> {
@@ -162,30 +165,58 @@ async fn whichever_libvirt_dies_at_whichever_moment_two_never_run() {
     println!("a move takes {whole:?}");
     let (mut home, mut away) = ((&b, "cut-target"), (&a, "cut-source"));
     let mut epoch = 2;
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         epoch += 1;
-        away.0
-            .guests
-            .receive(&next(epoch), &name(home.1))
-            .await
-            .expect("ready");
-        let victim = if round % 2 == 0 { away.0 } else { home.0 };
         let order = next(epoch);
+        let mut here = home.0.listening("web").await;
+        let mut there = away.0.guests.watch();
+        // Until the target surely tells: a definition is an event.
+        loop {
+            away.0
+                .guests
+                .receive(&order, &name(home.1))
+                .await
+                .expect("ready");
+            if tokio::time::timeout(Duration::from_millis(300), there.next())
+                .await
+                .is_ok()
+            {
+                break;
+            }
+        }
+        while tokio::time::timeout(Duration::from_millis(200), there.next())
+            .await
+            .is_ok()
+        {}
+        let victim = if round / 3 % 2 == 0 { away.0 } else { home.0 };
+        let process = victim.daemon.process();
         let way = to(away.1, None);
         let send = home.0.guests.send(&order, &way);
-        let mut hints = home.0.listening("web").await;
-        let process = victim.daemon.process();
-        // Half of the cuts are spread over the move, half over its last steps, which begin when the source stands still.
-        let step = round / 4;
-        let moment = whole.mul_f64(f64::from(step + 1) / f64::from(ROUNDS / 4));
+        let later = Duration::from_millis(5 * u64::from(round / 6));
         let cut = async {
-            if round % 4 < 2 {
-                tokio::time::sleep(moment).await;
-            } else {
-                let last = tokio::time::timeout(SOON, hints.next()).await;
-                assert!(last.expect("it moves").is_some(), "round {round}");
-                tokio::time::sleep(Duration::from_millis(8 * u64::from(step))).await;
-            }
+            let told = match round % 3 {
+                // Somewhere on the way.
+                0 => {
+                    tokio::time::sleep(whole.mul_f64(0.3 + f64::from(round % 10) / 15.0)).await;
+                    Ok(true)
+                }
+                // It stands still at the source: the last step begins.
+                1 => tokio::time::timeout(SOON, here.next())
+                    .await
+                    .map(|hint| hint.is_some()),
+                // It has come, and then stands still at the target: the last replies are on their way.
+                _ => {
+                    let both =
+                        async { there.next().await.is_some() && there.next().await.is_some() };
+                    tokio::time::timeout(SOON, both).await
+                }
+            };
+            assert_eq!(
+                told,
+                Ok(true),
+                "round {round}: nothing was told of the move"
+            );
+            tokio::time::sleep(later).await;
             kill(process);
         };
         let (sent, ()) = tokio::join!(send, cut);
