@@ -149,7 +149,7 @@ const QEMU_CONF: &str = "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"
 const LIBVIRTD_CONF: &str =
     "listen_tls = 0\nlisten_tcp = 1\nauth_tcp = \"none\"\nauth_unix_rw = \"none\"\n";
 
-fn libvirt_up(room: &Room) {
+pub(super) fn libvirt_up(room: &Room) {
     for number in [1, 2] {
         let host = room.host(number);
         host.run("cp -a /etc/libvirt/qemu.conf /etc/libvirt/qemu.conf.kept")
@@ -169,7 +169,7 @@ fn libvirt_up(room: &Room) {
     }
 }
 
-fn libvirt_down(room: &Room) {
+pub(super) fn libvirt_down(room: &Room) {
     for number in [1, 2] {
         room.host(number)
             .run(&format!(
