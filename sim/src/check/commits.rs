@@ -10,6 +10,7 @@ use quorate_crds::{
 use super::{
     committed::Changed,
     judge::{Bench, Leader, Milestone, lets_run, lets_write},
+    late::was_silent,
 };
 
 /// `Cluster.spec.detection.timeout` of every simulated cluster.
@@ -157,6 +158,10 @@ fn suspected(bench: &mut Bench, node: &str) {
     bench.milestones.push((at, suspected));
     let since = heard.max(leader.since);
     let silence = bench.now.saturating_sub(since);
+    if was_silent(bench, node, &leader, DETECTION.saturating_sub(SLACK)) {
+        // It was decided before it was heard again.
+        return;
+    }
     if silence + SLACK < DETECTION {
         let what = format!(
             "{node} is suspected after {} ms in which {} could have heard it",

@@ -8,7 +8,7 @@ use quorate_crds::{Event, GuestStep, NodeState, ReplicaRole};
 use quorate_node_daemon::simulated::{LocalRoom, room::Truth};
 use quorate_store::{Change, Revision, Store};
 
-use super::{Committed, Failover, commits, committed::Changed, failover, truths};
+use super::{Committed, Failover, commits, committed::Changed, failover, late::Late, truths};
 
 /// Asserts the rules: on every change of the log, and on the truth in the room after every step.
 #[derive(Clone)]
@@ -27,6 +27,9 @@ pub(crate) struct Bench {
     pub(crate) writers: BTreeMap<String, BTreeMap<String, u64>>,
     /// When a beat of a host last reached a member's process.
     pub(crate) heard: BTreeMap<(String, String), Duration>,
+    /// The last time that a member's process heard a host again after a silence: from when to when it lasted.
+    pub(crate) silences: BTreeMap<(String, String), (Duration, Duration)>,
+    pub(crate) late: Late,
     /// Since when a member's process has heard a host without a gap.
     pub(crate) steadily: BTreeMap<(String, String), Duration>,
     /// The other members that the leader reaches, and since when without a pause.
@@ -88,6 +91,8 @@ impl Judge {
             holders: BTreeMap::new(),
             writers: BTreeMap::new(),
             heard: BTreeMap::new(),
+            silences: BTreeMap::new(),
+            late: Late::default(),
             steadily: BTreeMap::new(),
             reached: BTreeMap::new(),
             leader: None,
@@ -122,6 +127,7 @@ impl Judge {
             return;
         }
         bench.committed.revision = revision;
+        bench.late.commit(now);
         for change in changes {
             bench.listen(change);
         }
@@ -139,6 +145,9 @@ impl Judge {
         let before = bench.heard.insert(pair.clone(), now);
         let unbroken = before.is_some_and(|before| now.saturating_sub(before) < UNBROKEN);
         if !unbroken {
+            bench
+                .silences
+                .insert(pair.clone(), (before.unwrap_or_default(), now));
             bench.steadily.insert(pair, now);
         }
     }

@@ -4,6 +4,7 @@ mod commits;
 mod committed;
 mod failover;
 mod judge;
+mod late;
 mod ledger;
 mod truths;
 
