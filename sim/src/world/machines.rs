@@ -76,6 +76,7 @@ impl World {
         }
         self.start_again();
         self.let_people_ask();
+        self.look_at_halves(&truth);
         self.look(truth);
     }
 

@@ -2,6 +2,7 @@
 
 mod fault;
 mod found;
+mod halves;
 mod happen;
 mod machines;
 mod manifests;
@@ -76,6 +77,8 @@ pub struct World {
     trying: Option<people::Trying>,
     /// What people no longer wait for, and what may be taken nevertheless.
     given_up: Vec<people::Trying>,
+    /// What was seen of even splits.
+    halves: halves::Halves,
     /// How often people tried.
     tries: usize,
 }
@@ -173,6 +176,7 @@ impl World {
             wants: BTreeMap::new(),
             trying: None,
             given_up: Vec::new(),
+            halves: halves::Halves::default(),
             tries: 0,
         }
     }

@@ -46,7 +46,7 @@ impl Setup {
         let (hosts, members) = *random
             .pick(&[
                 (2, 3),
-                (2, 3),
+                (2, 2),
                 (2, 1),
                 (3, 3),
                 (3, 3),

@@ -30,6 +30,7 @@ impl World {
         wanted
             .map(|about| format!("what people want of {about} is not taken"))
             .or_else(|| self.members_lack())
+            .or_else(|| self.votes_lack())
             .or_else(|| self.judge.lock().hosts_lack(&self.setup.host_names()))
             .or_else(|| self.guests_lack())
     }
