@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use quorate_controller::{dev, restore, run};
+use quorate_controller::{dev, restore, run, takeover};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -46,6 +46,19 @@ enum Command {
         )]
         config: PathBuf,
     },
+    /// Let this member, which must be stopped, go on alone: a person has seen that all other voters are off
+    Takeover {
+        /// A machine that is off; once for each other voter
+        #[arg(long, value_name = "NODE")]
+        verified_off: Vec<String>,
+        /// The member's configuration
+        #[arg(
+            long,
+            value_name = "FILE",
+            default_value = "/etc/quorate/quorated.yaml"
+        )]
+        config: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -75,6 +88,10 @@ async fn carry_out(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         Command::Run { config } => run::run(&config).await?,
         Command::Dev(options) => dev::dev(options).await?,
         Command::Restore { from, config } => restore::restore(&from, &config).await?,
+        Command::Takeover {
+            verified_off,
+            config,
+        } => takeover::by_person(&config, &verified_off).await?,
     }
     Ok(())
 }

@@ -138,13 +138,13 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
     Ok(())
 }
 
-fn put_in_place(making: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn put_in_place(making: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(making, path)?;
     let dir = path.parent().unwrap_or(Path::new("."));
     std::fs::File::open(dir)?.sync_all()
 }
 
-fn check_keys(config: &MemberConfig) -> Result<(), RestoreError> {
+pub(crate) fn check_keys(config: &MemberConfig) -> Result<(), RestoreError> {
     let pki = PkiDir::new(&config.pki_dir);
     for path in [pki.ca_certificate(), pki.ca_key(), pki.keyring()] {
         if !path.exists() {
@@ -173,7 +173,7 @@ fn io_error(what: String) -> impl FnOnce(io::Error) -> RestoreError {
 }
 
 /// The first member has nobody to talk to.
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Connect for Nobody {
     fn connect(

@@ -134,7 +134,7 @@ pub(crate) async fn restore(
         loader.push(&bytes).map_err(|e| unusable(e.to_string()))?;
     }
     let (_, mut state) = loader.finish().map_err(|e| unusable(e.to_string()))?;
-    let member_id = adopt(&mut state, &genesis);
+    let member_id = adopt(&mut state, &genesis, 1);
     let term = state.applied.map_or(0, |id| id.leader_id.term);
     let identity = Identity::new(&genesis.cluster_id, &genesis.history_id, member_id);
     let inline = config.inline_io();
@@ -148,14 +148,14 @@ pub(crate) async fn restore(
     start(config, disk, net, &identity).await
 }
 
-/// Makes a backup's state that of a new cluster with one member; its id.
-fn adopt(state: &mut State, genesis: &Genesis) -> MemberId {
+/// Makes a state that of a new line of history with one member; its id.
+pub(crate) fn adopt(state: &mut State, genesis: &Genesis, terms: u64) -> MemberId {
     let member_id = state.next_member_id.max(FIRST);
     let (term, index) = state
         .applied
         .map_or((0, 0), |id| (id.leader_id.term, id.index));
     // Terms go on as well: what the former cluster's planner ordered is older than all that follows.
-    let at = log_id(term + 1, index + 1);
+    let at = log_id(term + terms, index + 1);
     let members = BTreeMap::from([(member_id, genesis.member.clone())]);
     let membership =
         Membership::new(vec![[member_id].into()], members).expect("the only voter is a member");
@@ -170,7 +170,12 @@ fn adopt(state: &mut State, genesis: &Genesis) -> MemberId {
 }
 
 /// Writes the first snapshot and vote of a restored cluster.
-fn plant(disk: Arc<dyn Disk>, options: LogOptions, state: State, vote: Vote) -> io::Result<()> {
+pub(crate) fn plant(
+    disk: Arc<dyn Disk>,
+    options: LogOptions,
+    state: State,
+    vote: Vote,
+) -> io::Result<()> {
     let shared = Shared::new(crate::HistoryLimits::default());
     shared.replace(state);
     let (snapshots, _) = Snapshots::recover(disk.clone())?;
@@ -192,7 +197,7 @@ fn plant(disk: Arc<dyn Disk>, options: LogOptions, state: State, vote: Vote) -> 
 }
 
 /// Makes sure that the directory is nobody's. What a founding that crashed left behind is removed.
-fn prepare(disk: &dyn Disk) -> Result<(), StoreError> {
+pub(crate) fn prepare(disk: &dyn Disk) -> Result<(), StoreError> {
     if let Some(identity) = Identity::load(disk)? {
         return Err(StoreError::Foreign {
             reason: format!(
@@ -218,7 +223,7 @@ fn prepare(disk: &dyn Disk) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn log_options(config: &StoreConfig) -> LogOptions {
+pub(crate) fn log_options(config: &StoreConfig) -> LogOptions {
     LogOptions {
         segment_bytes: config.segment_bytes,
         mode: match config.disk_work {
@@ -231,13 +236,16 @@ fn log_options(config: &StoreConfig) -> LogOptions {
 }
 
 /// What was found on the disk.
-struct Found {
-    snapshots: Snapshots,
-    state: Option<State>,
-    log: Log,
+pub(crate) struct Found {
+    pub(crate) snapshots: Snapshots,
+    pub(crate) state: Option<State>,
+    pub(crate) log: Log,
 }
 
-fn find(disk: Arc<dyn Disk>, options: LogOptions) -> io::Result<Result<Found, StoreError>> {
+pub(crate) fn find(
+    disk: Arc<dyn Disk>,
+    options: LogOptions,
+) -> io::Result<Result<Found, StoreError>> {
     let (snapshots, newest) = Snapshots::recover(disk.clone())?;
     let (log, recovered) = match Log::open(disk, options) {
         Ok(opened) => opened,
@@ -319,7 +327,7 @@ fn raft_config(config: &StoreConfig, cluster: &str) -> Result<Arc<Config>, Store
 }
 
 /// Starts a member from what is on its disk.
-async fn start(
+pub(crate) async fn start(
     config: StoreConfig,
     disk: Arc<dyn Disk>,
     net: Arc<dyn Transport>,

@@ -5,10 +5,11 @@ mod support;
 use std::time::Duration;
 
 use quorate_store::{
-    MemberId, Store, StoreConfig,
+    MemberId, Salvage, Store, StoreConfig,
+    disk::sim::SimDisk,
     takeover::{Obstacle, Phase, Round},
 };
-use support::{Cluster, config, key, put, until};
+use support::{Cluster, config, key, member, put, until};
 
 /// Members whose machines all run since before the cluster was founded.
 fn booted() -> StoreConfig {
@@ -277,5 +278,55 @@ async fn two_of_four_promise_each_other_and_go_on_when_the_other_two_are_off() {
         cluster.start(id).await.expect("it starts");
     }
     until("all four vote again", || voters(&store).len() == 4).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_lets_one_go_on_alone_under_a_new_history() {
+    let (mut cluster, leader, other) = pair(11).await;
+    let acknowledged = cluster.stores[&leader].propose(put("b", "acknowledged"));
+    let outcome = acknowledged.await.expect("it is written");
+    cluster.cut_power(leader).await;
+    cluster.cut_power(other).await;
+
+    let read = Salvage::read(&cluster.config, cluster.disks[&other].mount()).await;
+    let salvage = read.expect("its directory is whole");
+    assert_eq!(salvage.others().into_keys().collect::<Vec<_>>(), [leader]);
+    let kept = salvage
+        .view()
+        .get(&key("b"))
+        .expect("also when nobody told it that it was committed");
+    assert_eq!(&*kept.value, b"acknowledged");
+    let disk = SimDisk::new(99);
+    let store = salvage
+        .found(
+            cluster.config.clone(),
+            disk.mount(),
+            cluster.net.transport(3),
+            "history-2".to_owned(),
+            member("m3"),
+            "a person saw that it is off",
+        )
+        .await
+        .expect("it is founded");
+    store.barrier().await.expect("it leads");
+    assert_eq!(voters(&store), [3], "ids are never used again");
+    store
+        .propose(put("b", "after"))
+        .await
+        .expect("it goes on alone");
+    assert!(store.view().revision() > support::revision(&outcome) + 1_000_000);
+    assert_eq!(
+        store.takeovers()[0].evidence[0].proof,
+        "a person saw that it is off"
+    );
+    cluster.net.attach(3, store.receiver());
+
+    // The other comes back: it belongs to another history, and is refused.
+    cluster.start(leader).await.expect("it starts");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!cluster.stores[&leader].has_quorum());
+    assert_eq!(voters(&store), [3]);
+    store.shutdown().await;
     cluster.shutdown().await;
 }

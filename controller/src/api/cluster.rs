@@ -8,9 +8,11 @@ use tonic::{Request, Response, Status};
 use super::{Call, Front, Weight};
 use crate::{
     access::{Action, ClusterCall},
+    brain::Brain,
     cluster_info::ClusterInfo,
     error::ApiError,
     events::{Happening, Severity},
+    takeover::next_loss,
     tokens::Tokens,
 };
 
@@ -19,12 +21,17 @@ use crate::{
 pub struct Cluster {
     front: Front,
     tokens: Tokens,
+    brain: Brain,
 }
 
 impl Cluster {
     /// The service behind `front`.
-    pub fn new(front: Front, tokens: Tokens) -> Self {
-        Self { front, tokens }
+    pub fn new(front: Front, tokens: Tokens, brain: Brain) -> Self {
+        Self {
+            front,
+            tokens,
+            brain,
+        }
     }
 
     /// A change of the membership: checked, noted, told.
@@ -236,9 +243,14 @@ impl Cluster {
         let votes = voters.clone().count();
         let votes_needed = votes / 2 + 1;
         // Who is not known to answer is not counted on.
-        let reachable = voters
-            .filter(|member| member.id == status.member_id || member.reachable == Some(true))
-            .count();
+        let answers =
+            |member: &MemberStatus| member.id == status.member_id || member.reachable == Some(true);
+        let reachable = voters.filter(|member| answers(member)).count();
+        let next_loss = if status.quorum {
+            next_loss(&status, &view, answers)
+        } else {
+            String::new()
+        };
         let object_count = quorate_crds::kinds()
             .iter()
             .map(|kind| view.count(&Bucket::new(kind.plural)) as u64)
@@ -262,6 +274,10 @@ impl Cluster {
             version: env!("CARGO_PKG_VERSION").into(),
             storage_problem: status.storage_problem.unwrap_or_default(),
             object_count,
+            votes_present: count(reachable),
+            next_loss,
+            without_quorum: self.brain.standing().sentence(),
+            returning: store.set_aside().into_values().collect(),
         }
     }
 }

@@ -4,13 +4,14 @@ use quorate_crds::{
     Cluster, MemberStatus, Name, Node, NodeMode, NodeState, ObservedMemberRole, QuorumStatus, Time,
 };
 use quorate_planner::Reason;
-use quorate_store::{Bucket, Role, StoreStatus};
+use quorate_store::{Bucket, Role, StoreStatus, View};
 use serde_json::{Value, json};
 
 use crate::{
     conditions,
     error::ApiError,
     resource::{Draft, find_kind},
+    takeover::next_loss,
 };
 
 /// How many of the missing hosts a message names.
@@ -27,8 +28,9 @@ pub(super) fn settle<'n>(
     let hosts = Hosts::of(nodes);
     let bucket = Bucket::new(clusters.plural);
     for (key, _) in draft.view().list(&bucket, None, 1) {
+        let quorum = quorum(store, draft.view());
         draft.edit(clusters, &key.name, |object| {
-            put(object, &hosts, store, now);
+            put(object, &hosts, store, quorum, now);
         })?;
     }
     Ok(())
@@ -64,7 +66,7 @@ impl Hosts {
     }
 }
 
-fn put(object: &mut Value, hosts: &Hosts, store: &StoreStatus, now: &Time) {
+fn put(object: &mut Value, hosts: &Hosts, store: &StoreStatus, quorum: QuorumStatus, now: &Time) {
     let Ok(cluster) = serde_json::from_value::<Cluster>(object.clone()) else {
         return;
     };
@@ -72,7 +74,6 @@ fn put(object: &mut Value, hosts: &Hosts, store: &StoreStatus, now: &Time) {
         .members
         .iter()
         .find(|member| Some(member.id) == store.leader);
-    let quorum = quorum(store);
     let present = quorum.present.unwrap_or(0);
     let can_lose = quorum.can_lose.unwrap_or(0);
     let fields = json!({
@@ -132,7 +133,7 @@ fn put(object: &mut Value, hosts: &Hosts, store: &StoreStatus, now: &Time) {
     }
 }
 
-fn quorum(store: &StoreStatus) -> QuorumStatus {
+fn quorum(store: &StoreStatus, view: &View) -> QuorumStatus {
     let voters = || {
         store
             .members
@@ -154,14 +155,9 @@ fn quorum(store: &StoreStatus) -> QuorumStatus {
         needed: Some(needed),
         present: Some(present),
         can_lose: Some(can_lose),
-        next_loss: Some(
-            if can_lose > 0 {
-                "the cluster goes on"
-            } else {
-                "the cluster stops: nothing is started or recovered until a majority is back"
-            }
-            .to_owned(),
-        ),
+        next_loss: Some(next_loss(store, view, |voter| {
+            voter.reachable != Some(false)
+        })),
     }
 }
 

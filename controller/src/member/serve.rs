@@ -108,11 +108,12 @@ pub(super) fn serve(
         )
         .add_service(HostsServer::new(hosts).max_decoding_message_size(MAX_REQUEST))
         .add_service(
-            MembersServer::new(MembersService::new(parts.brain, parts.agents))
+            MembersServer::new(MembersService::new(parts.brain.clone(), parts.agents))
                 .max_decoding_message_size(MAX_STRANGERS_REQUEST),
         )
         .add_service(
-            ClusterServer::new(Cluster::new(front, tokens)).max_decoding_message_size(MAX_REQUEST),
+            ClusterServer::new(Cluster::new(front, tokens, parts.brain))
+                .max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(IdentityServer::new(identity).max_decoding_message_size(MAX_STRANGERS_REQUEST))
         .add_service(RaftService::server(store.receiver(), calling_member))

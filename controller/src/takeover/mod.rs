@@ -3,10 +3,14 @@
 //! The round itself is the store's ([`quorate_store::takeover`]). Here it is decided when one may begin, the devices are
 //! driven, and people are told why the cluster stands still.
 
+mod by_person;
 mod claim;
+mod forecast;
 mod patience;
 mod shell;
 mod standing;
 
+pub use by_person::{TakeoverError, by_person};
+pub use forecast::next_loss;
 pub use shell::HalfGoesOn;
 pub use standing::Standing;

@@ -36,6 +36,9 @@ async fn with_guest() -> (World, MemberId, MemberId) {
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_is_lost_is_proven_off_and_its_guests_run_on_the_other() {
     let (mut world, first, second) = with_guest().await;
+    let next_loss = world.get("Cluster", "test")["status"]["quorum"]["nextLoss"].clone();
+    let expected = "stands still until fencing has proven the lost ones off, then goes on";
+    assert_eq!(next_loss, format!("the cluster {expected}"));
     world.host(&format!("an{first}")).switch_off();
     world.mind_machines().await;
     let runs_again = format!("an{second}");

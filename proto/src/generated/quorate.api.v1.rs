@@ -1276,6 +1276,17 @@ pub struct StatusReply {
     pub storage_problem: ::prost::alloc::string::String,
     #[prost(uint64, tag = "18")]
     pub object_count: u64,
+    /// Votes that are there now, and what happens when one more is lost, for people.
+    #[prost(uint32, tag = "19")]
+    pub votes_present: u32,
+    #[prost(string, tag = "20")]
+    pub next_loss: ::prost::alloc::string::String,
+    /// What the answering member does while it sees no quorum, for people; empty while it sees one.
+    #[prost(string, tag = "21")]
+    pub without_quorum: ::prost::alloc::string::String,
+    /// Former voters that were proven off and taken out, and that vote again when they have caught up.
+    #[prost(string, repeated, tag = "22")]
+    pub returning: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MemberStatus {

@@ -102,6 +102,22 @@ fn decode(entry: log::Entry) -> io::Result<Entry> {
     })
 }
 
+/// Everything in a log from an index on, whether it was ever committed or not.
+pub(crate) fn each_from(
+    log: &Log,
+    mut start: u64,
+    mut each: impl FnMut(Entry) -> io::Result<()>,
+) -> io::Result<()> {
+    let end = log.last().map_or(0, |last| last.index + 1);
+    while start < end {
+        for entry in log.read(start..end, READ_BYTES).map_err(failed)? {
+            start = entry.id.index + 1;
+            each(decode(entry)?)?;
+        }
+    }
+    Ok(())
+}
+
 impl RaftLogReader<Types> for LogStore {
     async fn try_get_log_entries<R>(&mut self, range: R) -> io::Result<Vec<Entry>>
     where

@@ -89,6 +89,12 @@ fn take(state: &mut State, step: Step, replies: &mut Vec<(ApplyResponder<Types>,
     }
 }
 
+/// Applies an entry that nobody waits for.
+pub(crate) fn apply_unasked(state: &mut State, entry: Entry) -> io::Result<()> {
+    take(state, Step::new(entry, None)?, &mut Vec::new());
+    Ok(())
+}
+
 impl RaftStateMachine<Types> for Machine {
     type SnapshotData = SnapshotData;
     type SnapshotBuilder = Builder;

@@ -17,8 +17,8 @@ pub(crate) mod takeover;
 mod tests;
 mod types;
 
-pub(crate) use log_store::LogStore;
-pub(crate) use machine::Machine;
+pub(crate) use log_store::{LogStore, each_from};
+pub(crate) use machine::{Machine, apply_unasked};
 pub(crate) use network::Networks;
 pub(crate) use receive::Receiver;
 pub(crate) use types::*;

@@ -125,7 +125,7 @@ pub(super) fn restore(args: &Restore) -> Result<(), CliError> {
 }
 
 /// `quorated` beside this program, or wherever the system finds it.
-fn member_program() -> PathBuf {
+pub(super) fn member_program() -> PathBuf {
     let beside = std::env::current_exe()
         .ok()
         .map(|own| own.with_file_name("quorated"));

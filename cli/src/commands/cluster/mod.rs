@@ -4,6 +4,7 @@ mod backup;
 mod change;
 mod join_token;
 pub(super) mod status;
+mod takeover;
 
 use clap::Subcommand;
 
@@ -37,6 +38,8 @@ enum Command {
     Backup(backup::Backup),
     /// Rebuild the first member of a cluster from a backup, on this machine
     Restore(backup::Restore),
+    /// Let the member on this machine go on alone, when you have seen that all other voters are off
+    Takeover(takeover::Takeover),
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
@@ -50,5 +53,6 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         Command::RaiseFeatureLevel(args) => change::raise_feature_level(session, &args).await,
         Command::Backup(args) => backup::backup(session, &args).await,
         Command::Restore(args) => backup::restore(&args),
+        Command::Takeover(args) => takeover::takeover(&args),
     }
 }

@@ -80,6 +80,29 @@ pub(in crate::commands) fn text(reply: &StatusReply, color: bool) -> String {
         &format!("{} ({})", reply.cluster_name, reply.cluster_id),
     );
     line("Quorum", &quorum(reply, color));
+    if !reply.next_loss.is_empty() {
+        line("Next loss", &reply.next_loss);
+    }
+    if !reply.without_quorum.is_empty() {
+        let own = name_of(reply, reply.member_id);
+        line(
+            "Alone",
+            &paint(
+                color,
+                Tone::Warn,
+                &format!("member {own} {}", reply.without_quorum),
+            ),
+        );
+    }
+    if !reply.returning.is_empty() {
+        line(
+            "Returning",
+            &format!(
+                "{}: taken out when proven off, votes again when it is back and has caught up",
+                reply.returning.join(", ")
+            ),
+        );
+    }
     line("Leader", &leader(reply, color));
     line(
         "Answers",
@@ -131,8 +154,9 @@ pub(in crate::commands) fn quorum(reply: &StatusReply, color: bool) -> String {
         several => (Tone::Good, format!("{several} voters may be lost")),
     };
     format!(
-        "{}, {} of {voters} votes are needed, {spare}",
+        "{}, {} of {voters} votes are there, {} are needed, {spare}",
         paint(color, tone, "yes"),
+        reply.votes_present,
         reply.votes_needed
     )
 }
@@ -225,6 +249,10 @@ fn to_json(reply: &StatusReply) -> Value {
         "hasQuorum": reply.has_quorum,
         "votesNeeded": reply.votes_needed,
         "canLose": reply.can_lose,
+        "votesPresent": reply.votes_present,
+        "nextLoss": reply.next_loss,
+        "withoutQuorum": reply.without_quorum,
+        "returning": reply.returning,
         "version": reply.version,
         "storageProblem": reply.storage_problem,
         "objectCount": reply.object_count,
@@ -285,6 +313,12 @@ mod tests {
             version: "0.1.0".to_owned(),
             storage_problem: String::new(),
             object_count: 42,
+            votes_present: 2,
+            next_loss:
+                "the cluster stops: nothing is started or recovered until a majority is back"
+                    .to_owned(),
+            without_quorum: String::new(),
+            returning: Vec::new(),
         }
     }
 
@@ -292,7 +326,8 @@ mod tests {
     fn the_state_of_a_cluster_reads_from_the_most_to_the_least_important() {
         let expected = "\
 Cluster:    anvil (c-1)
-Quorum:     yes, 2 of 3 votes are needed, no voter may be lost
+Quorum:     yes, 2 of 3 votes are there, 2 are needed, no voter may be lost
+Next loss:  the cluster stops: nothing is started or recovered until a majority is back
 Leader:     an02 (id 2), term 4
 Answers:    member an01 (id 1), all 130 log entries applied, version 0.1.0
 Contents:   42 objects, revision 120, watches begin after 20
@@ -316,5 +351,23 @@ ID   NAME    ROLE             REACHABLE   LAG      LEVEL   ADDRESSES
         let text = text(&reply, false);
         assert!(text.contains("Quorum:     LOST: 2 of 3 votes are needed; nothing can be changed, `--local` still reads"), "{text}");
         assert!(text.contains("Leader:     none is known"), "{text}");
+    }
+
+    #[test]
+    fn a_pair_says_what_it_does_and_who_returns() {
+        let reply = StatusReply {
+            has_quorum: false,
+            without_quorum: "is fencing an02".to_owned(),
+            next_loss: String::new(),
+            returning: vec!["an02".to_owned()],
+            ..cluster_of_three()
+        };
+        let text = text(&reply, false);
+        assert!(
+            text.contains("Alone:      member an01 (id 1) is fencing an02\n"),
+            "{text}"
+        );
+        assert!(text.contains("Returning:  an02: taken out"), "{text}");
+        assert!(!text.contains("Next loss"), "{text}");
     }
 }
