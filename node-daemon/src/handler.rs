@@ -91,6 +91,22 @@ pub fn fence_peer(socket: &Path, call: &Call, patience: &Patience<'_>) -> u8 {
     }
 }
 
+/// Asks whether the kernel may go on. Without an answer it may not.
+#[must_use]
+pub fn permission(socket: &Path, call: &Call, patience: &Patience<'_>) -> u8 {
+    match ask(socket, call, Some(patience.report)) {
+        Ok(Some(answer)) => answer.exit,
+        Ok(None) => UNDECIDED,
+        Err(error) => {
+            (patience.log)(&format!(
+                "{}: {} waits for the daemon: {error}",
+                call.resource, call.handler
+            ));
+            UNDECIDED
+        }
+    }
+}
+
 /// Tells the daemon, when it is there. Whether it is makes no difference.
 pub fn report(socket: &Path, call: &Call, patience: &Patience<'_>) {
     if let Err(error) = ask(socket, call, Some(patience.report)) {

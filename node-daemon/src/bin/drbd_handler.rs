@@ -35,11 +35,19 @@ fn main() -> ExitCode {
     let socket = Path::new(&socket);
     let patience = Patience {
         again: Duration::from_secs(1),
-        report: Duration::from_secs(2),
+        report: Duration::from_secs(5),
         log: &log,
     };
     if name == "fence-peer" {
         return ExitCode::from(handler::fence_peer(socket, &call, &patience));
+    }
+    if name == "before-resync-target" {
+        // DRBD gives up the connection when it may not, and tries again.
+        let patience = Patience {
+            report: Duration::from_secs(90),
+            ..patience
+        };
+        return ExitCode::from(handler::permission(socket, &call, &patience));
     }
     if matches!(action.as_str(), "reset" | "power-off") {
         log(&format!("{}: {name}: {action}", call.resource));

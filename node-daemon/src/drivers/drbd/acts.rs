@@ -22,6 +22,8 @@ const OTHERS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The generation of data that nobody has written yet.
 const JUST_CREATED: &str = "0000000000000004";
+/// DRBD's words for a device without its own data.
+const NO_METADATA: &str = "No valid meta data found";
 
 impl Drbd {
     /// The resource, when it is ours; whose it is otherwise decides what may be done with it.
@@ -84,7 +86,7 @@ impl Drbd {
         let name = target.name.as_str();
         let before = self.place.kept(name);
         let two = target.assignment.allow_two_primaries
-            || (!adjusted && before.is_some_and(|kept| kept.two_primaries));
+            || (!adjusted && before.as_ref().is_some_and(|kept| kept.two_primaries));
         let peers = target.assignment.peers.iter();
         let kept = Kept {
             volume: target.name.clone(),
@@ -99,6 +101,8 @@ impl Drbd {
                 .collect(),
             two_primaries: two,
             adjusted,
+            snapshot_target: target.spec.resync.snapshot_target,
+            met_split: before.and_then(|kept| kept.met_split),
         };
         self.place
             .prepare()
@@ -252,9 +256,18 @@ impl Drbd {
     async fn bring_up(&self, target: &ReplicaTarget) -> Result<(), DriverError> {
         let asked = self.administer(["adjust", target.name.as_str()]);
         let words = asked.to_string();
-        let said = self.act(asked).await?;
+        let said = self.act(asked.clone()).await?;
         if said.succeeded() {
             return Ok(());
+        }
+        // Its disk was replaced: what is there now is blank, or it is refused.
+        if said.stderr.contains(NO_METADATA) && self.generation(target).await?.is_none() {
+            self.create_metadata(target).await?;
+            let said = self.act(asked).await?;
+            if said.succeeded() {
+                return Ok(());
+            }
+            return Err(refused(&words, &said));
         }
         Err(refused(&words, &said))
     }
@@ -412,13 +425,15 @@ impl Drbd {
     }
 
     pub(super) async fn discard(&self, volume: &Name) -> Result<(), DriverError> {
-        let (_, resource) = self.up(volume).await?;
+        let (kept, resource) = self.up(volume).await?;
         if resource.is_primary() {
             return Err(DriverError::passing(
                 Trouble::InUse,
                 format!("volume {volume} is open for writing here: its data cannot be given up"),
             ));
         }
+        // The caller has kept it aside.
+        self.remember_split(&kept, None)?;
         let name = volume.as_str();
         if !resource.connections.is_empty() {
             self.simply(volume, self.administer(["disconnect", name]))
@@ -490,7 +505,7 @@ impl Drbd {
 /// `drbdmeta` found nothing of its own: it does not succeed, and says so or nothing at all.
 fn there_is_none(said: &Ended) -> bool {
     let words = said.stderr.trim();
-    said.stdout.trim().is_empty() && (words.is_empty() || words == "No valid meta data found")
+    said.stdout.trim().is_empty() && (words.is_empty() || words == NO_METADATA)
 }
 
 fn not_current(volume: &Name, how: &str) -> DriverError {

@@ -285,6 +285,12 @@ fn disk(text: &mut Text, target: &ReplicaTarget, around: &Surroundings<'_>, nine
     }
 }
 
+/// Whether a resync may overwrite what somebody wants to keep.
+fn keeps_aside(target: &ReplicaTarget) -> bool {
+    target.spec.resync.snapshot_target
+        || target.spec.replication.split_brain.one_primary == OnePrimary::DiscardSecondary
+}
+
 fn handlers(text: &mut Text, target: &ReplicaTarget, handler: &Path) {
     let handlers = &target.spec.replication.handlers;
     let mut calls = |name: &str, action: Option<HandlerAction>| {
@@ -298,6 +304,12 @@ fn handlers(text: &mut Text, target: &ReplicaTarget, handler: &Path) {
     };
     calls("fence-peer", None);
     calls("split-brain", None);
+    // Rule R11: what is about to be given up, or overwritten, is kept aside before.
+    if keeps_aside(target) {
+        calls("initial-split-brain", None);
+        calls("before-resync-target", None);
+        calls("after-resync-target", None);
+    }
     calls(
         "pri-on-incon-degr",
         Some(handlers.primary_inconsistent_degraded),
@@ -468,6 +480,23 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_side_that_is_given_up_by_itself_is_kept_aside_before() {
+        let mut giving = target(1);
+        Arc::make_mut(&mut giving.spec)
+            .replication
+            .split_brain
+            .one_primary = OnePrimary::DiscardSecondary;
+        let text = rendered(&giving, Generation::Eight).expect("can be written");
+        for words in [
+            "after-sb-1pri discard-secondary;",
+            "quorate-drbd-handler initial-split-brain\"",
+            "quorate-drbd-handler before-resync-target\"",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
     fn one_replica_alone() {
         let text = rendered(&target(0), Generation::Eight).expect("can be written");
         golden("one-on-8.4.res", &text);
@@ -479,9 +508,7 @@ pub(super) mod tests {
         assert_eq!(error.trouble(), Trouble::NotSupported);
         assert!(error.to_string().contains("version 9"), "{error}");
         let mut outside = target(1);
-        let mut spec = (*outside.spec).clone();
-        spec.replication.metadata = MetadataPlace::External;
-        outside.spec = Arc::new(spec);
+        Arc::make_mut(&mut outside.spec).replication.metadata = MetadataPlace::External;
         let error = rendered(&outside, Generation::Eight).expect_err("external");
         assert_eq!(error.trouble(), Trouble::NotSupported);
         let mut nowhere = target(1);

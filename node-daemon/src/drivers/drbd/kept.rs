@@ -23,6 +23,12 @@ pub(super) struct Kept {
     pub(super) two_primaries: bool,
     /// The kernel has taken all of the configuration.
     pub(super) adjusted: bool,
+    /// A snapshot is made before it is overwritten by a resync.
+    #[serde(default)]
+    pub(super) snapshot_target: bool,
+    /// When it met a peer that has written as well, in seconds: what it holds is kept aside before it is overwritten.
+    #[serde(default)]
+    pub(super) met_split: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +153,8 @@ mod tests {
             }],
             two_primaries: false,
             adjusted: true,
+            snapshot_target: false,
+            met_split: None,
         };
         place.configure("web", "resource web {}").expect("written");
         place.keep(&kept).expect("written");

@@ -8,6 +8,7 @@
 //! the stream may be a moment behind, and what is said about an act must be from after it.
 
 mod acts;
+mod aside;
 mod config;
 mod events;
 mod kept;
@@ -227,6 +228,11 @@ impl Knows for Drbd {
                 }
             }
         })
+    }
+
+    fn may_go_on(&self, call: Call) -> BoxFuture<'static, bool> {
+        let drbd = self.clone();
+        Box::pin(async move { drbd.heard(&call).await })
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) trait Knows: Send + Sync {
 
     /// Whether the answer does not matter any more: the peer is back.
     fn is_moot(&self, volume: Name, peer: Name) -> BoxFuture<'static, bool>;
+
+    /// Something else that the kernel says; whether it may go on.
+    fn may_go_on(&self, call: Call) -> BoxFuture<'static, bool>;
 }
 
 /// The open questions.
@@ -126,7 +129,8 @@ impl Questions {
                 handler = call.handler,
                 "DRBD says"
             );
-            0
+            let goes_on = knows.may_go_on(call).await;
+            if goes_on { 0 } else { UNDECIDED }
         };
         let mut answer = serde_json::to_string(&Answer { exit })?;
         answer.push('\n');
@@ -211,6 +215,39 @@ mod tests {
             let back = self.back;
             Box::pin(async move { back })
         }
+
+        fn may_go_on(&self, call: Call) -> BoxFuture<'static, bool> {
+            Box::pin(async move { call.handler != "before-resync-target" })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_resync_goes_on_only_when_the_daemon_says_so() {
+        let (_directory, socket, _questions) = listening(false).await;
+        let permitted = move |handler: &str, socket: &Path| {
+            let call = Call {
+                handler: handler.into(),
+                resource: "web".into(),
+                ..Call::default()
+            };
+            let patience = Patience {
+                again: Duration::from_millis(10),
+                report: Duration::from_secs(5),
+                log: &|_| {},
+            };
+            crate::handler::permission(socket, &call, &patience)
+        };
+        while !socket.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let codes = tokio::task::spawn_blocking(move || {
+            ["before-resync-target", "initial-split-brain"]
+                .map(|handler| permitted(handler, &socket))
+                .into_iter()
+                .chain([permitted("before-resync-target", Path::new("/nonexistent"))])
+                .collect::<Vec<u8>>()
+        });
+        assert_eq!(codes.await.expect("codes"), [UNDECIDED, 0, UNDECIDED]);
     }
 
     fn asked(socket: &Path) -> tokio::task::JoinHandle<u8> {

@@ -71,6 +71,19 @@ impl Fake {
     }
 
     fn answer(&mut self, words: &str) -> Answer {
+        if words.starts_with("lvm lvmconfig")
+            || words.contains("lvcreate")
+            || words.contains("lvremove")
+        {
+            return fine("");
+        }
+        if words.starts_with("lvm fullreport") {
+            return fine(
+                r#"{"report":[{"vg":[{"vg_name":"vg0","vg_tags":"","vg_size":"400000000","vg_free":"200000000","vg_extent_size":"4194304"}],"pv":[],
+                "lv":[{"lv_name":"web","lv_size":"71303168","lv_tags":"quorate.dev/volume=web","lv_active":"active","lv_device_open":"open","origin":"","pool_lv":""},
+                {"lv_name":"web-before-resync","lv_size":"4194304","lv_tags":"quorate.dev/snapshot=web","lv_active":"active","lv_device_open":"","origin":"web","pool_lv":""}]}]}"#,
+            );
+        }
         let said = |so: bool| if so { fine("") } else { Some(failed(1, "")) };
         if words.starts_with("drbdadm --version") {
             return fine(include_str!(
@@ -209,7 +222,7 @@ impl Stage {
     }
 
     fn acts(&self) -> Vec<String> {
-        let looks = ["events2", "get-gi", "--version"];
+        let looks = ["events2", "get-gi", "--version", "fullreport", "lvmconfig"];
         let called = self.run.called().into_iter();
         called
             .filter(|words| !looks.iter().any(|look| words.contains(look)))
@@ -333,6 +346,88 @@ async fn data_that_is_there_is_never_overwritten() {
         Trouble::Refused
     );
     assert_eq!(stage.acts(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_disk_that_was_replaced_is_filled_from_the_peer() {
+    let stage = Stage::at_work().await;
+    stage.fake().metadata = None;
+    stage.fake().disk = "Diskless";
+    stage.drbd.shared.acts.fetch_add(1, Ordering::SeqCst);
+    assert!(!stage.seen().await.as_adjusted);
+    stage.drbd.adjust(&stage.target).await.expect("attached");
+    assert_eq!(stage.did("create-md"), 1);
+    assert_eq!(stage.seen().await.disk, DiskState::Inconsistent);
+
+    // One that holds something is left as it is.
+    stage.fake().metadata = None;
+    stage.fake().data = true;
+    stage.fake().disk = "Diskless";
+    stage.drbd.shared.acts.fetch_add(1, Ordering::SeqCst);
+    let error = stage.drbd.adjust(&stage.target).await;
+    assert_eq!(trouble(error), Trouble::ForeignInTheWay);
+}
+
+#[tokio::test]
+async fn what_a_resync_overwrites_is_kept_aside_where_both_have_written() {
+    let stage = Stage::at_work().await;
+    let says = |handler: &str| Call {
+        handler: handler.into(),
+        resource: "web".into(),
+        ..Call::default()
+    };
+    // An ordinary resync goes on at once.
+    assert!(stage.drbd.heard(&says("before-resync-target")).await);
+    assert_eq!(stage.acts(), Vec::<String>::new());
+
+    assert!(stage.drbd.heard(&says("initial-split-brain")).await);
+    stage.run.fault("lvcreate", failed(5, "no"));
+    assert!(
+        !stage.drbd.heard(&says("before-resync-target")).await,
+        "without its snapshot it does not go on"
+    );
+    assert!(stage.drbd.heard(&says("before-resync-target")).await);
+    let acts = stage.acts();
+    let made: Vec<_> = acts
+        .iter()
+        .filter(|words| words.contains("lvcreate"))
+        .collect();
+    assert_eq!(made.len(), 2);
+    assert_eq!(made[0], made[1], "the same snapshot is tried again");
+    assert!(
+        made[0].contains("web-given-up-") && made[0].contains("--size 71303168b"),
+        "{made:?}"
+    );
+    assert!(stage.drbd.heard(&says("after-resync-target")).await);
+    stage.run.called();
+    assert!(stage.drbd.heard(&says("before-resync-target")).await);
+    assert_eq!(stage.acts(), Vec::<String>::new(), "it is over");
+
+    // Nobody gives leave for what is not known here.
+    let mut other = says("before-resync-target");
+    other.resource = "other".into();
+    assert!(!stage.drbd.heard(&other).await);
+}
+
+#[tokio::test]
+async fn a_volume_may_ask_for_a_snapshot_before_each_resync() {
+    let mut stage = Stage::at_work().await;
+    Arc::make_mut(&mut stage.target.spec).resync.snapshot_target = true;
+    stage.drbd.adjust(&stage.target).await.expect("told");
+    stage.run.called();
+    let says = |handler: &str| Call {
+        handler: handler.into(),
+        resource: "web".into(),
+        ..Call::default()
+    };
+    assert!(stage.drbd.heard(&says("before-resync-target")).await);
+    assert_eq!(
+        stage.did("lvcreate"),
+        0,
+        "the one of a resync that broke off is older, and better"
+    );
+    assert!(stage.drbd.heard(&says("after-resync-target")).await);
+    assert_eq!(stage.did("lvremove"), 1);
 }
 
 #[tokio::test]
