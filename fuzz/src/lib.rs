@@ -1,7 +1,7 @@
 //! Every parser of foreign input, as a function over bytes.
 //!
 //! Foreign is what a person, another machine or a disk hands us: manifests, patches, selectors, tokens,
-//! certificates, frames from other members, log segments, backups. A target must not panic, and where
+//! certificates, frames from other members, log segments, backups, the reports of a host's own programs. A target must not panic, and where
 //! something can be said about the result it is asserted: what parses once parses again to the same.
 //!
 //! `tests/random_input.rs` runs them all in `make test`; `libfuzzer/` wraps them for coverage-guided runs.
@@ -9,6 +9,7 @@
 mod keys;
 mod kinds;
 mod store;
+mod tools;
 
 /// A parser under test.
 pub struct Target {
@@ -93,6 +94,22 @@ pub const TARGETS: &[Target] = &[
         name: "backup",
         run: store::backup,
         seeds: &[],
+    },
+    Target {
+        name: "lvm_report",
+        run: tools::lvm_report,
+        seeds: &[
+            include_bytes!("../../node-daemon/tests/recorded/lvm/fullreport.json"),
+            include_bytes!("../../node-daemon/tests/recorded/lvm/wipefs-member.json"),
+        ],
+    },
+    Target {
+        name: "drbd_events",
+        run: tools::drbd_events,
+        seeds: &[
+            include_bytes!("../../node-daemon/tests/recorded/drbd-8.4/drbdsetup-events2.txt"),
+            include_bytes!("../../node-daemon/tests/recorded/drbd-8.4/drbdadm-version.txt"),
+        ],
     },
 ];
 
