@@ -214,7 +214,7 @@ impl Runner {
 }
 
 /// Works through `all` in their order, so many at once.
-pub fn each<T: Sync>(all: &[T], at_once: usize, work: impl Fn(&T) + Sync) {
+pub fn each<'a, T: Sync>(all: &'a [T], at_once: usize, work: impl Fn(&'a T) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..at_once.max(1) {
