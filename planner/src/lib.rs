@@ -32,6 +32,7 @@ mod records;
 mod reserve;
 mod rights;
 mod round;
+mod snapshots;
 mod state;
 mod volumes;
 mod votes;

@@ -6,7 +6,9 @@ use crate::pools::Groups;
 use crate::rights::Hosts;
 use crate::state::ClusterState;
 use crate::volumes::Views;
-use crate::{Decisions, fencing, filesystems, guests, hosts, networks, pools, records, volumes};
+use crate::{
+    Decisions, fencing, filesystems, guests, hosts, networks, pools, records, snapshots, volumes,
+};
 use jiff::Timestamp;
 use quorate_crds::{ClusterPower, ClusterSpec};
 
@@ -76,6 +78,7 @@ fn decide(state: &ClusterState, leader: Leader, mut outcome: Outcome) -> Decisio
     guests::plan(&round, &mut outcome);
     filesystems::plan(&round, &mut outcome);
     volumes::plan(&round, &mut outcome);
+    snapshots::plan(&round, &mut outcome);
     hosts::plan(&round, &mut outcome);
     records::settle(state, &round.hosts, leader.term, &mut outcome);
     outcome.decided()

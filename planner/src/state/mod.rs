@@ -8,7 +8,7 @@ pub(crate) use table::{Hosted, Index, Table};
 
 use quorate_crds::{
     Cluster, FailoverDomain, FenceOperation, Network, Node, NodePlan, SharedFilesystem,
-    StoragePool, VirtualMachine, VirtualMachineMigration, Volume,
+    StoragePool, VirtualMachine, VirtualMachineMigration, Volume, VolumeSnapshot,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -46,6 +46,7 @@ pub struct ClusterState {
     pub(crate) networks: Table<Network>,
     pub(crate) pools: Table<StoragePool>,
     pub(crate) volumes: Table<Volume>,
+    pub(crate) snapshots: Table<VolumeSnapshot>,
     pub(crate) filesystems: Table<SharedFilesystem>,
     pub(crate) guests: Table<VirtualMachine>,
     pub(crate) migrations: Table<VirtualMachineMigration>,
@@ -103,6 +104,7 @@ impl ClusterState {
                 name,
                 steady_volume(read(kind, name, object)?),
             ),
+            "VolumeSnapshot" => replace(&mut self.snapshots, name, read(kind, name, object)?),
             "SharedFilesystem" => replace(&mut self.filesystems, name, read(kind, name, object)?),
             "VirtualMachine" => replace(&mut self.guests, name, read(kind, name, object)?),
             "VirtualMachineMigration" => {
@@ -125,6 +127,7 @@ impl ClusterState {
             "Network" => self.networks.remove(name).is_some(),
             "StoragePool" => self.pools.remove(name).is_some(),
             "Volume" => self.volumes.remove(name).is_some(),
+            "VolumeSnapshot" => self.snapshots.remove(name).is_some(),
             "SharedFilesystem" => self.filesystems.remove(name).is_some(),
             "VirtualMachine" => self.guests.remove(name).is_some(),
             "VirtualMachineMigration" => self.migrations.remove(name).is_some(),
@@ -161,6 +164,11 @@ impl ClusterState {
     /// The hosts.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.values().map(AsRef::as_ref)
+    }
+
+    /// The networks.
+    pub fn networks(&self) -> impl Iterator<Item = &Network> + Clone {
+        self.networks.values().map(AsRef::as_ref)
     }
 
     /// The migrations.

@@ -41,7 +41,7 @@ impl<T> Table<T> {
         self.order.iter().map(|(name, object)| (&**name, object))
     }
 
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<T>> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<T>> + Clone {
         self.order.values()
     }
 

@@ -9,7 +9,8 @@ use crate::state::Index;
 use crate::{Reason, Why};
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
-    Name, NetworkRole, PoolState, PoolType, ReplicaStatus, Volume, VolumeState, VolumeStatus,
+    Name, NetworkRole, PoolState, PoolType, Provisioning, ReplicaStatus, StoragePool, Volume,
+    VolumeState, VolumeStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,7 +153,7 @@ impl Choice {
         if wanted > given {
             let more = wanted - given;
             for replica in &status.replicas {
-                let room = self.room(round, volume.spec.pool.as_str(), &replica.node);
+                let room = self.room(round, volume, &replica.node);
                 if room.free < more {
                     let message = format!(
                         "{}: growing by {} needs more than the {} that are left: {}",
@@ -196,7 +197,8 @@ impl Choice {
         self.lacking.take()
     }
 
-    fn room(&self, round: &Round<'_>, pool: &str, host: &Name) -> Room {
+    fn room(&self, round: &Round<'_>, volume: &Volume, host: &Name) -> Room {
+        let pool = volume.spec.pool.as_str();
         let known = round.state.pools.get(pool);
         let seen = known
             .and_then(|pool| pool.status.as_ref())
@@ -208,11 +210,16 @@ impl Choice {
         let promised = self.promised.get(pool);
         let promised = promised.and_then(|hosts| hosts.get(host.as_str()));
         let promised = promised.copied().unwrap_or(0);
+        let percent = known.map_or(100, |pool| percent(pool, volume));
+        let promisable = u128::from(capacity) * u128::from(percent) / 100;
+        let promisable = u64::try_from(promisable).unwrap_or(u64::MAX);
         Room {
             capacity,
+            percent,
+            promisable,
             reserve,
             promised,
-            free: capacity.saturating_sub(reserve).saturating_sub(promised),
+            free: promisable.saturating_sub(reserve).saturating_sub(promised),
         }
     }
 
@@ -256,7 +263,7 @@ impl Choice {
                 .status
                 .as_ref()
                 .and_then(|status| status.hosts.iter().find(|seen| seen.node == part.node));
-            let room = self.room(round, pool_name, &part.node);
+            let room = self.room(round, volume, &part.node);
             if !listed {
                 obstacles.push(format!("{}: is not among spec.nodes", part.node));
             } else if let Some(host) = ready
@@ -307,6 +314,17 @@ impl Choice {
     }
 }
 
+/// How much of what the pool has may be promised, this volume included: more than there is only when
+/// both say so by name.
+fn percent(pool: &StoragePool, volume: &Volume) -> u64 {
+    let thin = &pool.spec.thin;
+    let more = pool.spec.provisioning == Provisioning::Thin && thin.allow_over_provisioning;
+    match more && volume.spec.over_provision {
+        true => u64::from(thin.max_percent),
+        false => 100,
+    }
+}
+
 /// Where guests with restricted domains or selectors, and shared filesystems, want their volumes.
 fn wanted(round: &Round<'_>) -> BTreeMap<String, BTreeSet<String>> {
     let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -338,6 +356,9 @@ fn wanted(round: &Round<'_>) -> BTreeMap<String, BTreeSet<String>> {
 /// The space that a host's part of a pool has.
 struct Room {
     capacity: u64,
+    /// How much of it may be promised, in percent.
+    percent: u64,
+    promisable: u64,
     reserve: u64,
     promised: u64,
     free: u64,
@@ -345,9 +366,16 @@ struct Room {
 
 impl Room {
     fn arithmetic(&self) -> String {
+        let whole = match self.percent {
+            100 => format!("of {}", words(self.capacity)),
+            percent => format!(
+                "of {} ({percent} % of {})",
+                words(self.promisable),
+                words(self.capacity)
+            ),
+        };
         format!(
-            "of {}, {} are reserved and {} promised, {} are left",
-            words(self.capacity),
+            "{whole}, {} are reserved and {} promised, {} are left",
             words(self.reserve),
             words(self.promised),
             words(self.free)

@@ -8,21 +8,44 @@ use quorate_crds::{
     ConnectionState, DiskState, ReplicaRole, ReplicaStatus, SplitBrainSide, SplitBrainStatus, Time,
     VolumeState, VolumeStatus,
 };
-use std::borrow::Cow;
+
+/// A volume's status as of now. Most are as they were: only what is seen anew is held in memory twice.
+enum View<'a> {
+    Stored(&'a VolumeStatus),
+    New(Box<VolumeStatus>),
+}
+
+impl View<'_> {
+    fn status(&self) -> &VolumeStatus {
+        match self {
+            Self::Stored(status) => status,
+            Self::New(status) => status,
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut VolumeStatus)) {
+        let mut status = match self {
+            Self::Stored(status) => Box::new(status.clone()),
+            Self::New(status) => std::mem::take(status),
+        };
+        change(&mut status);
+        *self = Self::New(status);
+    }
+}
 
 /// Volumes by name, each with its status as of now.
 pub(crate) struct Views<'a> {
-    order: Vec<(&'a str, Cow<'a, VolumeStatus>)>,
+    order: Vec<(&'a str, View<'a>)>,
     places: Index<&'a str, usize>,
 }
 
 impl<'a> Views<'a> {
     pub(crate) fn get(&self, name: &str) -> Option<&VolumeStatus> {
-        Some(&self.order[*self.places.get(name)?].1)
+        Some(self.order[*self.places.get(name)?].1.status())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, &VolumeStatus)> {
-        self.order.iter().map(|(name, status)| (*name, &**status))
+        self.order.iter().map(|(name, view)| (*name, view.status()))
     }
 }
 
@@ -30,33 +53,33 @@ impl std::ops::Index<&str> for Views<'_> {
     type Output = VolumeStatus;
 
     fn index(&self, name: &str) -> &VolumeStatus {
-        &self.order[self.places[name]].1
+        self.order[self.places[name]].1.status()
     }
 }
 
 pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestamp) -> Views<'a> {
     let views = state.volumes.iter().map(|(name, volume)| {
-        // Most are as they were: only what is seen anew is held in memory twice.
-        let mut status = match &volume.status {
-            Some(status) => Cow::Borrowed(status),
-            None => Cow::Owned(VolumeStatus::default()),
+        let mut view = match &volume.status {
+            Some(status) => View::Stored(status),
+            None => View::New(Box::default()),
         };
         let records = state.records_of(&Subject::volume(name));
-        for place in 0..status.replicas.len() {
-            let known = &status.replicas[place];
+        for place in 0..view.status().replicas.len() {
+            let known = &view.status().replicas[place];
             let record = records.and_then(|records| records.get(known.node.as_str()));
             let seen = record
                 .and_then(|record| observed(hosts, record))
                 .and_then(|status| status.replica.as_ref());
             let now = updated(hosts, known, seen);
             if now != *known {
-                status.to_mut().replicas[place] = now;
+                view.change(|status| status.replicas[place] = now);
             }
         }
-        if is_split(&status) != (status.state == Some(VolumeState::SplitBrain)) {
-            note_the_split(status.to_mut(), now);
+        let was = view.status().state == Some(VolumeState::SplitBrain);
+        if is_split(view.status()) != was {
+            view.change(|status| note_the_split(status, now));
         }
-        (name, status)
+        (name, view)
     });
     let order: Vec<_> = views.collect();
     let places = order.iter().map(|(name, _)| *name).zip(0..).collect();
