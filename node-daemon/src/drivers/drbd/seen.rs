@@ -60,6 +60,10 @@ impl Drbd {
         seen.sync = self.progress(name, resource, &seen);
         let Some(kept) = kept else { return seen };
         seen.owner = Owner::Ours(kept.volume.clone());
+        if kept.peers.is_empty() {
+            // It differs only from the one that 8.4 insists on, which is nobody.
+            (seen.out_of_sync, seen.sync) = (0, None);
+        }
         seen.two_primaries = kept.two_primaries;
         seen.peers = kept
             .peers

@@ -22,6 +22,7 @@ struct Fake {
     foreign: bool,
     metadata: Option<String>,
     data: bool,
+    behind: u64,
     role: &'static str,
     disk: &'static str,
     peer: &'static str,
@@ -35,6 +36,7 @@ impl Default for Fake {
             foreign: false,
             metadata: None,
             data: false,
+            behind: 0,
             role: "Secondary",
             disk: "Diskless",
             peer: "Connected",
@@ -52,6 +54,7 @@ impl Fake {
                 disk,
                 peer,
                 peer_disk,
+                behind,
                 ..
             } = self;
             let met = if *peer == "Connected" {
@@ -63,7 +66,7 @@ impl Fake {
                 format!("exists resource name:web role:{role} suspended:no"),
                 format!("exists connection name:web peer-node-id:0 conn-name:peer connection:{peer} role:Secondary"),
                 format!("exists device name:web volume:0 minor:7 disk:{disk} size:65536"),
-                format!("exists peer-device name:web peer-node-id:0 conn-name:peer volume:0 replication:{met} peer-disk:{peer_disk} out-of-sync:0"),
+                format!("exists peer-device name:web peer-node-id:0 conn-name:peer volume:0 replication:{met} peer-disk:{peer_disk} out-of-sync:{behind}"),
             ]);
         }
         lines.push("exists -".to_owned());
@@ -307,6 +310,11 @@ async fn one_that_stands_alone_begins_at_once_and_one_that_follows_declares_noth
     stage.target.assignment.peers.clear();
     stage.drbd.create(&stage.target).await.expect("made");
     assert_eq!(stage.did("set-gi"), 1);
+    stage.drbd.adjust(&stage.target).await.expect("up");
+    stage.fake().behind = 8;
+    stage.drbd.shared.acts.fetch_add(1, Ordering::SeqCst);
+    let seen = stage.seen().await;
+    assert_eq!((seen.out_of_sync, seen.peers.len()), (0, 0));
 
     let stage = Stage::new();
     stage.drbd.create(&stage.target).await.expect("made");
