@@ -48,6 +48,9 @@ const DECIDED: [&str; 6] = [
     "Relocated",
 ];
 
+/// Why a guest cannot be started at one moment depends on how far everything else is. Whether it can in the end does not.
+const FOR_A_MOMENT: [&str; 2] = ["StartLimit", "NoHostFits"];
+
 /// What becomes of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Course {
@@ -177,7 +180,7 @@ fn decided(all: &[Told]) -> Vec<(String, String)> {
 fn told(all: &[Told]) -> BTreeMap<String, Vec<String>> {
     let mut guests: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for told in all {
-        if told.kind == "VirtualMachine" {
+        if told.kind == "VirtualMachine" && !FOR_A_MOMENT.contains(&told.reason.as_str()) {
             let reasons = guests.entry(told.name.clone()).or_default();
             reasons.push(told.reason.clone());
         }

@@ -9,7 +9,7 @@ use quorate_sim::{many::each, predict::Comparison};
 /// A cluster by its seed, or by what people want of three hosts, and what happens to one of the hosts.
 type Case = (u64, Option<&'static str>, &'static str, &'static str);
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 25] = [
     (1, None, "--fail", "an1"),
     (1, None, "--fail", "an2"),
     (1, None, "--drain", "an1"),
@@ -33,6 +33,7 @@ const CASES: [Case; 24] = [
     (15, Some("left-down"), "--fail", "an1"),
     (15, Some("left-down"), "--fail", "an2"),
     (16, Some("priorities"), "--fail", "an1"),
+    (16, Some("priorities"), "--drain", "an2"),
     (17, Some("cold-moves"), "--drain", "an1"),
 ];
 
@@ -41,7 +42,9 @@ fn compare((seed, scene, what, host): Case) -> Result<Comparison, String> {
     command.args(["predict", "--seed", &seed.to_string(), what, host]);
     if let Some(scene) = scene {
         let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes");
-        command.args(["--hosts", "3", "--members", "3", "--besides"]);
+        let guests = if scene == "priorities" { "6" } else { "3" };
+        command.args(["--hosts", "3", "--members", "3", "--guests", guests]);
+        command.arg("--besides");
         command.arg(scenes.join(format!("{scene}.yaml")));
     }
     let output = command.output().expect("it runs");

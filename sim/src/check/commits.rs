@@ -35,7 +35,10 @@ pub(super) fn check(bench: &mut Bench, changed: &[Changed]) {
                     became(bench, name, now);
                 }
             }
-            Changed::Plan(name, before) => holds(bench, name, before.as_deref()),
+            Changed::Plan(name, before) => {
+                holds(bench, name, before.as_deref());
+                opens(bench, name, before.as_deref());
+            }
             Changed::Volume(name, before) => joins(bench, name, before.as_deref()),
             Changed::Operation(name, before) => {
                 let phase =
@@ -232,9 +235,88 @@ fn holds(bench: &mut Bench, name: &str, before: Option<&NodePlan>) {
         let holders = bench.holders.entry(guest.clone()).or_default();
         if holders.insert(node.clone(), incarnation).is_none() {
             let at = bench.now;
-            bench.milestones.push((at, Milestone::Ordered(guest, node)));
+            let ordered = Milestone::Ordered(guest, node.clone());
+            bench.milestones.push((at, ordered));
+            promised(bench, &node);
         }
     }
+}
+
+/// R9: what is ordered to run on a host fits into it.
+fn promised(bench: &mut Bench, node: &str) {
+    bench.looked("R9");
+    let there = bench
+        .holders
+        .iter()
+        .filter(|(_, hosts)| hosts.contains_key(node));
+    let memory = |guest: &String| {
+        let guest = bench.committed.guests.get(guest)?;
+        guest.spec.memory.parse().ok()?.as_u64()
+    };
+    let promised: u64 = there.filter_map(|(guest, _)| memory(guest)).sum();
+    let truth = bench.room.lock().truth();
+    let has = truth.machines.get(node).map_or(0, |machine| machine.memory);
+    if promised > has {
+        let what = format!("{node} has {has} bytes of memory, and {promised} are promised");
+        bench.broken("R9", &what);
+    }
+}
+
+/// R10: only a replica that is called in sync is opened, and beside another one only when both have said that two may be.
+fn opens(bench: &mut Bench, name: &str, before: Option<&NodePlan>) {
+    let Some(record) = bench.committed.plans.get(name) else {
+        return;
+    };
+    let Some((volume, true)) = replica_of(record) else {
+        return;
+    };
+    let same_boot = before.filter(|before| before.spec.incarnation == record.spec.incarnation);
+    if same_boot
+        .and_then(replica_of)
+        .is_some_and(|(_, writes)| writes)
+    {
+        return;
+    }
+    let node = record.spec.node.to_string();
+    let status = bench
+        .committed
+        .volumes
+        .get(&volume)
+        .and_then(|volume| volume.status.clone());
+    let in_sync = status.map(|status| status.in_sync).unwrap_or_default();
+    let beside = bench.committed.plans.values().filter(|other| {
+        other.spec.node != record.spec.node
+            && replica_of(other).is_some_and(|(of, writes)| of == volume && writes)
+            && !surely_over(bench, other.spec.node.as_str(), other.spec.incarnation)
+    });
+    let unasked = beside
+        .chain(same_boot)
+        .filter(|record| !says_two(record))
+        .map(|record| record.spec.node.to_string())
+        .next();
+    let joins = bench
+        .writers
+        .get(&volume)
+        .is_some_and(|writers| writers.keys().any(|writer| *writer != node));
+    bench.looked("R10");
+    if !in_sync.is_empty() && !in_sync.iter().any(|member| member.as_str() == node) {
+        let what = format!("{node} is to open volume {volume}, and is not called in sync");
+        bench.broken("R10", &what);
+    }
+    if let Some(unasked) = unasked.filter(|_| joins) {
+        let what = format!(
+            "{node} is to open volume {volume} beside another, and {unasked} has not said that two may"
+        );
+        bench.broken("R10", &what);
+    }
+}
+
+/// Whether the host sees that two may have the volume open.
+fn says_two(record: &NodePlan) -> bool {
+    let status = record.status.as_ref();
+    let status = status.filter(|status| status.incarnation == Some(record.spec.incarnation));
+    let replica = status.and_then(|status| status.replica.as_ref());
+    replica.is_some_and(|replica| replica.two_primaries_allowed == Some(true))
 }
 
 /// The guest that a record is about, and whether the record lets it execute.

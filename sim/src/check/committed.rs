@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use quorate_crds::{FenceOperation, Node, NodePlan, Volume};
+use quorate_crds::{FenceOperation, Node, NodePlan, VirtualMachine, Volume};
 use quorate_store::{Bucket, Change, Revision, View};
 use serde::de::DeserializeOwned;
 
@@ -13,6 +13,7 @@ pub(crate) struct Committed {
     pub(crate) plans: BTreeMap<String, NodePlan>,
     pub(crate) volumes: BTreeMap<String, Volume>,
     pub(crate) operations: BTreeMap<String, FenceOperation>,
+    pub(crate) guests: BTreeMap<String, VirtualMachine>,
 }
 
 /// What one change was about, with what was there before.
@@ -30,7 +31,13 @@ impl Committed {
             revision: view.revision(),
             ..Self::default()
         };
-        for bucket in ["nodes", "nodeplans", "fenceoperations", "volumes"] {
+        for bucket in [
+            "nodes",
+            "nodeplans",
+            "fenceoperations",
+            "volumes",
+            "virtualmachines",
+        ] {
             for (key, stored) in view.list(&Bucket::new(bucket), None, usize::MAX) {
                 committed.put(bucket, &key.name, Some(&stored.value));
             }
@@ -50,6 +57,10 @@ impl Committed {
             "volumes" => {
                 let before = enter(&mut self.volumes, name, value);
                 Some(Changed::Volume(named, before))
+            }
+            "virtualmachines" => {
+                enter(&mut self.guests, name, value);
+                None
             }
             _ => None,
         }

@@ -38,6 +38,8 @@ pub(crate) struct Bench {
     pub(crate) leader: Option<Leader>,
     /// When each host last had a fresh lease.
     pub(crate) leased: BTreeMap<String, Duration>,
+    /// The run that each right to run a guest was used for: guest, host, epoch and the host's boot.
+    pub(crate) started: BTreeMap<(String, String, u64, u64), u64>,
     /// Volumes that two hosts may have open though no guest moves, and since when.
     pub(crate) open_for_two: BTreeMap<String, Duration>,
     pub(crate) former: Option<Truth>,
@@ -97,6 +99,7 @@ impl Judge {
             reached: BTreeMap::new(),
             leader: None,
             leased: BTreeMap::new(),
+            started: BTreeMap::new(),
             open_for_two: BTreeMap::new(),
             former: None,
             crashing: BTreeSet::new(),

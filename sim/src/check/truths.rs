@@ -16,7 +16,9 @@ pub(super) fn check(bench: &mut Bench, truth: &Truth) {
     one_copy(bench, truth);
     nothing_lost(bench, truth);
     alone_only_when_committed(bench, truth);
+    opened_by_right(bench, truth);
     closed_again(bench, truth);
+    once_per_epoch(bench, truth);
     memory_fits(bench, truth);
     starts(bench, truth);
     ends(bench, truth);
@@ -67,6 +69,24 @@ fn arrives_still(bench: &mut Bench, truth: &Truth) {
     }
 }
 
+/// R2: the right to run a guest is for one start. Who starts it again under the same epoch has not asked.
+fn once_per_epoch(bench: &mut Bench, truth: &Truth) {
+    for (guest, copies) in &truth.guests {
+        for copy in copies.iter().filter(|copy| copy.executes) {
+            let boots = truth.machines.get(&copy.host).map_or(0, |it| it.boots);
+            let right = (guest.clone(), copy.host.clone(), copy.epoch, boots);
+            let first = *bench.started.entry(right).or_insert(copy.run);
+            if first != copy.run {
+                let what = format!(
+                    "guest {guest} was started again on {} under epoch {}",
+                    copy.host, copy.epoch
+                );
+                bench.broken("R2", &what);
+            }
+        }
+    }
+}
+
 /// R10, R11: nothing that a guest was told is written is ever missed.
 fn nothing_lost(bench: &mut Bench, truth: &Truth) {
     bench.looked("R11");
@@ -108,6 +128,23 @@ fn alone_only_when_committed(bench: &mut Bench, truth: &Truth) {
                 let what = format!(
                     "{host} writes volume {volume} without {peer}, which the log still calls in sync"
                 );
+                bench.broken("R10", &what);
+            }
+        }
+    }
+}
+
+/// R10: a volume is open only where the log has let it be opened, and has not heard since that it is closed.
+fn opened_by_right(bench: &mut Bench, truth: &Truth) {
+    for (volume, replicas) in &truth.volumes {
+        for (host, _) in replicas
+            .iter()
+            .filter(|(_, it)| it.role == ReplicaRole::Primary)
+        {
+            bench.looked("R10");
+            let writers = bench.writers.get(volume);
+            if !writers.is_some_and(|writers| writers.contains_key(host)) {
+                let what = format!("volume {volume} is open on {host}, which has no right to it");
                 bench.broken("R10", &what);
             }
         }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use prost::Message;
 use quorate_controller::hosts::{DeskError, HostDesk};
 use quorate_crds::SecretKey;
@@ -28,8 +28,30 @@ use crate::{
 /// The desks of the members that run, by their processes.
 pub(crate) type Desks = Registry<HostDesk>;
 
-/// The members from which hosts take their plans, by the hosts' names: any member may be asked for a plan.
-pub(crate) type PlansFrom = Registry<ProcessId>;
+/// How long an old plan is all that a host gets.
+const HELD_UP: Duration = Duration::from_secs(5);
+
+/// The whole plans that hosts were given last, and the old ones that they will be given once more.
+#[derive(Clone, Default)]
+pub(crate) struct OldPlans {
+    given: Registry<PlanUpdate>,
+    again: Registry<PlanUpdate>,
+}
+
+impl OldPlans {
+    /// The host is given its present plan once more, before anything else, when it asks for its plan again.
+    pub(crate) fn keep(&self, host: &str) {
+        if let Some(given) = self.given.get(host) {
+            self.again.set(host, given);
+        }
+    }
+
+    fn take(&self, host: &str) -> Option<PlanUpdate> {
+        let old = self.again.get(host);
+        self.again.remove(host);
+        old
+    }
+}
 
 /// How long a member may take for an answer before another is asked.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -45,8 +67,7 @@ pub(crate) struct WireLink {
     desks: Desks,
     /// The members that are asked, the last that answered first.
     members: Arc<Mutex<Vec<ProcessId>>>,
-    /// From whom hosts take their plans, if that is not the member that answered last.
-    plans_from: PlansFrom,
+    old_plans: OldPlans,
 }
 
 impl WireLink {
@@ -55,7 +76,7 @@ impl WireLink {
         wire: Wire,
         desks: Desks,
         members: Vec<ProcessId>,
-        plans_from: PlansFrom,
+        old_plans: OldPlans,
     ) -> Self {
         Self {
             host: host.to_owned(),
@@ -63,7 +84,7 @@ impl WireLink {
             wire,
             desks,
             members: Arc::new(Mutex::new(members)),
-            plans_from,
+            old_plans,
         }
     }
 
@@ -189,9 +210,6 @@ impl ClusterLink for WireLink {
     fn follow(&self, request: FollowRequest) -> Answer<'_, Updates> {
         async move {
             let (wire, process) = (self.wire.clone(), self.process.clone());
-            if let Some(member) = self.plans_from.get(&self.host) {
-                self.prefer(&member);
-            }
             let opened = self
                 .ask(
                     "follow",
@@ -212,11 +230,24 @@ impl ClusterLink for WireLink {
                     },
                 )
                 .await?;
-            let updates = opened.map(|update| match update {
-                Ok(update) => update.map_err(LinkError::unreachable),
+            let (host, plans) = (self.host.clone(), self.old_plans.clone());
+            let updates = opened.enumerate().map(move |(place, update)| match update {
+                Ok(Ok(update)) => {
+                    // A stream begins with the whole plan.
+                    if place == 0 {
+                        plans.given.set(&host, update.clone());
+                    }
+                    Ok(update)
+                }
+                Ok(Err(error)) => Err(LinkError::unreachable(error)),
                 Err(broken) => Err(lost(broken)),
             });
-            Ok(updates.boxed())
+            let Some(old) = self.old_plans.take(&self.host) else {
+                return Ok(updates.boxed());
+            };
+            let held_up = stream::once(tokio::time::sleep(HELD_UP)).filter_map(async |()| None);
+            let first = stream::iter([Ok(old)]).chain(held_up);
+            Ok(first.chain(updates).boxed())
         }
         .boxed()
     }

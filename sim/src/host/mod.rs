@@ -17,7 +17,7 @@ use crate::{
     executor::{ProcessId, Wire},
     time::{BootTime, MachineClock},
 };
-pub(crate) use link::{Desks, PlansFrom, WireLink};
+pub(crate) use link::{Desks, OldPlans, WireLink};
 pub(crate) use run_dir::RunDir;
 
 /// After how long systemd starts a daemon again that has given up.
@@ -32,7 +32,7 @@ pub(crate) struct HostSite {
     pub(crate) desks: Desks,
     /// The members that the host was told of when it was installed.
     pub(crate) members: Vec<ProcessId>,
-    pub(crate) plans_from: PlansFrom,
+    pub(crate) old_plans: OldPlans,
     pub(crate) clock: MachineClock,
     pub(crate) boot_time: BootTime,
     pub(crate) run_dir: RunDir,
@@ -47,7 +47,7 @@ impl HostSite {
             self.wire,
             self.desks,
             self.members,
-            self.plans_from,
+            self.old_plans,
         );
         let watchdog = RoomWatchdog::new(Arc::new(self.room.clone()), &self.name);
         let environment = Environment {

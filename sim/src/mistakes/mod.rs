@@ -11,15 +11,11 @@ use quorate_node_daemon::mistake as host;
 use quorate_planner::mistake as planner;
 
 use crate::world::{Fault, Setup};
-use shapes::{
-    cold_guests, few_hosts, five_hosts, forgetful_disks, large_guests, one_level, one_member,
-    watchdogs,
-};
+use shapes::{cold_guests, few_hosts, large_guests, one_member, two_supplies, watchdogs};
 use troubles::{
-    boards_that_act_not, boards_that_were_caught_lying, daemons_that_restart, dark_rooms,
-    deaf_members, devices_that_are_dead, devices_that_fail, drains, guests_that_crash,
-    hosts_without_answers, members_that_pause, outlets_that_act_not, peers_lost_in_turn,
-    plans_of_the_past, silent_hosts,
+    boards_that_act_not, boards_that_were_caught_lying, daemons_that_restart, deaf_members,
+    devices_that_are_dead, devices_that_fail, drains, guests_that_crash, hosts_without_answers,
+    members_that_pause, outlets_that_act_not, peers_lost_in_turn, plans_of_the_past, silent_hosts,
 };
 
 /// One planted mistake.
@@ -120,7 +116,7 @@ pub const ALL: &[Planted] = &[
         breaks: &["R4"],
         within: 10,
         plant: fencing_mistake!(OneDeviceIsEnough),
-        shape: one_level,
+        shape: two_supplies,
         trouble: outlets_that_act_not,
     },
     Planted {
@@ -240,7 +236,7 @@ pub const ALL: &[Planted] = &[
         breaks: &["R1", "R2", "R5", "R10", "R12"],
         within: 10,
         plant: host_mistake!(StalePlanTaken),
-        shape: five_hosts,
+        shape: few_hosts,
         trouble: plans_of_the_past,
     },
     Planted {
@@ -261,11 +257,11 @@ pub const ALL: &[Planted] = &[
     },
     Planted {
         name: "epoch-started-again",
-        breaks: &["R1", "R2", "R10", "R12"],
-        within: 20,
+        breaks: &["R2"],
+        within: 10,
         plant: host_mistake!(EpochStartedAgain),
         shape: few_hosts,
-        trouble: drains,
+        trouble: guests_that_crash,
     },
     Planted {
         name: "nothing-adopted",
@@ -274,13 +270,5 @@ pub const ALL: &[Planted] = &[
         plant: host_mistake!(NothingAdopted),
         shape: few_hosts,
         trouble: daemons_that_restart,
-    },
-    Planted {
-        name: "syncs-are-not-kept",
-        breaks: &["R6"],
-        within: 10,
-        plant: || (),
-        shape: forgetful_disks,
-        trouble: dark_rooms,
     },
 ];

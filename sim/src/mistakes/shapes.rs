@@ -6,10 +6,6 @@ pub(super) fn few_hosts(setup: &mut Setup) {
     (setup.hosts, setup.members, setup.guests) = (3, 3, 3);
 }
 
-pub(super) fn five_hosts(setup: &mut Setup) {
-    (setup.hosts, setup.members, setup.guests) = (5, 5, 3);
-}
-
 pub(super) fn one_member(setup: &mut Setup) {
     few_hosts(setup);
     setup.members = 1;
@@ -20,9 +16,9 @@ pub(super) fn watchdogs(setup: &mut Setup) {
     setup.watchdog = true;
 }
 
-pub(super) fn one_level(setup: &mut Setup) {
+pub(super) fn two_supplies(setup: &mut Setup) {
     few_hosts(setup);
-    setup.one_level = true;
+    setup.two_supplies = true;
 }
 
 pub(super) fn large_guests(setup: &mut Setup) {
@@ -42,9 +38,4 @@ fn cold_guest(number: usize) -> String {
          spec: {{memory: 2Gi, migration: {{allow: false}}, \
          disks: [{{name: data, volume: data{number}}}]}}\n"
     )
-}
-
-pub(super) fn forgetful_disks(setup: &mut Setup) {
-    few_hosts(setup);
-    setup.forgetful_disks = true;
 }

@@ -138,12 +138,14 @@ pub(super) fn devices_that_are_dead(setup: &Setup) -> Vec<Fault> {
     })
 }
 
-/// One of two devices that belong together does nothing.
+/// The board is dead, and one of the two outlets of a host does nothing.
 pub(super) fn outlets_that_act_not(setup: &Setup) -> Vec<Fault> {
-    silent_beside(setup, (12_000, 30_000), |host| {
-        vec![Trouble::DeviceActsNot {
-            device: outlet(host),
-        }]
+    silent_beside(setup, (30_000, 40_000), |host| {
+        let (board, outlet) = (board(host), outlet(host));
+        vec![
+            Trouble::DeviceDead { device: board },
+            Trouble::DeviceActsNot { device: outlet },
+        ]
     })
 }
 
@@ -188,59 +190,29 @@ pub(super) fn peers_lost_in_turn(setup: &Setup) -> Vec<Fault> {
         hosts.remove(nth)
     };
     let (first, second) = (draw(), draw());
-    let at = random.between(15_000, 25_000);
+    // Until the first is confirmed off nothing is written without it.
+    let at = random.between(40_000, 50_000);
     vec![
         fault(1_000, at, Trouble::Mains { machine: first }),
         fault(at, 120_000, Trouble::Mains { machine: second }),
     ]
 }
 
-/// A host is lost and comes back, and takes its plan from a member that knows nothing of all this, because it is cut off
-/// from the other members.
+/// A host is lost and comes back, and what is sent to it first is the plan that it had before.
 pub(super) fn plans_of_the_past(setup: &Setup) -> Vec<Fault> {
     let mut random = Random::of(setup.seed, "plans of the past");
     let hosts = setup.host_names();
-    let first = random.below(hosts.len() as u64);
-    let other = random.between(1, (hosts.len() as u64).saturating_sub(1));
-    let nth = |number: u64| {
-        let place = usize::try_from(number).unwrap_or(0) % hosts.len().max(1);
-        hosts.get(place).cloned().unwrap_or_default()
+    let Some(host) = random.pick(&hosts).cloned() else {
+        return Vec::new();
     };
-    let (host, member) = (nth(first), nth(first + other));
-    let mut faults = Vec::new();
-    for machine in hosts.iter().filter(|one| **one != host && **one != member) {
-        for ring in [0, 1] {
-            let cut = Trouble::Ring {
-                one: member.clone(),
-                other: machine.clone(),
-                ring,
-                both: true,
-            };
-            faults.push(fault(1_000, 90_000, cut));
-        }
-    }
-    let machine = host.clone();
-    faults.push(fault(
-        random.between(3_000, 8_000),
-        5_000,
-        Trouble::Mains { machine },
-    ));
-    faults.push(fault(1_000, 90_000, Trouble::Follows { host, member }));
-    faults
-}
-
-/// The whole room is dark for a while, again and again.
-pub(super) fn dark_rooms(setup: &Setup) -> Vec<Fault> {
-    let mut random = Random::of(setup.seed, "dark");
-    let mut at = 0;
-    let mut faults = Vec::new();
-    for _ in 0..3 {
-        at += random.between(5_000, 20_000);
-        for machine in setup.machine_names() {
-            let late = random.between(0, 100);
-            faults.push(fault(at + late, 3_000, Trouble::Mains { machine }));
-        }
-        at += 60_000;
-    }
-    faults
+    let at = random.between(10_000, 15_000);
+    let (process, machine) = (format!("quorate-node@{host}"), host.clone());
+    vec![
+        // It asks for its plan anew, and gets it whole.
+        fault(1_000, 1_000, Trouble::Kill { process }),
+        fault(at - 1_000, 1_000, Trouble::OldPlan { host: host.clone() }),
+        fault(at, 5_000, Trouble::Mains { machine }),
+        // Until then the host has booted and got its plan.
+        fault(at + 60_000, 1_000, Trouble::OldPlan { host }),
+    ]
 }

@@ -64,8 +64,8 @@ pub enum Trouble {
     DeviceLies { device: String },
     /// A packet filter keeps every datagram of the heartbeats from a process; everything else gets through.
     Deaf { process: String },
-    /// A host takes its plan from this member, leader or not.
-    Follows { host: String, member: String },
+    /// The plan that a host has now is sent to it once more later, when it asks again.
+    OldPlan { host: String },
     /// The guest's own kernel panics.
     GuestCrash { guest: String },
     /// A person wants the host empty.
@@ -127,8 +127,8 @@ impl fmt::Display for Fault {
             Trouble::Deaf { process } => {
                 write!(f, "no heartbeat, and no answer to one, reaches {process}")
             }
-            Trouble::Follows { host, member } => {
-                write!(f, "{host} takes its plan from the member on {member}")
+            Trouble::OldPlan { host } => {
+                write!(f, "the plan of {host} is sent once more later")
             }
             Trouble::GuestCrash { guest } => write!(f, "guest {guest} panics"),
             Trouble::Drain { host } => write!(f, "{host} is drained"),

@@ -111,10 +111,8 @@ impl World {
                     inbox.set_deaf(begins);
                 }
             }
-            Trouble::Follows { host, member } if begins => {
-                self.plans_from.set(host, format!("quorated@{member}"));
-            }
-            Trouble::Follows { host, .. } => self.plans_from.remove(host),
+            Trouble::OldPlan { host } if begins => self.old_plans.keep(host),
+            Trouble::OldPlan { .. } => {}
             Trouble::GuestCrash { guest } if begins => {
                 self.judge.crashes(guest);
                 self.room_happens(Happening::GuestCrashes(guest.clone()));

@@ -44,11 +44,12 @@ pub(super) fn layout(setup: &Setup) -> Layout {
             name: format!("bmc-{host}"),
             kind: DeviceKind::Board(host.clone()),
         };
-        let outlets = DeviceLayout {
-            name: format!("pdu-{host}"),
+        let outlet = |name: &str| DeviceLayout {
+            name: format!("{name}-{host}"),
             kind: DeviceKind::Outlets(BTreeMap::from([("1".to_owned(), host.clone())])),
         };
-        [board, outlets]
+        let second = setup.two_supplies.then(|| outlet("ups"));
+        [board, outlet("pdu")].into_iter().chain(second)
     });
     Layout {
         devices: devices.collect(),

@@ -48,6 +48,9 @@ fn usual(setup: &Setup) -> Vec<String> {
     for host in setup.host_names() {
         all.push(device(&format!("bmc-{host}"), "fence_ipmilan"));
         all.push(device(&format!("pdu-{host}"), "fence_apc_snmp"));
+        if setup.two_supplies {
+            all.push(device(&format!("ups-{host}"), "fence_apc_snmp"));
+        }
         all.push(node(setup, &host, "Active"));
     }
     all.push(pool(setup));
@@ -88,15 +91,19 @@ pub(super) fn node(setup: &Setup, name: &str, mode: &str) -> String {
         format!("{{device: bmc-{name}}}"),
         format!("{{device: pdu-{name}, plug: \"1\"}}"),
     );
-    let first = if setup.one_level {
-        format!("{{name: power, devices: [{board}, {outlet}]}}")
+    let second = if setup.two_supplies {
+        format!(", {{device: ups-{name}, plug: \"1\"}}")
     } else {
-        format!("{{name: bmc, devices: [{board}]}}, {{name: pdu, devices: [{outlet}]}}")
+        String::new()
     };
     manifest(
         "Node",
         name,
-        &format!("{{number: {number}, mode: {mode}, fencing: {{levels: [{first}{last}]}}}}"),
+        &format!(
+            "{{number: {number}, mode: {mode}, fencing: {{levels: [\
+             {{name: bmc, devices: [{board}]}}, \
+             {{name: pdu, devices: [{outlet}{second}]}}{last}]}}}}"
+        ),
     )
 }
 

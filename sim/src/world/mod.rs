@@ -31,7 +31,7 @@ use crate::{
     beats::Inboxes,
     check::{Judge, Ledger},
     executor::{Executor, MachineId, Random, Ring, Trace},
-    host::{Desks, HostSite, PlansFrom, RunDir},
+    host::{Desks, HostSite, OldPlans, RunDir},
     member::{Brains, MemberSite, Receivers, Running},
     registry::Registry,
     time::{BootTime, MachineClock},
@@ -62,8 +62,8 @@ pub struct World {
     again: BTreeMap<String, Duration>,
     /// Processes that did not run, or were stopped, at the last step, and since when.
     asleep: BTreeMap<String, Duration>,
-    /// From which members hosts take their plans.
-    plans_from: PlansFrom,
+    /// What plans hosts were given.
+    old_plans: OldPlans,
     /// How many faults cut a ring from one machine to another.
     cuts: BTreeMap<(MachineId, MachineId, Ring), u32>,
     next_step: Duration,
@@ -120,7 +120,7 @@ impl World {
                 room: room.clone(),
                 keyring: keyring.clone(),
                 ledger: ledger.clone(),
-                disk: disk(setup, random.draw()),
+                disk: SimDisk::new(random.draw()),
                 clock: clocks[&name].clone(),
                 running: running.clone(),
                 ended: ended.clone(),
@@ -131,7 +131,7 @@ impl World {
             sites.insert(name, site);
         }
         let members: Vec<String> = sites.values().map(|site| site.process.clone()).collect();
-        let (mut hosts, plans_from) = (BTreeMap::new(), PlansFrom::default());
+        let (mut hosts, old_plans) = (BTreeMap::new(), OldPlans::default());
         for name in setup.host_names() {
             units.add(&format!("quorate-lease@{name}"), &name, Kind::Lease);
             units.add(&format!("quorate-node@{name}"), &name, Kind::Node);
@@ -143,7 +143,7 @@ impl World {
                 wire: wire.clone(),
                 desks: desks.clone(),
                 members: members.clone(),
-                plans_from: plans_from.clone(),
+                old_plans: old_plans.clone(),
                 clock: clocks[&name].clone(),
                 boot_time: BootTime::new(wire.clone(), ahead),
                 run_dir: RunDir::default(),
@@ -168,7 +168,7 @@ impl World {
             ended,
             again: BTreeMap::new(),
             asleep: BTreeMap::new(),
-            plans_from,
+            old_plans,
             cuts: BTreeMap::new(),
             next_step: STEP,
             starts: 0,
@@ -206,12 +206,6 @@ impl World {
             self.step();
         }
     }
-}
-
-fn disk(setup: &Setup, seed: u64) -> SimDisk {
-    let disk = SimDisk::new(seed);
-    disk.forget_syncs(setup.forgetful_disks);
-    disk
 }
 
 fn room_seed(setup: &Setup) -> u32 {

@@ -19,15 +19,12 @@ pub struct Setup {
     pub faults: usize,
     /// Whether the last way to make a host safe is its own watchdog.
     pub watchdog: bool,
-    /// Whether the board and the outlet of a host are one fence level instead of two.
+    /// Whether every host has two power supplies, each at an outlet of its own.
     #[serde(default)]
-    pub one_level: bool,
+    pub two_supplies: bool,
     /// How many GiB of memory each guest has. Guests that would not fit on one host fewer give up that reserve.
     #[serde(default = "usual_memory")]
     pub guest_memory: u64,
-    /// Whether the members' disks say that they have synced, and lose with the power what they were to keep.
-    #[serde(default)]
-    pub forgetful_disks: bool,
     /// Manifests that people apply besides, each in place of the one of the same kind and name.
     #[serde(default)]
     pub besides: Vec<String>,
@@ -66,9 +63,8 @@ impl Setup {
             faults: usize::try_from(random.between(1, 8)).unwrap_or(1),
             // It certifies no even split, so that an even number of votes does not have it.
             watchdog: members % 2 == 1 && random.happens(300_000),
-            one_level: false,
+            two_supplies: false,
             guest_memory: usual_memory(),
-            forgetful_disks: false,
             besides: Vec::new(),
         }
     }

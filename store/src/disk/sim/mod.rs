@@ -57,8 +57,6 @@ struct State {
     /// Changing calls until the power fails.
     fuse: Option<u64>,
     capacity: Option<u64>,
-    /// It says that it has synced, and has not.
-    forgets: bool,
     hook: Option<Hook>,
 }
 
@@ -72,7 +70,6 @@ impl SimDisk {
             start: 0,
             fuse: None,
             capacity: None,
-            forgets: false,
             hook: None,
         })))
     }
@@ -118,11 +115,6 @@ impl SimDisk {
     /// How many bytes the disk holds at most; `None` is no limit.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity = bytes;
-    }
-
-    /// Lets the disk say that it has synced when it has not, as disks with a volatile cache do. Names are kept.
-    pub fn forget_syncs(&self, forgets: bool) {
-        self.state().forgets = forgets;
     }
 
     /// How many bytes are in use.
@@ -335,9 +327,7 @@ impl File for Handle {
     fn sync_data(&self) -> io::Result<()> {
         match self.disk.change(self.start, Call::Sync) {
             Ok(mut state) => {
-                if !state.forgets {
-                    state.inodes[self.id].sync();
-                }
+                state.inodes[self.id].sync();
                 Ok(())
             }
             Err(error) => {
