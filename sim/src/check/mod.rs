@@ -6,6 +6,8 @@ mod failover;
 mod judge;
 mod late;
 mod ledger;
+mod losses;
+mod openings;
 mod truths;
 
 pub(crate) use committed::Committed;
