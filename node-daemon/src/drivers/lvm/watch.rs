@@ -29,11 +29,9 @@ pub(super) struct Watcher {
 impl Watcher {
     pub(super) fn start(places: &[PathBuf]) -> io::Result<Self> {
         let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        let what = WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::MOVED_TO
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::CLOSE_WRITE;
+        // Not what is only opened and closed: LVM does that with the names of devices when it looks.
+        let what =
+            WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM;
         let mut watched = 0;
         for place in places {
             match inotify::add_watch(&events, place, what) {
@@ -84,6 +82,26 @@ mod tests {
                 .expect("named");
             watcher.changed().await.expect("noticed");
         }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_opens_what_is_there_is_no_change() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let control = directory.path().join("control");
+        std::fs::write(&control, "").expect("written");
+        let mut watcher = Watcher::start(&[directory.path().to_owned()]).expect("watched");
+        let opened = std::fs::File::options().write(true).open(&control);
+        drop(opened.expect("opened for writing"));
+        std::fs::write(directory.path().join("new"), "").expect("something new");
+        watcher.changed().await.expect("noticed");
+        drop(
+            std::fs::File::options()
+                .write(true)
+                .open(&control)
+                .expect("opened"),
+        );
+        let again = tokio::time::timeout(SETTLE * 4, watcher.changed()).await;
+        assert!(again.is_err(), "nothing has changed since");
     }
 
     #[test]
