@@ -210,9 +210,12 @@ impl Detector {
             Some(leading) => self.judge(leading.listening.max(self.awake_since), now),
             None => Judgement::default(),
         };
-        for lost in &judgement.lost {
-            if let Some(host) = self.hosts.get_mut(&lost.node) {
-                host.suspected = true;
+        for (name, host) in &mut self.hosts {
+            let lost = judgement.lost.iter().any(|lost| lost.node == *name);
+            // One that is heard again before its loss was committed gets leases again: a leader that was cut off may never
+            // commit it, and a loss that is committed after all is known by the log.
+            if lost || host.known.state == NodeState::Online {
+                host.suspected = lost;
             }
         }
         let changed = judgement != self.judgement;

@@ -128,6 +128,21 @@ fn a_host_that_is_silent_on_all_rings_is_lost_after_the_time_out_and_not_before(
 }
 
 #[test]
+fn a_host_that_is_heard_again_before_its_loss_was_committed_gets_leases_again() {
+    let mut story = Story::begin();
+    story.pass(5 * SECOND);
+    story.silent = vec!["an2"];
+    story.pass(4 * SECOND);
+    assert_eq!(story.lost(), ["an2"]);
+    // The leader was cut off: nothing of this reaches the log.
+    story.silent.clear();
+    story.leases.clear();
+    story.pass(2 * SECOND);
+    assert_eq!(story.lost(), [""; 0]);
+    assert_ne!(story.leases["an2"], 0);
+}
+
+#[test]
 fn one_silent_ring_is_reported_and_is_no_loss() {
     let mut story = Story::begin();
     story.pass(5 * SECOND);
