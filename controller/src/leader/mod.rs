@@ -6,6 +6,7 @@
 //! moment has come, nothing is done; an idle cluster writes nothing.
 
 mod carry_out;
+mod clock;
 mod cluster_status;
 mod pace;
 mod picture;
@@ -29,6 +30,7 @@ use crate::{
     members::MemberCalls,
     resource::{Draft, Engine},
 };
+use clock::LeaderClock;
 use pace::Pace;
 use picture::Picture;
 
@@ -79,9 +81,12 @@ impl Session {
         drop(view);
         let mut planned: Option<(u64, Option<Timestamp>)> = None;
         let mut look_at = Instant::now();
+        let mut clock = LeaderClock::default();
         let mut pace = Pace::default();
         loop {
-            let round = self.round(&picture, &mut planned, &mut look_at).await?;
+            let round = self
+                .round(&picture, &mut clock, &mut planned, &mut look_at)
+                .await?;
             match round {
                 Round::Wrote(revision) => {
                     if revision > picture.revision + 1 {
@@ -130,6 +135,7 @@ impl Session {
     async fn round(
         &self,
         picture: &Picture,
+        clock: &mut LeaderClock,
         planned: &mut Option<(u64, Option<Timestamp>)>,
         look_at: &mut Instant,
     ) -> Result<Round, Interrupted> {
@@ -137,7 +143,7 @@ impl Session {
         let Ok(view) = store.view_at(picture.revision) else {
             return Ok(Round::Overtaken);
         };
-        let now = self.now(&view);
+        let now = self.now(&view, clock);
 
         let judgement = self.detector.judgement();
         let mut draft = Draft::new(&view, self.engine.sources());
@@ -184,13 +190,12 @@ impl Session {
         self.commit(draft).await
     }
 
-    /// The wall clock's time, which in the log never goes back.
-    fn now(&self, view: &View) -> Timestamp {
-        let clock = self.engine.sources().clock.now();
+    /// The time, which never goes back behind the log's.
+    fn now(&self, view: &View, clock: &mut LeaderClock) -> Timestamp {
         let logged = i64::try_from(view.time_ms())
             .ok()
             .and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        logged.map_or(clock, |logged| clock.max(logged))
+        clock.now(self.engine.sources().clock.now(), logged)
     }
 
     /// How long to wait when nothing happens.
