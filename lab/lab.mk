@@ -15,6 +15,7 @@ lab: lab-tools ## a cluster of three real hosts in QEMU until Ctrl-C; PACKAGES=D
 	exec "$$target/debug/quorate-lab" up $${packages:+--packages "$$packages" --file lab/anvil/room.yaml --apply deploy/examples/anvil --apply lab/anvil/20-secrets.yaml}
 
 lab-test: lab-tools ## put the room on trial; QUICK=1 the quick set, REPEAT=10 ten rounds that resume
+	cargo build --locked -p quorate-node-daemon --bins --examples
 	QUORATE_LAB=1 QUICK=$(QUICK) REPEAT=$(or $(REPEAT),1) cargo test --locked -p quorate-lab --test room
 
 lab-smoke: ## three stories of the lab where root and QEMU are there; elsewhere it says that they were skipped

@@ -5,6 +5,7 @@ mod commands;
 mod disks;
 mod fencing;
 mod guests;
+mod guests_by_driver;
 mod host_daemons;
 mod kernel;
 mod leftovers;
@@ -12,7 +13,9 @@ mod linux;
 pub(crate) mod packages;
 mod pdus;
 mod power;
+mod recovery;
 mod servers;
+mod storage;
 mod systemd;
 
 use std::thread;
@@ -103,6 +106,9 @@ stories! {
     TwoHosts Quick pdus::welded_relays_let_the_agent_succeed_while_the_host_runs_on;
     TwoHosts All guests::a_counter_migrates_over_dual_primary_drbd_without_missing_a_count;
     TwoHosts All linux::a_linux_guest_moves_with_libvirt_and_shuts_down_at_its_button;
+    TwoHosts All storage::a_volume_is_made_written_cut_off_caught_up_grown_and_removed;
+    TwoHosts All storage::when_both_sides_have_written_one_is_kept_aside_and_given_up;
+    TwoHosts All guests_by_driver::a_guest_moves_there_and_back_and_its_libvirts_die_and_it_is_never_two;
     Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
     Alone Quick guests::a_counter_boots_from_a_virtio_disk_and_goes_on_from_it;
     Alone Quick guests::two_counters_on_one_disk_are_found_out;
@@ -111,6 +117,7 @@ stories! {
     Packages All packages::packages_install_run_upgrade_and_go_as_debian_expects;
     Packages All packages::members_from_packages_come_back_after_a_loss_of_mains;
     Packages All fencing::a_lost_host_is_shot_by_its_cluster_with_the_first_device_that_proves_it;
+    Packages All recovery::a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power;
     Alone Quick leftovers::rooms_that_end_leave_nothing_behind;
     Alone Quick leftovers::a_room_that_is_interrupted_leaves_nothing_behind;
     Alone All leftovers::two_rooms_do_not_disturb_each_other;
