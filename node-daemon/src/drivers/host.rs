@@ -2,6 +2,7 @@
 
 use super::command::{Processes, Run};
 use super::drbd::{self, Drbd};
+use super::interfaces::Interfaces;
 use super::lvm::Lvm;
 use super::missing::Missing;
 use super::{
@@ -34,7 +35,7 @@ pub fn of_this_host(run_dir: &Path, libvirt: LibvirtSettings) -> Drivers {
         },
     );
     Drivers {
-        networks: Arc::new(Missing("networks")),
+        networks: Arc::new(Interfaces::of_this_host()),
         pools,
         replication: Arc::new(replication),
         filesystems: Arc::new(Missing("filesystems")),

@@ -21,6 +21,7 @@ mod facts;
 mod filesystems;
 mod guests;
 mod host;
+mod interfaces;
 mod libvirt;
 mod lockspaces;
 pub mod lvm;

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 #[command(version)]
 struct Arguments {
     /// Where it is remembered what was kept.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate/network")]
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/quorate-network")]
     state: PathBuf,
     /// Where questions are asked.
     #[arg(
@@ -46,9 +46,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let shelf = Directory(arguments.state.clone());
     let keeper = Keeper::begin(Machine, shelf, &boot_id()?, now())?;
     let mut server = Server::listen(keeper, &arguments.socket)?;
-    if std::env::var_os("NOTIFY_SOCKET").is_some() {
-        sd_notify::notify(&[sd_notify::NotifyState::Ready])?;
-    }
+    sd_notify::notify(&[sd_notify::NotifyState::Ready])?;
     loop {
         server.turn()?;
     }

@@ -1,0 +1,240 @@
+//! The kernel's interfaces, as they are reported.
+
+use crate::drivers::{NetworkSeen, Owner};
+use quorate_crds::{BondLinkStatus, LinkState, Name, NetworkHostStatus};
+use quorate_network::Wanted;
+use quorate_network::keeper::Records;
+use quorate_network::model::{Host, Kind, Link};
+use quorate_network::plan::next;
+use std::collections::BTreeSet;
+
+/// Every network, and every interface that belongs to none.
+pub(super) fn networks(host: &Host, records: &Records) -> Vec<NetworkSeen> {
+    let trial = records.trial.iter().map(|trial| &trial.network);
+    let marked = host.links.values().filter_map(|link| link.mark.network());
+    let names: BTreeSet<&str> = records
+        .kept
+        .keys()
+        .chain(trial)
+        .map(String::as_str)
+        .chain(marked)
+        .collect();
+    let ours = names.into_iter().map(|name| network(host, records, name));
+    let foreign = host.links.iter().filter(|(_, link)| {
+        link.mark.network().is_none() && matches!(link.kind, Kind::Bond(_) | Kind::Bridge(_))
+    });
+    let foreign = foreign.map(|(device, link)| NetworkSeen {
+        owner: Owner::Foreign,
+        status: NetworkHostStatus {
+            state: Some(state(link)),
+            device: Some(device.clone()),
+            ..nothing()
+        },
+        as_applied: true,
+        on_trial: false,
+    });
+    ours.chain(foreign).collect()
+}
+
+/// Whose host this is, the reconciler adds.
+fn nothing() -> NetworkHostStatus {
+    NetworkHostStatus {
+        node: Name::from(""),
+        state: None,
+        device: None,
+        address: None,
+        mtu: None,
+        active_nic: None,
+        links: Vec::new(),
+        message: None,
+    }
+}
+
+fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
+    let owner = Owner::Ours(Name::from(name));
+    let trial = records.trial.as_ref().filter(|trial| trial.network == name);
+    let tried = trial.filter(|trial| trial.taken_back.is_none());
+    let wanted = tried
+        .map(|trial| &trial.wanted)
+        .or_else(|| records.kept.get(name));
+    let Some(wanted) = wanted else {
+        return NetworkSeen {
+            owner,
+            status: NetworkHostStatus {
+                message: Some(
+                    "interfaces are marked as its, and nothing else is known of it".into(),
+                ),
+                ..nothing()
+            },
+            as_applied: false,
+            on_trial: false,
+        };
+    };
+    let layout = wanted.layout(host, &records.given(name));
+    let mut words: Vec<String> = Vec::new();
+    if let Some(rejected) = records.rejected.get(name) {
+        words.push(format!("a change was taken back: {}", rejected.why));
+    }
+    let as_applied = match &layout {
+        Ok(layout) => {
+            let without = layout.without.iter();
+            words.extend(without.map(|(card, why)| format!("without {card}: {why}")));
+            next(host, &layout.desired).is_none()
+        }
+        Err(refusal) => {
+            words.push(refusal.to_string());
+            false
+        }
+    };
+    NetworkSeen {
+        owner,
+        status: NetworkHostStatus {
+            message: (!words.is_empty()).then(|| words.join("; ")),
+            ..status(host, wanted)
+        },
+        as_applied: as_applied && trial.is_none_or(|trial| trial.taken_back.is_none()),
+        on_trial: tried.is_some(),
+    }
+}
+
+fn status(host: &Host, wanted: &Wanted) -> NetworkHostStatus {
+    let card = wanted.cards.first().and_then(|card| card.find(host));
+    let device = wanted.top().or(card);
+    let top = device.and_then(|device| host.links.get(device));
+    let links: Vec<BondLinkStatus> = wanted
+        .cards
+        .iter()
+        .map(|card| {
+            let link = card.find(host).and_then(|device| host.links.get(device));
+            BondLinkStatus {
+                nic: card.name.as_str().into(),
+                state: Some(link.map_or(LinkState::Down, state)),
+                failures: link.and_then(|link| link.seen.failures),
+                flapping: None,
+            }
+        })
+        .collect();
+    let whole = links.iter().all(|link| link.state == Some(LinkState::Up));
+    let bond = wanted
+        .bond
+        .as_ref()
+        .and_then(|(bond, _)| host.links.get(bond));
+    let active = bond.and_then(|bond| bond.seen.active.as_ref());
+    NetworkHostStatus {
+        state: Some(match top.map_or(LinkState::Down, state) {
+            LinkState::Up if !whole => LinkState::Degraded,
+            state => state,
+        }),
+        device: device.cloned(),
+        address: top.and_then(|top| {
+            let there = wanted
+                .addresses
+                .iter()
+                .find(|own| top.addresses.contains(own));
+            there.map(ToString::to_string)
+        }),
+        mtu: top.map(|top| top.mtu),
+        active_nic: wanted
+            .cards
+            .iter()
+            .find(|card| active.is_some() && card.find(host) == active)
+            .map(|card| card.name.clone()),
+        links,
+        ..nothing()
+    }
+}
+
+/// A card works when it has a signal and its bond, if any, uses it or would.
+fn state(link: &Link) -> LinkState {
+    if !link.up || !link.seen.carrier {
+        LinkState::Down
+    } else if link.seen.usable == Some(false) {
+        // Up again, and not trusted yet: the bond waits out its upDelay.
+        LinkState::Degraded
+    } else {
+        LinkState::Up
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_network::Card;
+    use quorate_network::model::{BondOptions, Mark, Seen};
+    use quorate_network::plan::steps;
+
+    fn host() -> Host {
+        let mut host = Host::default();
+        for device in ["eth0", "eth1"] {
+            let link = Link {
+                kind: Kind::Physical,
+                mark: Mark::None,
+                up: false,
+                mtu: 1500,
+                master: None,
+                path_cost: None,
+                addresses: Vec::new(),
+                seen: Seen {
+                    carrier: true,
+                    ..Seen::default()
+                },
+            };
+            host.links.insert(device.to_owned(), link);
+        }
+        host
+    }
+
+    fn bonded() -> Wanted {
+        let card = |name: &str, device: &str| Card {
+            name: name.to_owned(),
+            mac: None,
+            path: None,
+            device: Some(device.to_owned()),
+        };
+        Wanted {
+            network: "bcn".to_owned(),
+            cards: vec![card("bcn1", "eth0"), card("bcn2", "eth1")],
+            parent: None,
+            bond: Some(("bond-bcn".to_owned(), BondOptions::default())),
+            vlan: None,
+            bridge: None,
+            mtu: 1500,
+            addresses: vec!["10.20.0.1/16".parse().expect("an address")],
+            gateway: None,
+            rollback_after: 30_000,
+        }
+    }
+
+    #[test]
+    fn a_bond_without_one_cable_is_degraded_and_without_both_down() {
+        let mut host = host();
+        let layout = bonded().layout(&host, &[]).expect("possible");
+        for step in steps(&host, &layout.desired).expect("possible") {
+            for change in &step.changes {
+                host.change(change).expect("possible");
+            }
+        }
+        let mut records = Records::default();
+        records.kept.insert("bcn".to_owned(), bonded());
+        let carrier = |host: &mut Host, device: &str, carrier| {
+            host.links.get_mut(device).expect("there").seen.carrier = carrier;
+        };
+        carrier(&mut host, "bond-bcn", true);
+        host.links.get_mut("bond-bcn").expect("there").seen.active = Some("eth0".to_owned());
+
+        let seen = |host: &Host| networks(host, &records).remove(0);
+        let well = seen(&host);
+        assert!(well.as_applied && !well.on_trial);
+        assert_eq!(well.status.state, Some(LinkState::Up));
+        assert_eq!(well.status.active_nic.as_deref(), Some("bcn1"));
+        assert_eq!(well.status.address.as_deref(), Some("10.20.0.1/16"));
+
+        carrier(&mut host, "eth1", false);
+        assert_eq!(seen(&host).status.state, Some(LinkState::Degraded));
+        carrier(&mut host, "bond-bcn", false);
+        assert_eq!(seen(&host).status.state, Some(LinkState::Down));
+
+        host.links.get_mut("bond-bcn").expect("there").mtu = 1400;
+        assert!(!seen(&host).as_applied, "somebody changed it by hand");
+    }
+}
