@@ -9,6 +9,11 @@ use crate::stories::packages::{eventually, exposure, property};
 /// guests for the whole machine and cannot be shut in; the lease process can.
 const EXPOSURES: [(&str, f64); 2] = [("quorate-lease", 4.0), ("quorate-node", 9.0)];
 
+/// A guest that any host can carry, and the little that its host has to keep for itself here.
+const GUEST: &str = "apiVersion: quorate.dev/v1alpha1\nkind: VirtualMachine\nmetadata:\n  name: guarded\nspec:\n  memory: 64Mi\n  withoutReserve: true\n";
+const SMALL_RESERVE: &str =
+    r#"patch node node1 -p '{"spec":{"reserve":{"memory":"64Mi","cpus":"1"}}}'"#;
+
 /// Online, as the cluster says.
 pub(super) fn eventually_online(room: &Room) {
     eventually(
@@ -60,6 +65,46 @@ pub(super) fn run_beside_the_member(room: &Room) {
             .expect("it is there");
         assert_eq!(found, wanted, "{place}");
     }
+}
+
+/// The watchdog runs while there is something to protect, and no longer: what the host reports is what the kernel says.
+pub(super) fn watchdog_guards_what_is_to_be_recovered(room: &Room) {
+    let host = room.host(1);
+    let reported = "HOME=/root quorate get node node1 -o 'jsonpath={.status.watchdog.armed}'";
+    let kernel = "cat /sys/class/watchdog/watchdog0/state";
+    assert_eq!(host.run(kernel).expect("a watchdog"), "inactive");
+
+    quorate(host, SMALL_RESERVE).expect("patched");
+    host.write_file(GUEST.as_bytes(), "/root/guest.yaml", 0o644)
+        .expect("written");
+    quorate(host, "apply -f /root/guest.yaml").expect("applied");
+    eventually(
+        room,
+        "the kernel's watchdog runs",
+        &format!("{kernel} | grep -x active"),
+    );
+    let feeder = host
+        .run("ls -l /proc/$(pgrep -x quorate-lease)/fd | grep -c /dev/watchdog0")
+        .expect("it holds the hardware watchdog");
+    assert_eq!(feeder, "1");
+    eventually(
+        room,
+        "the cluster knows",
+        &format!("{reported} | grep -x true"),
+    );
+
+    quorate(host, "delete vm guarded").expect("deleted");
+    eventually(
+        room,
+        "the kernel's watchdog is stopped",
+        &format!("{kernel} | grep -x inactive"),
+    );
+    eventually(
+        room,
+        "the cluster knows that too",
+        &format!("{reported} | grep -x false"),
+    );
+    eventually_online(room);
 }
 
 /// An upgrade restarts the daemon; the lease process beats on, and the cluster sees the same incarnation.

@@ -122,6 +122,7 @@ pub(crate) fn packages_install_run_upgrade_and_go_as_debian_expects() {
     );
 
     host_daemons::run_beside_the_member(&room);
+    host_daemons::watchdog_guards_what_is_to_be_recovered(&room);
     host_daemons::upgrade(&room, &packages);
 
     host.run("dpkg --remove quorated quorate-node quorate")
