@@ -9,13 +9,15 @@ use std::{
 use quorate_crds::{FenceLevel, Node, NodeState, PowerState};
 use tokio::time::Instant;
 
-use crate::fencing::room::{Room, has_agent};
+use crate::fencing::room::{Room, has_agent, length};
 
 /// What the status says of such a level; the next leader reads it there.
 const MESSAGE: &str = "every device says off although the host is heard; look for swapped cables or \
                        a wrong plug";
 /// An outlet may have been asked before the host was switched on, or the host may not be missed yet.
 const SURELY: Duration = Duration::from_secs(15);
+/// A host whose connections were closed is not missed either for as long as a restart takes: the usual grace.
+const RESTART_GRACE: Duration = Duration::from_secs(30);
 
 /// For how long hosts are heard, and which levels said off meanwhile.
 #[derive(Debug, Default)]
@@ -34,6 +36,8 @@ impl Heard {
         now: Instant,
     ) -> Option<Instant> {
         let mut wake = None;
+        let grace = length(&room.cluster.detection.restart_grace, RESTART_GRACE);
+        let surely_heard = SURELY + grace;
         self.wrong.clear();
         self.since
             .retain(|node, _| room.node(node).is_some_and(is_heard));
@@ -53,10 +57,10 @@ impl Heard {
                 let Some(answers) = answers.collect::<Option<Vec<Instant>>>() else {
                     continue;
                 };
-                if answers.iter().any(|at| *at < since + SURELY) {
+                if answers.iter().any(|at| *at < since + surely_heard) {
                     continue;
                 }
-                let Some(surely) = answers.into_iter().max().map(|at| at + SURELY) else {
+                let Some(surely) = answers.into_iter().max().map(|at| at + surely_heard) else {
                     continue;
                 };
                 if now < surely {

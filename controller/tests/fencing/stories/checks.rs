@@ -94,6 +94,23 @@ fn one_broken_level_of_two_is_shown_and_the_host_can_still_be_fenced() {
 }
 
 #[test]
+fn a_level_that_says_off_of_a_host_that_is_not_missed_yet_is_believed() {
+    let mut world = board();
+    world.pass(65 * SECOND);
+    // It was halted: its connections were closed, and it is given the time of a restart.
+    world
+        .devices
+        .get_mut("bmc1")
+        .expect("there")
+        .set_off("", true);
+    world.pass(85 * SECOND);
+    world.change("nodes", "node1", "/status/state", json!("Fencing"));
+    let operation = world.fence("node1");
+    world.pass(MINUTE);
+    assert_eq!(world.phase(&operation), Some(FencePhase::Succeeded));
+}
+
+#[test]
 fn a_level_that_says_off_of_a_host_that_is_heard_proves_nothing_when_the_host_is_lost() {
     let mut world = board();
     // Somebody else's outlet.
