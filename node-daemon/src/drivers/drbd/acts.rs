@@ -435,7 +435,13 @@ impl Drbd {
         // The caller has kept it aside.
         self.remember_split(&kept, None)?;
         let name = volume.as_str();
-        if !resource.connections.is_empty() {
+        // 8.4 shows a connection that stands alone, and does not know it when it is to be ended.
+        let alone = Some(ConnectionState::StandAlone);
+        if resource
+            .connections
+            .values()
+            .any(|known| known.state != alone)
+        {
             self.simply(volume, self.administer(["disconnect", name]))
                 .await?;
         }

@@ -629,6 +629,10 @@ async fn a_split_brain_is_kept_in_mind_and_the_peers_meet_again_only_slowly() {
             .any(|words| words.contains("connect --discard-my-data web")),
         "{acts:?}"
     );
+    assert!(
+        !acts.iter().any(|words| words.contains(" disconnect ")),
+        "what stands alone cannot be disconnected: {acts:?}"
+    );
     stage.fake().peer = "Connected";
     assert!(!stage.seen().await.peers[0].split_brain);
 }
