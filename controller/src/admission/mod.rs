@@ -15,6 +15,7 @@
 
 mod claims;
 mod fields;
+mod node_removal;
 mod references;
 mod rules;
 mod table;
@@ -88,11 +89,15 @@ pub(crate) fn release(view: &View, kind: &KindInfo, name: &str, old: &Value) -> 
     findings.admitted
 }
 
-/// Refuses the deletion of what others still refer to; returns what the answer relied on.
+/// Refuses the deletion of what others still refer to, and of hosts that are not empty; returns what the answer relied on.
 pub(crate) fn check_removal(
     view: &View,
     kind: &KindInfo,
     name: &str,
 ) -> Result<Vec<Condition>, ApiError> {
-    references::check_removal(view, kind, name)
+    let mut conditions = references::check_removal(view, kind, name)?;
+    if kind.kind == "Node" {
+        conditions.extend(node_removal::check(view, name)?);
+    }
+    Ok(conditions)
 }

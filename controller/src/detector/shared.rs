@@ -1,3 +1,5 @@
+mod accepted;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate_proto::{heartbeat::MAX_LENGTH, member::v1::Heard};
@@ -5,12 +7,14 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{Acknowledged, Detector, Incarnation, Judgement};
 use crate::fencing::Grants;
+pub(crate) use accepted::Accepted;
 
 /// A detector that a member's parts share. Cheap to clone.
 #[derive(Clone)]
 pub struct SharedDetector {
     detector: Arc<Mutex<Detector>>,
     changed: Arc<Notify>,
+    accepted: Arc<Mutex<Accepted>>,
 }
 
 impl SharedDetector {
@@ -19,6 +23,7 @@ impl SharedDetector {
         Self {
             detector: Arc::new(Mutex::new(detector)),
             changed: Arc::default(),
+            accepted: Arc::default(),
         }
     }
 
@@ -62,6 +67,16 @@ impl SharedDetector {
         if self.lock().look(Instant::now()) {
             self.changed.notify_one();
         }
+    }
+
+    /// How many rings this member listens on.
+    pub(crate) fn rings(&self) -> usize {
+        self.lock().rings
+    }
+
+    /// Which plans hosts have accepted, as they say to this member.
+    pub(crate) fn accepted(&self) -> MutexGuard<'_, Accepted> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Detector> {

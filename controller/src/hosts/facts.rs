@@ -15,8 +15,9 @@ const FIELDS: [&str; 6] = [
     "versions",
 ];
 /// Conditions that are the leader's to say.
-const OF_THE_LEADER: [&str; 5] = [
+const OF_THE_LEADER: [&str; 6] = [
     "Ready",
+    "Drained",
     "RingDegraded",
     "FencingReady",
     "DaemonWorks",
@@ -108,7 +109,7 @@ mod tests {
             .expect("facts");
         let mut node = json!({"status": {
             "state": "Suspect", "incarnation": 3, "versions": {"kernel": "old"},
-            "conditions": [{"type": "Ready", "status": "False"}, {"type": "StorageReady", "status": "True"}],
+            "conditions": [{"type": "Ready", "status": "False"}, {"type": "Drained", "status": "True"}, {"type": "StorageReady", "status": "True"}],
         }});
         facts.put_into(&mut node);
         let status = &node["status"];
@@ -122,6 +123,7 @@ mod tests {
             "what it no longer says is gone"
         );
         assert_eq!(status["conditions"][0]["status"], "False");
-        assert_eq!(status["conditions"][1]["reason"], "NoDriver");
+        assert_eq!(status["conditions"][1]["type"], "Drained");
+        assert_eq!(status["conditions"][2]["reason"], "NoDriver");
     }
 }

@@ -3,6 +3,7 @@
 use quorate_crds::{NodePlan, NodeState, Time};
 use quorate_planner::Reason;
 use quorate_proto::host::v1::{LeaveReply, LeaveRequest};
+use quorate_store::View;
 use serde_json::json;
 
 use super::{
@@ -30,10 +31,7 @@ impl HostDesk {
             if status.state == Some(NodeState::Left) {
                 return Ok(LeaveReply {});
             }
-            let held: Vec<String> = records_of(&view, node)
-                .iter()
-                .filter_map(|(_, record)| holds(record, request.incarnation))
-                .collect();
+            let held = held_by(&view, node, request.incarnation);
             if !held.is_empty() {
                 let more = held.len().saturating_sub(NAMED);
                 let rest = if more > 0 {
@@ -62,6 +60,14 @@ impl HostDesk {
         }
         Err(overtaken())
     }
+}
+
+/// What that incarnation of the host may still hold.
+pub(crate) fn held_by(view: &View, node: &str, incarnation: u64) -> Vec<String> {
+    records_of(view, node)
+        .iter()
+        .filter_map(|(_, record)| holds(record, incarnation))
+        .collect()
 }
 
 /// What the record's host may still hold by it. Networks and pools stay up on a host that goes: nothing about them can be

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 pub use error::DeskError;
 pub use figures::CurrentFigure;
 use figures::Figures;
+pub(crate) use leave::held_by;
 
 pub use follow::Updates;
 pub(crate) use register::event;

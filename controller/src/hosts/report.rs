@@ -3,6 +3,7 @@
 use quorate_crds::NodePlanStatus;
 use quorate_proto::host::v1::{RecordReport, ReportReply, ReportRequest};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{
     ATTEMPTS, DeskError, HostDesk, check_incarnation, facts::Facts, kind, node_status, overtaken,
@@ -43,13 +44,15 @@ impl HostDesk {
                 if let Some(facts) = &facts {
                     facts.put_into(object);
                 }
-                if request.accepted_plan_generation > 0 {
-                    object["status"]["planGeneration"] = json!(request.accepted_plan_generation);
-                }
             })?;
             // A fenced host's words count no more: its state is part of what this rests on.
             draft.rely_on(nodes, node)?;
             if self.commit(term, draft).await?.is_some() {
+                if request.accepted_plan_generation > 0 {
+                    let generation = request.accepted_plan_generation;
+                    let mut accepted = self.detector.accepted();
+                    accepted.note(node, request.incarnation, generation, Instant::now());
+                }
                 return Ok(ReportReply { unknown });
             }
             view = self.fresh_view().await?;

@@ -8,29 +8,33 @@
 mod carry_out;
 mod clock;
 mod cluster_status;
+mod deafness;
 mod pace;
 mod picture;
 mod presence;
+mod rings;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use quorate_crds::Time;
+use quorate_crds::{Node, NodeState, Time};
 use quorate_planner::{Decisions, Leader};
 use quorate_proto::member::v1::{Heard, HeardRequest};
 use quorate_store::{
-    Condition, Outcome, Revision, Role, StoreError, View, Watch, WatchError, WatchScope,
+    Condition, MemberId, Outcome, Revision, Role, StoreError, View, Watch, WatchError, WatchScope,
 };
+use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     detector::{Incarnation, SharedDetector},
     error::ApiError,
     members::MemberCalls,
-    resource::{Draft, Engine},
+    resource::{Draft, Engine, find_kind},
 };
 use clock::LeaderClock;
+use deafness::{Deafness, better_ears};
 use pace::Pace;
 use picture::Picture;
 
@@ -81,12 +85,14 @@ impl Session {
         drop(view);
         let mut planned: Option<(u64, Option<Timestamp>)> = None;
         let mut look_at = Instant::now();
+        let mut deafness = Deafness::of_a_leader_since(look_at);
         let mut clock = LeaderClock::default();
         let mut pace = Pace::default();
         loop {
             let round = self
                 .round(&picture, &mut clock, &mut planned, &mut look_at)
                 .await?;
+            self.hand_over_if_deaf(&picture, &mut deafness).await;
             match round {
                 Round::Wrote(revision) => {
                     if revision > picture.revision + 1 {
@@ -147,14 +153,21 @@ impl Session {
 
         let judgement = self.detector.judgement();
         let mut draft = Draft::new(&view, self.engine.sources());
-        presence::settle(&mut draft, &judgement, now)?;
+        let rings = rings::names(
+            self.detector.rings(),
+            &self.own_addresses(),
+            picture.state.networks(),
+        );
+        presence::settle(&mut draft, &judgement, &rings, now)?;
         let round = self.commit(draft).await?;
         if !matches!(round, Round::Quiet) {
             return Ok(round);
         }
         if !judgement.doubtful.is_empty() {
             let asked: Vec<Incarnation> = judgement.doubtful.iter().cloned().collect();
-            let answers = self.ask_the_others(&asked).await;
+            let nodes = asked.iter().map(|one| one.node.clone()).collect();
+            let answers = self.ask_the_others(nodes).await;
+            let answers: Vec<Heard> = answers.into_iter().flat_map(|(_, heard)| heard).collect();
             self.detector.consider(&asked, &answers);
         }
 
@@ -187,7 +200,7 @@ impl Session {
         let mut draft = Draft::new(&view, self.engine.sources());
         let status = store.status();
         cluster_status::settle(&mut draft, picture.state.nodes(), &status, &Time::from(now))?;
-        self.commit(draft).await
+        self.write_accepted(draft).await
     }
 
     /// The time, which never goes back behind the log's.
@@ -243,12 +256,65 @@ impl Session {
         })
     }
 
-    /// What the other voters hear of these hosts. Those that do not answer within a detection time say nothing.
-    async fn ask_the_others(&self, asked: &[Incarnation]) -> Vec<Heard> {
+    /// Where this member is reached, ring by ring.
+    fn own_addresses(&self) -> Vec<String> {
         let status = self.engine.store().status();
-        let request = HeardRequest {
-            nodes: asked.iter().map(|one| one.node.clone()).collect(),
+        let mut members = status.members.into_iter();
+        let own = members.find(|member| member.id == status.member_id);
+        own.map(|own| own.addresses).unwrap_or_default()
+    }
+
+    /// Writes with the rest which plans hosts have accepted, all of them together.
+    async fn write_accepted(&self, mut draft: Draft<'_>) -> Result<Round, Interrupted> {
+        let accepted = self.detector.accepted().take(Instant::now());
+        for (node, (incarnation, generation)) in &accepted {
+            draft.edit(find_kind("Node")?, node, |object| {
+                let status = &mut object["status"];
+                let known = status["planGeneration"].as_u64().unwrap_or(0);
+                if status["incarnation"] == json!(incarnation) && known < *generation {
+                    status["planGeneration"] = json!(generation);
+                }
+            })?;
+        }
+        let round = self.commit(draft).await;
+        if !matches!(round, Ok(Round::Quiet | Round::Wrote(_))) {
+            let mut waiting = self.detector.accepted();
+            waiting.give_back(accepted, Instant::now());
+        }
+        round
+    }
+
+    /// Lets another member lead when it hears more of the hosts: only the leader gives leases.
+    async fn hand_over_if_deaf(&self, picture: &Picture, deafness: &mut Deafness) {
+        let deaf = !self.detector.judgement().heard_elsewhere.is_empty();
+        let timeout = self.detector.lock().settings().timeout;
+        if !deafness.is_unbearable(deaf, timeout, Instant::now()) {
+            return;
+        }
+        let state = |node: &Node| node.status.as_ref().and_then(|status| status.state);
+        let online = picture.state.nodes();
+        let online = online.filter(|node| state(node) == Some(NodeState::Online));
+        let nodes: Vec<String> = online
+            .filter_map(|node| node.metadata.name.clone())
+            .collect();
+        let own = self.detector.heard(&nodes);
+        let others = self.ask_the_others(nodes).await;
+        let Some(better) = better_ears(&own, &others, timeout) else {
+            return;
         };
+        tracing::warn!(
+            member = better,
+            "this member does not hear most hosts, and another one does: it is to lead"
+        );
+        if let Err(error) = self.engine.store().transfer_leadership(Some(better)).await {
+            tracing::warn!(%error, member = better, "leadership could not be handed over; it is tried again");
+        }
+    }
+
+    /// What each of the other voters hears of these hosts. Those that do not answer within a detection time say nothing.
+    async fn ask_the_others(&self, nodes: Vec<String>) -> Vec<(MemberId, Vec<Heard>)> {
+        let status = self.engine.store().status();
+        let request = HeardRequest { nodes };
         let patience = self.detector.lock().settings().timeout;
         let calls = status
             .members
@@ -256,14 +322,11 @@ impl Session {
             .filter(|member| member.role == Role::Voter && member.id != status.member_id)
             .map(|member| {
                 let call = self.member_calls.heard(member.id, request.clone());
-                async move { timeout(patience, call).await.ok()?.ok() }
+                let id = member.id;
+                async move { Some((id, timeout(patience, call).await.ok()?.ok()?.heard)) }
             });
         let answers = futures_util::future::join_all(calls).await;
-        answers
-            .into_iter()
-            .flatten()
-            .flat_map(|answer| answer.heard)
-            .collect()
+        answers.into_iter().flatten().collect()
     }
 }
 

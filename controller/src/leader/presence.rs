@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use quorate_crds::{EventType, NodeState, Time};
+use quorate_crds::{EventType, Name, NodeState, Time};
 use quorate_planner::Reason;
 use serde_json::{Value, json};
 
@@ -18,10 +18,13 @@ use crate::{
     resource::{Draft, find_kind, object},
 };
 
+use super::rings;
+
 /// Writes what is news in `judgement` into `draft`.
 pub(super) fn settle(
     draft: &mut Draft<'_>,
     judgement: &Judgement,
+    rings: &[Name],
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let (moment, now) = (now, &Time::from(now));
@@ -72,6 +75,7 @@ pub(super) fn settle(
     let quality = Quality {
         silent_rings: &judgement.silent_rings,
         judgement,
+        rings,
     };
     let nodes = find_kind("Node")?;
     let bucket = quorate_store::Bucket::new(nodes.plural);
@@ -129,14 +133,15 @@ impl Transition<'_> {
 struct Quality<'a> {
     silent_rings: &'a BTreeMap<String, Vec<u8>>,
     judgement: &'a Judgement,
+    rings: &'a [Name],
 }
 
 const ASPECTS: [&str; 3] = ["RingDegraded", "DaemonWorks", "HeardByLeader"];
 
 impl Quality<'_> {
     fn may_matter(&self, name: &str, stored: &[u8]) -> bool {
-        let noted = |aspect: &str| {
-            let quoted = format!("\"{aspect}\"");
+        let noted = |word: &str| {
+            let quoted = format!("\"{word}\"");
             stored
                 .windows(quoted.len())
                 .any(|window| window == quoted.as_bytes())
@@ -145,6 +150,8 @@ impl Quality<'_> {
             || self.judgement.unwell.contains(name)
             || self.judgement.heard_elsewhere.contains(name)
             || ASPECTS.into_iter().any(noted)
+            || self.rings.iter().any(|ring| !noted(ring.as_str()))
+            || !noted("rings")
     }
 
     fn put_into(&self, node: &mut Value, now: &Time) {
@@ -152,7 +159,14 @@ impl Quality<'_> {
             return;
         }
         let name = object::name(node).to_owned();
-        match self.silent_rings.get(&name) {
+        let silent = self.silent_rings.get(&name);
+        rings::put(
+            node,
+            self.rings,
+            |ring| silent.is_some_and(|silent| silent.iter().any(|one| usize::from(*one) == ring)),
+            now,
+        );
+        match silent {
             Some(rings) => {
                 let numbers: Vec<String> = rings.iter().map(u8::to_string).collect();
                 let why = format!(

@@ -1,9 +1,12 @@
 //! Hosts that come, fall silent, and go in order.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt;
 use quorate_controller::hosts::DeskError;
 use quorate_proto::host::v1::LeaveRequest;
+use quorate_store::WatchScope;
+use serde_json::json;
 
 use crate::support::World;
 
@@ -108,6 +111,13 @@ async fn hosts_that_only_the_leader_does_not_hear_are_not_fenced() {
     for host in [1, 2] {
         world.wire.deafen(leader, host, true);
     }
+    // Nor does any other member hear more of them, so that none of these would lead better.
+    let others = [1, 2, 3].into_iter().filter(|member| *member != leader);
+    for (member, unheard) in others.zip([[2, 3], [1, 3]]) {
+        for host in unheard {
+            world.wire.deafen(member, host, true);
+        }
+    }
     world.pass(20 * SECOND).await;
     assert_eq!(
         [world.state("an1"), world.state("an2")],
@@ -131,6 +141,92 @@ async fn hosts_that_only_the_leader_does_not_hear_are_not_fenced() {
     assert_eq!(world.condition("Node", "an1", "HeardByLeader"), None);
     assert!(world.host("an1").has_lease());
     assert!(world.boards.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_deaf_to_most_hosts_lets_a_member_lead_that_hears_them() {
+    let world = World::up(3, 3).await;
+    let deaf = world.leader().await;
+    for host in [1, 2] {
+        world.wire.deafen(deaf, host, true);
+    }
+    world.pass(20 * SECOND).await;
+    assert!(!world.host("an1").has_lease());
+    world.pass(40 * SECOND).await;
+    let next = world.leader().await;
+    assert_ne!(next, deaf);
+    assert!(world.host("an1").has_lease());
+    assert_eq!(world.condition("Node", "an1", "HeardByLeader"), None);
+
+    // It stays so, and nobody was harmed.
+    world.pass(300 * SECOND).await;
+    assert_eq!(world.leader().await, next);
+    assert!(world.boards.asked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_that_is_silent_is_down_in_the_status_and_up_again_when_it_is_heard_for_a_while() {
+    let world = World::up(1, 2).await;
+    let ring = |number: usize| world.get("Node", "an1")["status"]["rings"][number]["state"].clone();
+    world.pass(SECOND).await;
+    assert_eq!([ring(0), ring(1)], ["Up", "Up"]);
+    world.wire.silence_ring(1, 1, true);
+    world.pass(10 * SECOND).await;
+    assert_eq!([ring(0), ring(1)], ["Up", "Down"]);
+    world.wire.silence_ring(1, 1, false);
+    world.pass(60 * SECOND).await;
+    assert_eq!([ring(0), ring(1)], ["Up", "Up"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hosts_accept_is_written_down_together_and_overtakes_nobody() {
+    let world = World::up(1, 6).await;
+    // Devices are asked for the first time, and everything comes to rest.
+    world.pass(300 * SECOND).await;
+    let before = world.store(1).view().revision();
+    let spec = json!({"role": "InternetFacing", "bridge": {}, "addressing": "None"});
+    world.apply("Network", "lan", spec).await;
+    world.pass(10 * SECOND).await;
+
+    let mut watch = world
+        .store(1)
+        .watch(WatchScope::default(), before)
+        .expect("it is not long ago");
+    let changes = watch.next_batch().now_or_never().expect("there are some");
+    let changes = changes.expect("the store runs");
+    let of_hosts = changes
+        .iter()
+        .filter(|change| change.key.bucket.as_str() == "nodes");
+    let writes: BTreeSet<u64> = of_hosts.map(|change| change.revision).collect();
+    assert_eq!(writes.len(), 1, "six hosts: {writes:?}");
+    let head = world.get("NodePlan", "an6")["spec"]["planGeneration"].clone();
+    assert_eq!(world.get("Node", "an6")["status"]["planGeneration"], head);
+}
+
+/// What is said to somebody who would delete it.
+async fn refusal(world: &World, kind: &str, name: &str) -> String {
+    let deletion = AssertUnwindSafe(world.delete(kind, name)).catch_unwind();
+    let refused = deletion.await.expect_err("it is not to be deleted");
+    refused.downcast_ref::<String>().cloned().expect("words")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_host_holds_a_guest_is_not_deleted_and_one_that_is_off_is() {
+    let world = World::up(1, 2).await;
+    world.guest("web").await;
+    world
+        .until("web runs", |world| world.runs_on("web").len() == 1)
+        .await;
+    let first = world.runs_on("web")[0].to_owned();
+    let refused = refusal(&world, "Node", &first).await;
+    assert!(refused.contains("VirtualMachine/web"), "{refused}");
+    let way_out = format!("quorate node withdraw {first}");
+    assert!(refused.contains(&way_out), "{refused}");
+
+    world.host(&first).cut(true);
+    world.until_state(&first, "Fenced").await;
+    world.host(&first).switch_off();
+    world.delete("Node", &first).await;
 }
 
 #[tokio::test(start_paused = true)]

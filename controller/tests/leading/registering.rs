@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate_controller::hosts::DeskError;
 use quorate_proto::host::v1::{RegisterReply, RegisterRequest, ReportRequest};
+use quorate_store::{Bucket, Key, Transaction, Write};
 use serde_json::json;
 
 use crate::support::World;
@@ -120,7 +121,13 @@ async fn a_boot_that_holds_something_goes_on_as_itself_when_its_node_was_deleted
     let world = World::up(1, 1).await;
     world.guest("web").await;
     world.until_runs("web", "an1").await;
-    world.delete("Node", "an1").await;
+    // The store was restored from a time at which there was no such Node.
+    let key = Key::new(Bucket::new("nodes"), "an1");
+    let gone = Transaction {
+        conditions: Vec::new(),
+        writes: vec![Write::Delete { key }],
+    };
+    world.store(1).propose(gone).await.expect("it leads");
     let stranger = register(&world, "an1", "another boot", 0).await;
     let refusal = stranger
         .expect_err("nobody knows whether the former boot is over")

@@ -15,7 +15,7 @@ use quorate_controller::{
     members::{CallError, MemberCalls},
 };
 use quorate_proto::{
-    heartbeat::MAX_LENGTH,
+    heartbeat::{Beat, MAX_LENGTH},
     member::v1::{HeardReply, HeardRequest, RunAgentReply, RunAgentRequest},
 };
 use quorate_store::MemberId;
@@ -34,6 +34,8 @@ struct Ends {
     hosts: BTreeMap<u16, mpsc::UnboundedSender<Vec<u8>>>,
     /// This member does not hear that host.
     deaf: BTreeSet<(MemberId, u16)>,
+    /// What this host says on that ring is lost.
+    silent: BTreeSet<(u16, u8)>,
 }
 
 impl Wire {
@@ -77,9 +79,22 @@ impl Wire {
         }
     }
 
+    pub(crate) fn silence_ring(&self, host: u16, ring: u8, silent: bool) {
+        let mut ends = self.lock();
+        if silent {
+            ends.silent.insert((host, ring));
+        } else {
+            ends.silent.remove(&(host, ring));
+        }
+    }
+
     /// A host says something to all members.
     pub(crate) fn say(&self, host: u16, datagram: &[u8]) {
         let ends = self.lock();
+        let ring = Beat::decode(datagram).map(|beat| beat.ring);
+        if ring.is_ok_and(|ring| ends.silent.contains(&(host, ring))) {
+            return;
+        }
         for (id, member) in &ends.members {
             if !ends.deaf.contains(&(*id, host)) {
                 // A member that is going down hears nothing.
