@@ -40,7 +40,7 @@ pub(crate) fn print_cluster(context: &Path) {
         "A host that goes silent is fenced over its BMC or its PDUs: `quorate-lab do freeze node2`, then `quorate-lab timeline`.",
     );
     say(
-        "The daemon's drivers for networks, storage and guests are not built yet: objects that need them wait, and say so.",
+        "The example's volumes and guests are larger than these machines: they wait, and say so (`quorate why vm/vm01-web`).",
     );
     say("and from this machine, with a `quorate` of yours:");
     say(&format!(
