@@ -98,6 +98,8 @@ impl Executor {
         let Some(process) = self.processes.remove(name) else {
             return;
         };
+        // What its tasks still send while they are dropped belongs to no turn.
+        self.wire.turn_is_over();
         drop(process);
         self.wire.died(name);
     }

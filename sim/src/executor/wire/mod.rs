@@ -203,6 +203,11 @@ impl Wire {
         self.lock().turn = Turn { now, clock, tick };
     }
 
+    /// No process' clock counts until the next turn: outside its runtime it would be the machine's.
+    pub(super) fn turn_is_over(&self) {
+        self.lock().turn.clock = None;
+    }
+
     /// Whether nothing arrives anywhere before `until`.
     pub(super) fn is_quiet(&self, until: Duration) -> bool {
         let inner = self.lock();
