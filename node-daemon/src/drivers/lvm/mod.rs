@@ -4,7 +4,7 @@
 //! told to look neither into logical volumes nor into replicated devices: what guests keep in there is theirs.
 //!
 //! What was seen stays valid until something changes: acts of ours say so themselves, and what others do is noticed by a
-//! [`watch`]. A host on which nothing changes starts no program.
+//! `watch`. A host on which nothing changes starts no program.
 
 mod blank;
 mod filter;
