@@ -8,7 +8,7 @@ use quorate_crds::{Event, GuestStep, NodeState, ReplicaRole};
 use quorate_node_daemon::simulated::{LocalRoom, room::Truth};
 use quorate_store::{Change, Revision, Store};
 
-use super::{Committed, Failover, commits, committed::Changed, failover, late::Late, truths};
+use super::{Committed, Failover, commits, committed::Changed, failover, truths};
 
 /// Asserts the rules: on every change of the log, and on the truth in the room after every step.
 #[derive(Clone)]
@@ -29,7 +29,6 @@ pub(crate) struct Bench {
     pub(crate) heard: BTreeMap<(String, String), Duration>,
     /// The last time that a member's process heard a host again after a silence: from when to when it lasted.
     pub(crate) silences: BTreeMap<(String, String), (Duration, Duration)>,
-    pub(crate) late: Late,
     /// Since when a member's process has heard a host without a gap.
     pub(crate) steadily: BTreeMap<(String, String), Duration>,
     /// The other members that the leader reaches, and since when without a pause.
@@ -94,7 +93,6 @@ impl Judge {
             writers: BTreeMap::new(),
             heard: BTreeMap::new(),
             silences: BTreeMap::new(),
-            late: Late::default(),
             steadily: BTreeMap::new(),
             reached: BTreeMap::new(),
             leader: None,
@@ -130,7 +128,6 @@ impl Judge {
             return;
         }
         bench.committed.revision = revision;
-        bench.late.commit(now);
         for change in changes {
             bench.listen(change);
         }

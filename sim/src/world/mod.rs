@@ -13,7 +13,11 @@ mod units;
 mod waiting;
 mod well;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use quorate_identity::Keyring;
 
@@ -77,6 +81,10 @@ pub struct World {
     trying: Option<people::Trying>,
     /// What people no longer wait for, and what may be taken nevertheless.
     given_up: Vec<people::Trying>,
+    /// What was asked for in vain, and may be taken after whatever is asked for next.
+    unsure: BTreeSet<String>,
+    /// People look again before they ask for more.
+    asks_at: Duration,
     /// What was seen of even splits.
     halves: halves::Halves,
     /// How often people tried.
@@ -176,6 +184,8 @@ impl World {
             wants: BTreeMap::new(),
             trying: None,
             given_up: Vec::new(),
+            unsure: BTreeSet::new(),
+            asks_at: Duration::ZERO,
             halves: halves::Halves::default(),
             tries: 0,
         }

@@ -10,6 +10,9 @@ use crate::executor::ProcessId;
 /// How long a person waits for an answer before trying another member.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// When people look again whether what they wanted has stayed.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
 /// A manifest that a member was given.
 pub(super) struct Trying {
     /// Whom it is about.
@@ -35,19 +38,29 @@ impl World {
             let lost = self.now() > trying.until || !self.executor.runs(&trying.member);
             match trying.answer.take() {
                 // What was asked of another member before may be taken after it: then it is said once more.
-                Some(true) if !self.may_be_overtaken(&trying.about) => {
+                Some(true) if self.may_be_overtaken(&trying.about) => {
+                    self.asks_at = self.now() + SECOND_LOOK;
+                }
+                Some(true) => {
                     // What was wanted meanwhile of the same comes next.
                     if self.wants.get(&trying.about) == Some(&trying.wanted) {
                         self.wants.remove(&trying.about);
                     }
                 }
-                Some(_) => {}
-                None if lost => self.given_up.push(trying),
+                // Whoever could not commit it in time cannot say that it never will be.
+                Some(false) => drop(self.unsure.insert(trying.about)),
+                None if lost => {
+                    self.unsure.insert(trying.about.clone());
+                    self.given_up.push(trying);
+                }
                 None => {
                     self.trying = Some(trying);
                     return;
                 }
             }
+        }
+        if self.now() < self.asks_at {
+            return;
         }
         let Some((about, wanted)) = self.wants.first_key_value() else {
             return;
@@ -74,8 +87,9 @@ impl World {
         });
     }
 
-    fn may_be_overtaken(&self, about: &str) -> bool {
-        self.given_up.iter().any(|earlier| earlier.about == about)
+    /// Also by what nobody waits for any more: it may be in the log of a member already, and be committed later.
+    fn may_be_overtaken(&mut self, about: &str) -> bool {
+        self.unsure.remove(about) || self.given_up.iter().any(|earlier| earlier.about == about)
     }
 }
 
