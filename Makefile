@@ -15,6 +15,8 @@ demo: tools ## build, run a cluster with simulated hosts here, lose a host, fenc
 test: tools ## everything that runs without special hardware
 	cargo test --workspace --exclude quorate-sim --features quorate-node-daemon/simulated --locked
 	QUORATE_MODEL=bounded cargo test --profile sim --locked -p quorate-store --lib takeover::model
+	cargo test --profile sim --locked -p quorate-sim
+	$(MAKE) sim SEEDS=300
 	$(MAKE) lab-smoke
 	@tools/report-skipped
 
