@@ -130,37 +130,7 @@ print:
     jmp print
 1:  ret
 
-print_hex:
-    mov cx, 8
-1:  rol eax, 4
-    push eax
-    and al, 0x0f
-    cmp al, 10
-    jb 2f
-    add al, 'a' - '0' - 10
-2:  add al, '0'
-    call print_character
-    pop eax
-    loop 1b
-    ret
-
-print_character:
-    push ax
-    mov dx, COM1 + 5
-1:  in al, dx
-    test al, 0x20
-    jz 1b
-    pop ax
-    mov dx, COM1
-    out dx, al
-    ret
-
-text_start:   .asciz "start="
-text_count:   .asciz "count="
-text_run:     .asciz " run="
-text_foreign: .asciz "FOREIGN count="
-text_error:   .asciz "DISK ERROR\r\n"
-text_newline: .asciz "\r\n"
+.include "counter-say.s"
 
 .org 510
     .byte 0x55, 0xaa

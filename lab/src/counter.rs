@@ -22,6 +22,8 @@ use crate::progress::Progress;
 
 const ROM_SOURCE: &str = include_str!("../guest/counter.s");
 const BOOT_SOURCE: &str = include_str!("../guest/counter-boot.s");
+/// What both include.
+const SAY_SOURCE: &str = include_str!("../guest/counter-say.s");
 
 /// What the sector on its disk begins with.
 const MARK: &[u8; 8] = b"QCOUNTER";
@@ -73,7 +75,8 @@ fn assembled(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let name = format!("counter-{}", key(&[source.as_bytes(), place.as_bytes()]));
+    let parts = [source, SAY_SOURCE, place].map(str::as_bytes);
+    let name = format!("counter-{}", key(&parts));
     let entry = runtime.on("start", "the runtime")?.block_on(cache.entry(
         &name,
         progress,
@@ -128,8 +131,12 @@ async fn assemble(draft: &Path, what: &str, source: &str, place: &str) -> Result
     let text = draft.join(format!("{what}.s"));
     let object = draft.join(format!("{what}.o"));
     fs::write(&text, source).on("write", &text)?;
+    let say = draft.join("counter-say.s");
+    fs::write(&say, SAY_SOURCE).on("write", &say)?;
     run(Command::new("as")
         .arg("--32")
+        .arg("-I")
+        .arg(draft)
         .arg("-o")
         .arg(&object)
         .arg(&text))
