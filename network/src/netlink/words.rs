@@ -88,7 +88,14 @@ pub(super) fn bond_data(
             }));
         }
         None => {
-            data.push(InfoBond::ArpInterval(0));
+            // The other modes cannot watch by ARP, are told so by their mode, and refuse to hear of it.
+            let could = !matches!(
+                options.mode,
+                BondMode::Lacp | BondMode::BalanceTlb | BondMode::BalanceAlb
+            );
+            if could {
+                data.push(InfoBond::ArpInterval(0));
+            }
             data.push(InfoBond::MiiMon(options.miimon));
             data.push(InfoBond::UpDelay(options.up_delay));
             data.push(InfoBond::DownDelay(options.down_delay));
@@ -201,5 +208,28 @@ fn hash_of(value: BondXmitHashPolicy) -> HashPolicy {
         BondXmitHashPolicy::Layer23 => HashPolicy::Layer23,
         BondXmitHashPolicy::Layer34 => HashPolicy::Layer34,
         _ => HashPolicy::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Linux refuses the whole request otherwise, with "permission denied".
+    #[test]
+    fn a_mode_that_cannot_watch_by_arp_is_not_told_of_it() {
+        let speaks_of_arp = |mode| {
+            let options = BondOptions {
+                mode,
+                ..BondOptions::default()
+            };
+            bond_data(&options, None, true)
+                .iter()
+                .any(|one| matches!(one, InfoBond::ArpInterval(_)))
+        };
+        for mode in [BondMode::Lacp, BondMode::BalanceTlb, BondMode::BalanceAlb] {
+            assert!(!speaks_of_arp(mode), "{mode:?}");
+        }
+        assert!(speaks_of_arp(BondMode::ActiveBackup));
     }
 }

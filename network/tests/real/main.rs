@@ -3,7 +3,7 @@
 
 use quorate_network::keeper::{Directory, Keeper, Trouble};
 use quorate_network::kernel::Kernel;
-use quorate_network::model::{BondMode, BondOptions, BridgeOptions, Host, Kind, LacpRate};
+use quorate_network::model::{BondMode, BondOptions, BridgeOptions, Host, Kind, LacpRate, Mark};
 use quorate_network::netlink::{Machine, Watch};
 use quorate_network::plan::steps;
 use quorate_network::{Card, Wanted};
@@ -108,6 +108,10 @@ fn applied(keeper: &mut Keeper<Machine, Directory>, wanted: &Wanted, now: u64) {
         // The first card gives a port of a bridge its cost, by its speed.
         for link in host.links.values_mut() {
             link.path_cost = None;
+            // What a card that leaves a bond gets back, the kernel has remembered since it joined.
+            if link.master.is_none() && link.mark == Mark::None {
+                link.mtu = 0;
+            }
         }
     }
     assert_eq!(shown.links, foreseen.links);
