@@ -10,6 +10,7 @@ mod host_daemons;
 mod kernel;
 mod leftovers;
 mod linux;
+mod networks;
 pub(crate) mod packages;
 mod pdus;
 mod power;
@@ -104,6 +105,7 @@ stories! {
     TwoHosts Quick pdus::fence_apc_snmp_takes_the_power_when_both_outlets_are_off;
     TwoHosts Quick pdus::fence_apc_snmp_fails_as_with_a_real_pdu;
     TwoHosts Quick pdus::welded_relays_let_the_agent_succeed_while_the_host_runs_on;
+    TwoHosts Quick networks::bonds_vlans_and_bridges_live_in_its_kernel;
     TwoHosts All guests::a_counter_migrates_over_dual_primary_drbd_without_missing_a_count;
     TwoHosts All linux::a_linux_guest_moves_with_libvirt_and_shuts_down_at_its_button;
     TwoHosts All storage::a_volume_is_made_written_cut_off_caught_up_grown_and_removed;
