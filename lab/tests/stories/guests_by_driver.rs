@@ -178,7 +178,8 @@ pub(crate) fn a_guest_moves_there_and_back_and_its_libvirts_die_and_it_is_never_
 
     // Its process dies: that is seen, and nothing starts it again.
     room.host(2)
-        .run("pkill -9 -f guest=counter,")
+        // The brackets, or it would find itself.
+        .run("pkill -9 -f guest=[c]ounter,")
         .expect("it ran");
     hands.until(2, &json!({"Off": "Crashed"}));
     for number in [1, 2] {
