@@ -20,6 +20,7 @@ pub mod identity_service;
 mod leader;
 pub mod member;
 pub mod members;
+mod mistake;
 pub mod resource;
 pub mod restore;
 pub mod run;

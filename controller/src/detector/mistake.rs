@@ -1,7 +1,6 @@
 //! Mistakes that tests plant, to show that their checks find them. Without the feature `mistakes` nothing can be planted.
 
-#[cfg(feature = "mistakes")]
-use std::cell::Cell;
+use crate::mistake::plantable;
 
 /// One way to judge wrongly who is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,23 +19,4 @@ impl Mistake {
     pub const ALL: [Self; 3] = [Self::NoGrace, Self::StallCounts, Self::BelievesItself];
 }
 
-#[cfg(feature = "mistakes")]
-thread_local! {
-    static PLANTED: Cell<Option<Mistake>> = const { Cell::new(None) };
-}
-
-/// From now on this thread makes this mistake, or none.
-#[cfg(feature = "mistakes")]
-pub fn plant(mistake: Option<Mistake>) {
-    PLANTED.set(mistake);
-}
-
-#[cfg(feature = "mistakes")]
-pub(super) fn makes(mistake: Mistake) -> bool {
-    PLANTED.get() == Some(mistake)
-}
-
-#[cfg(not(feature = "mistakes"))]
-pub(super) const fn makes(_: Mistake) -> bool {
-    false
-}
+plantable!(Mistake);

@@ -20,10 +20,7 @@ fn voters(world: &World, id: MemberId) -> usize {
 async fn with_guest() -> (World, MemberId, MemberId) {
     let world = World::pair().await;
     world.guest("web").await;
-    world
-        .until("web runs", |world| world.runs_on("web").len() == 1)
-        .await;
-    let first = if world.runs_on("web") == ["an1"] {
+    let first = if world.settled("web").await == "an1" {
         1
     } else {
         2

@@ -10,10 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn when_the_leader_dies_no_host_is_lost_and_a_host_that_dies_with_it_is_recovered() {
     let mut world = World::up(3, 2).await;
     world.guest("web").await;
-    world
-        .until("web runs", |world| world.runs_on("web").len() == 1)
-        .await;
-    let first = world.runs_on("web")[0].to_owned();
+    let first = world.settled("web").await;
     let second = if first == "an1" { "an2" } else { "an1" };
 
     let leader = world.leader().await;

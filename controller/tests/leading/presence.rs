@@ -214,10 +214,7 @@ async fn refusal(world: &World, kind: &str, name: &str) -> String {
 async fn a_node_whose_host_holds_a_guest_is_not_deleted_and_one_that_is_off_is() {
     let world = World::up(1, 2).await;
     world.guest("web").await;
-    world
-        .until("web runs", |world| world.runs_on("web").len() == 1)
-        .await;
-    let first = world.runs_on("web")[0].to_owned();
+    let first = world.settled("web").await;
     let refused = refusal(&world, "Node", &first).await;
     assert!(refused.contains("VirtualMachine/web"), "{refused}");
     let way_out = format!("quorate node withdraw {first}");

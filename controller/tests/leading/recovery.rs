@@ -10,10 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn a_guest_of_a_silent_host_runs_again_elsewhere_and_only_after_its_host_is_off() {
     let world = World::up(3, 2).await;
     world.guest("web").await;
-    world
-        .until("web runs", |world| world.runs_on("web").len() == 1)
-        .await;
-    let first = world.runs_on("web")[0].to_owned();
+    let first = world.settled("web").await;
     let second = if first == "an1" { "an2" } else { "an1" };
 
     // The host lives and its guest runs; nobody hears it.
@@ -37,10 +34,7 @@ async fn a_guest_of_a_silent_host_runs_again_elsewhere_and_only_after_its_host_i
 async fn without_a_board_that_answers_nothing_is_recovered_and_everybody_is_told_why() {
     let world = World::up(1, 2).await;
     world.guest("web").await;
-    world
-        .until("web runs", |world| world.runs_on("web").len() == 1)
-        .await;
-    let first = world.runs_on("web")[0].to_owned();
+    let first = world.settled("web").await;
     let second = if first == "an1" { "an2" } else { "an1" };
     world.boards.break_board(&first, true);
     world.host(&first).switch_off();

@@ -445,6 +445,13 @@ impl World {
             .collect()
     }
 
+    /// Waits until a guest runs, and tells where.
+    pub(crate) async fn settled(&self, guest: &str) -> String {
+        self.until("the guest runs", |world| world.runs_on(guest).len() == 1)
+            .await;
+        self.runs_on(guest)[0].to_owned()
+    }
+
     /// Lets time pass; a guest that runs twice ends the story.
     pub(crate) async fn pass(&self, time: Duration) {
         let step = Duration::from_millis(50);
