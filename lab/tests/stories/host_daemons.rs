@@ -9,8 +9,8 @@ use crate::stories::packages::{eventually, exposure, property};
 /// guests for the whole machine and cannot be shut in; the lease process can.
 const EXPOSURES: [(&str, f64); 2] = [("quorate-lease", 4.0), ("quorate-node", 9.0)];
 
-/// A guest that any host can carry, and the little that its host has to keep for itself here.
-const GUEST: &str = "apiVersion: quorate.dev/v1alpha1\nkind: VirtualMachine\nmetadata:\n  name: guarded\nspec:\n  memory: 64Mi\n  withoutReserve: true\n";
+/// A guest that any host can carry, with a translated processor too, and the little that its host has to keep for itself here.
+const GUEST: &str = "apiVersion: quorate.dev/v1alpha1\nkind: VirtualMachine\nmetadata:\n  name: guarded\nspec:\n  hypervisor: Qemu\n  memory: 64Mi\n  withoutReserve: true\n";
 const SMALL_RESERVE: &str =
     r#"patch node node1 -p '{"spec":{"reserve":{"memory":"64Mi","cpus":"1"}}}'"#;
 
