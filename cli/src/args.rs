@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Node(commands::node::Args),
     /// Start, stop, restart and move guests
     Vm(commands::vm::Args),
+    /// Decide about data that only a person can decide about
+    Volume(commands::volume::Args),
     /// See and test whether hosts could be made safe
     Fence(commands::fence::Args),
     /// Look at and change the cluster itself: members, tokens, backups

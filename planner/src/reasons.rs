@@ -123,7 +123,7 @@ reasons! {
     SilentOnAllRings, "No ring brings the host's heartbeats.",
         "Wait: it is made safe first, then what it held is recovered. Then look why it went.";
     HeardElsewhere, "The leader does not hear the host, and another member does.",
-        "Repair the network between the leader and that host, or give the leadership to the other member: `quorate cluster transfer-leader`.";
+        "Repair the network between the leader and that host, or give the leadership to the other member: `quorate cluster transfer`.";
     LeftInOrder, "The host left and holds nothing.",
         "Start `quorate-node` on it when it shall come back.";
     EvidenceContradicted, "The host was confirmed off and is heard nevertheless.",
@@ -135,7 +135,7 @@ reasons! {
     QuorumPresent, "A majority of the members is there.",
         "Nothing.";
     NoSpareMember, "The loss of one more member stops the cluster.",
-        "Bring the missing members back, or add one: `quorate cluster invite`.";
+        "Bring the missing members back, or add one: `quorate cluster join-token create member`.";
     AllWell, "Every host that shall be there is online.",
         "Nothing.";
     HostsMissing, "A host that shall be there is not online; the message names it.",

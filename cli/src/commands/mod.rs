@@ -24,6 +24,7 @@ pub(crate) mod plan;
 pub(crate) mod status;
 pub(crate) mod version;
 pub(crate) mod vm;
+pub(crate) mod volume;
 pub(crate) mod wait;
 pub(crate) mod why;
 
@@ -50,6 +51,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<(), CliEr
         Command::Why(args) => why::run(session, args).await,
         Command::Node(args) => node::run(session, args).await,
         Command::Vm(args) => vm::run(session, args).await,
+        Command::Volume(args) => volume::run(session, args).await,
         Command::Fence(args) => fence::run(session, args).await,
         Command::Cluster(args) => cluster::run(session, args).await,
         Command::Auth(args) => auth::run(session, args).await,

@@ -78,7 +78,7 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> 
 }
 
 /// Let a person at a terminal type the host's name; `instead` is the option for scripts.
-pub(super) fn ask_for_name(
+pub(crate) fn ask_for_name(
     session: &Session,
     node: &str,
     consequence: &str,

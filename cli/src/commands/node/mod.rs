@@ -6,6 +6,8 @@ mod mode;
 
 use clap::Subcommand;
 
+pub(crate) use confirm::ask_for_name;
+
 use crate::{error::CliError, session::Session};
 
 #[derive(Debug, clap::Args)]

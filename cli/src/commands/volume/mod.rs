@@ -1,0 +1,29 @@
+//! `quorate volume`: what only a person may decide about data.
+
+mod resolve;
+
+use clap::Subcommand;
+
+use crate::{error::CliError, session::Session};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  quorate volume resolve data                      # what each side has written\n  quorate volume \
+                  resolve data --discard an-a01n02"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// After a split brain: show the sides, and give up what one of them has written alone
+    Resolve(resolve::Args),
+}
+
+pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
+    match args.command {
+        Command::Resolve(args) => resolve::run(session, &args).await,
+    }
+}
