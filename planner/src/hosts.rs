@@ -39,7 +39,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
                 SubjectKind::Volume | SubjectKind::Mount | SubjectKind::Filesystem => {
                     load.storage.push(&subject.name);
                 }
-                SubjectKind::Network | SubjectKind::Pool => {}
+                SubjectKind::Network | SubjectKind::Pool | SubjectKind::Snapshot => {}
             }
         }
     }

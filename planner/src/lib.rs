@@ -14,6 +14,7 @@
 //! * A host answers on the record itself, naming the generation that it answers about. What it says
 //!   about an older one is no answer; that makes every long procedure safe to continue anywhere.
 
+mod above;
 mod amounts;
 mod decisions;
 mod fencing;

@@ -183,6 +183,18 @@ pub(crate) fn barred(round: &Round<'_>, guest: &VirtualMachine, host: &str) -> O
         }
     }
     let labels = round.hosts[host].node.metadata.labels.as_ref();
+    let can = round.hosts[host].node.status.as_ref();
+    let can = can.map_or(&[][..], |status| &status.hypervisors);
+    if !can.is_empty() && !can.contains(&guest.spec.hypervisor) {
+        return Some(format!(
+            "cannot run guests of hypervisor {:?}, only of {}",
+            guest.spec.hypervisor,
+            can.iter()
+                .map(|one| format!("{one:?}"))
+                .collect::<Vec<_>>()
+                .join(" and ")
+        ));
+    }
     placement.node_selector.iter().find_map(|(label, value)| {
         let has = labels.and_then(|labels| labels.get(label)) == Some(value);
         (!has).then(|| format!("has no label {label}={value}"))

@@ -5,8 +5,10 @@ use crate::outcome::{Outcome, condition};
 use crate::rights::{Presence, observed};
 use crate::round::Round;
 use crate::state::{ClusterState, Index, Subject, SubjectKind};
-use crate::{Reason, Why};
-use quorate_crds::{Assignment, NodeMode, PoolState, StorageAssignment, StoragePool};
+use crate::{Reason, Why, above};
+use quorate_crds::{
+    Assignment, NodeMode, PoolState, PoolType, ReplicaData, StorageAssignment, StoragePool,
+};
 
 /// The volume groups of all pools' parts.
 pub(crate) struct Groups<'a>(Index<&'a str, Group<'a>>);
@@ -42,6 +44,16 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         let subject = Subject::new(SubjectKind::Pool, name);
         let old = pool.status.clone().unwrap_or_default();
         let mut status = old.clone();
+        if pool.spec.type_ == PoolType::Shared {
+            // One that lies on a volume is decided together with what lies in it.
+            if pool.spec.volume.is_none() {
+                let why = above::not_on_disks(name);
+                outcome.why("StoragePool", name, why.reason, &why.message);
+                condition(&mut status.conditions, "Ready", false, &why, round.now);
+                outcome.status("StoragePool", name, &old, &status);
+            }
+            continue;
+        }
         for part in &pool.spec.hosts {
             let host = part.node.as_str();
             let Some(known) = round.hosts.get(host) else {
@@ -128,6 +140,10 @@ fn assignment(round: &Round<'_>, name: &str, pool: &StoragePool, host: &str) -> 
             volume_group: round.groups.of(name, host).to_owned(),
             logical_volume: None,
             size: None,
+            device: None,
+            snapshot_of: None,
+            make: false,
+            data: ReplicaData::Keep,
         }),
         replica: None,
         mount: None,

@@ -166,6 +166,12 @@ reasons! {
         "Start a host that holds them.";
     Deleting, "The volume is going away.",
         "Wait; stop what still uses it.";
+    SnapshotTaken, "The snapshot is there.",
+        "Nothing.";
+    SnapshotWaits, "The snapshot is not there at present; the message says what it waits for.",
+        "Wait, or remove what the message names.";
+    SnapshotGone, "The snapshot was taken, and is not there any more.",
+        "Delete it. It is not taken again by itself: it would show another moment.";
     Mounting, "A filesystem is about to be mounted.",
         "Wait. When it lasts, look at that host's plan: `quorate get nodeplans`.";
     Mounted, "The filesystem is mounted.",

@@ -19,6 +19,8 @@ pub enum Ending {
     GuestPoweredOff,
     /// `MigrationFailed`: it could not be sent, and runs on where it was.
     MigrationFailed,
+    /// `NotInstalled`, `NotSupported`: this host cannot do it, however often it is tried.
+    NotPossible,
     /// Anything else: it could not be made so.
     NotStarted,
 }
@@ -29,6 +31,7 @@ impl Ending {
             "GuestCrashed" => Self::GuestCrashed,
             "GuestPoweredOff" => Self::GuestPoweredOff,
             "MigrationFailed" => Self::MigrationFailed,
+            "NotInstalled" | "NotSupported" => Self::NotPossible,
             _ => Self::NotStarted,
         }
     }
@@ -40,6 +43,7 @@ impl Ending {
             Self::GuestCrashed => "GuestCrashed",
             Self::GuestPoweredOff => "GuestPoweredOff",
             Self::MigrationFailed => "MigrationFailed",
+            Self::NotPossible => "NotPossible",
             Self::NotStarted => "NotStarted",
         }
     }

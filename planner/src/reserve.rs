@@ -153,7 +153,7 @@ fn pack(
 fn places<'r>(round: &'r Round<'_>, (name, guest): Guest<'_>) -> Vec<&'r str> {
     let volumes: Vec<String> = volumes::of(name, guest).collect();
     let keepers = |volume: &String| {
-        let replicas = &round.views.get(volume.as_str())?.replicas;
+        let replicas = volumes::replicas(round, volume);
         (!replicas.is_empty()).then_some(replicas)
     };
     let first = volumes.iter().find_map(keepers);

@@ -7,7 +7,7 @@ use crate::rights::Hosts;
 use crate::state::ClusterState;
 use crate::volumes::Views;
 use crate::{
-    Decisions, fencing, filesystems, guests, hosts, networks, pools, records, snapshots, volumes,
+    Decisions, above, fencing, filesystems, guests, hosts, networks, pools, records, snapshots, volumes,
 };
 use jiff::Timestamp;
 use quorate_crds::{ClusterPower, ClusterSpec};
@@ -77,6 +77,7 @@ fn decide(state: &ClusterState, leader: Leader, mut outcome: Outcome) -> Decisio
     pools::plan(&round, &mut outcome);
     guests::plan(&round, &mut outcome);
     filesystems::plan(&round, &mut outcome);
+    above::plan(&round, &mut outcome);
     volumes::plan(&round, &mut outcome);
     snapshots::plan(&round, &mut outcome);
     hosts::plan(&round, &mut outcome);

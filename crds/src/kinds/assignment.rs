@@ -82,9 +82,24 @@ pub struct StorageAssignment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 127))]
     pub logical_volume: Option<String>,
-    /// Its size.
+    /// Its size; that of the device below, where it is about the volume group itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
+    /// The replicated device that the volume group lies on. None: it lies on the host's own disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<AbsolutePath>,
+    /// The logical volume that this one is a snapshot of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 127))]
+    pub snapshot_of: Option<String>,
+    /// What lies on a device that several hosts see is to be made, or to grow, from this host: of all
+    /// records about one volume group one at a time says so, because hosts share its metadata. A
+    /// snapshot is to be taken; without this word it must be there already.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub make: bool,
+    /// What becomes of the logical volume's data when it is not to be active here.
+    #[serde(default, skip_serializing_if = "ReplicaData::is_kept")]
+    pub data: ReplicaData,
 }
 
 /// A replica of a volume on one host.

@@ -1,8 +1,9 @@
 //! What a host is and does, as it reports and as the leader sees it.
 
 use super::condition::Condition;
+use super::virtual_machine::Hypervisor;
 use crate::scalar::{Duration, Label, MacAddress, Name, Size, Time};
-use crate::shape::keyed;
+use crate::shape::{keyed, set};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,10 @@ pub struct NodeStatus {
     /// What it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub versions: Option<Versions>,
+    /// The kinds of guests that it can run. None listed: it has not said, and any may be tried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), transform = set)]
+    pub hypervisors: Vec<Hypervisor>,
 }
 
 /// What a host does.

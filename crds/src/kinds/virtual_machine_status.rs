@@ -132,6 +132,10 @@ pub struct GuestFailure {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub reason: Option<String>,
+    /// What its host says of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
     /// The epoch that it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,

@@ -48,7 +48,7 @@ fn one(
         storage: None,
         replica: None,
         mount: Some(MountAssignment {
-            device: AbsolutePath(device(round, name, host)),
+            device: AbsolutePath(volumes::device(round, name, host)),
             filesystem: match filesystem.type_ {
                 LocalFilesystemType::Ext4 => "ext4".to_owned(),
                 LocalFilesystemType::Xfs => "xfs".to_owned(),
@@ -126,7 +126,7 @@ fn best<'a>(round: &Round<'a>, name: &str, volume: &Volume, from: Option<&str>) 
     let fits = |host: &&str| {
         from != Some(*host)
             && round.hosts[host].takes_more()
-            && volumes::unwritable(round, name, volume, host, Asking { from }).is_none()
+            && volumes::unwritable(round, name, volume, host, Asking::coming_from(from)).is_none()
     };
     let listed = |host: &&str| {
         let nodes = &volume.spec.nodes;
@@ -134,21 +134,6 @@ fn best<'a>(round: &Round<'a>, name: &str, volume: &Volume, from: Option<&str>) 
         place.unwrap_or(usize::MAX)
     };
     round.hosts.names().filter(fits).min_by_key(listed)
-}
-
-fn device(round: &Round<'_>, name: &str, host: &str) -> String {
-    let status = round.views.get(name);
-    let said = status.and_then(|status| {
-        let mut replicas = status.replicas.iter();
-        replicas
-            .find(|replica| replica.node.as_str() == host)?
-            .device
-            .clone()
-    });
-    said.unwrap_or_else(|| {
-        let minor = status.and_then(|status| status.minor).unwrap_or(0);
-        format!("/dev/drbd{minor}")
-    })
 }
 
 fn mounted(host: &str) -> Why {

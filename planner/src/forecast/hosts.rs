@@ -35,8 +35,9 @@ pub(super) struct Hosts {
     pub(super) diskless: BTreeMap<Place, Value>,
     /// Replicas that refuse their peers, because both sides have written.
     pub(super) apart: BTreeSet<Place>,
-    /// Where filesystems are mounted.
+    /// Where filesystems are mounted, and logical volumes above others active.
     mounted: BTreeSet<Place>,
+    active: BTreeSet<Place>,
     /// Fence operations of which every level has failed.
     in_vain: BTreeSet<String>,
 }
@@ -85,6 +86,8 @@ impl Hosts {
             self.take_over_replica(place, &assignment["replica"], &status["replica"]);
         } else if assignment["mount"].is_object() && assignment["active"] == true && converged {
             self.mounted.insert(place);
+        } else if is_logical(assignment) && assignment["active"] == true && converged {
+            self.active.insert(place);
         }
     }
 
@@ -142,6 +145,7 @@ impl Hosts {
         self.writing.retain(elsewhere);
         self.two.retain(elsewhere);
         self.mounted.retain(elsewhere);
+        self.active.retain(elsewhere);
     }
 
     pub(super) fn hears(&self, host: &str) -> bool {
@@ -164,7 +168,7 @@ impl Hosts {
     fn ready(&self, needed: &Value, host: &str) -> bool {
         let place = (text(&needed["name"]), host.to_owned());
         match needed["kind"].as_str() {
-            Some("Volume") => self.writing.contains(&place),
+            Some("Volume") => self.writing.contains(&place) || self.active.contains(&place),
             Some("SharedFilesystem") => self.mounted.contains(&place),
             _ => true,
         }
@@ -283,11 +287,25 @@ impl Trial {
                     "address": assignment["network"]["address"],
                 }),
             };
+        } else if is_logical(assignment) {
+            match assignment["active"] == true {
+                true => self.hosts.active.insert(place.clone()),
+                false => self.hosts.active.remove(place),
+            };
         } else if before["pool"].is_object() {
             status["pool"] = before["pool"].clone();
+        } else if assignment["storage"]["make"] == true {
+            // A new group has what the volume below it has.
+            status["pool"] = json!({
+                "node": host, "state": "Ready", "capacity": assignment["storage"]["size"],
+            });
         }
         status
     }
+}
+
+fn is_logical(assignment: &Value) -> bool {
+    assignment["storage"]["logicalVolume"].is_string()
 }
 
 pub(super) fn said(type_: &str, reason: &str) -> Value {

@@ -449,7 +449,7 @@ impl<'a> Work<'_, 'a> {
         chosen: Option<&Name>,
     ) -> Result<&'a str, Obstacle> {
         let wish = Wish {
-            asking: Asking { from: Some(source) },
+            asking: Asking::coming_from(Some(source)),
             ..Wish::default()
         };
         let Some(chosen) = chosen else {

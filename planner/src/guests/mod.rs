@@ -299,7 +299,9 @@ impl<'a> Work<'_, 'a> {
     fn take_note(&self, record: &NodePlan, status: &mut VirtualMachineStatus) {
         let state = match answer(record) {
             Answer::Ended(Ending::GuestPoweredOff, _) => GuestState::Stopped,
-            Answer::Ended(Ending::GuestCrashed | Ending::NotStarted, _) => GuestState::Failed,
+            Answer::Ended(Ending::GuestCrashed | Ending::NotPossible | Ending::NotStarted, _) => {
+                GuestState::Failed
+            }
             _ => return,
         };
         enter(status, state, self.round.now);
@@ -438,7 +440,7 @@ impl<'a> Work<'_, 'a> {
             self.outcome.wake(first);
         }
         if status.restart_count.is_some() {
-            status.restart_count = u32::try_from(status.failures.len()).ok();
+            status.restart_count = u32::try_from(own_failures(status).count()).ok();
         }
     }
 }
@@ -463,14 +465,24 @@ fn epoch(record: &NodePlan) -> u64 {
     record.spec.assignment.as_ref().map_or(0, |held| held.epoch)
 }
 
+/// The failures of the guest itself. That a host cannot run it says something about the host.
+fn own_failures(status: &VirtualMachineStatus) -> impl Iterator<Item = &GuestFailure> {
+    let failures = status.failures.iter();
+    failures.filter(|failure| !is_of_host(failure))
+}
+
+fn is_of_host(failure: &GuestFailure) -> bool {
+    failure.reason.as_deref() == Some(Ending::NotPossible.as_str())
+}
+
+fn is_on(failure: &GuestFailure, host: &str) -> bool {
+    let node = failure.node.as_ref();
+    node.is_some_and(|node| node.as_str() == host)
+}
+
 fn failures_on(status: &VirtualMachineStatus, host: &str) -> u32 {
-    let there = |failure: &&GuestFailure| {
-        failure
-            .node
-            .as_ref()
-            .is_some_and(|node| node.as_str() == host)
-    };
-    u32::try_from(status.failures.iter().filter(there).count()).unwrap_or(u32::MAX)
+    let there = own_failures(status).filter(|failure| is_on(failure, host));
+    u32::try_from(there.count()).unwrap_or(u32::MAX)
 }
 
 fn placed_because(status: &VirtualMachineStatus) -> Reason {

@@ -33,7 +33,7 @@ impl<'a> Work<'_, 'a> {
             return None;
         }
         let wish = Wish {
-            asking: Asking { from: Some(host) },
+            asking: Asking::coming_from(Some(host)),
             ..Wish::default()
         };
         let target = match placement::choose(round, &self.ledger, (name, guest), &wish) {

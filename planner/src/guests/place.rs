@@ -1,8 +1,9 @@
 //! A host for a guest that nobody holds.
 
-use super::{Guest, Work, enter, failures_on, why};
+use super::{Guest, Work, enter, failures_on, is_of_host, is_on, own_failures, why};
 use crate::placement::{Wish, choose};
 use crate::state::Subject;
+use crate::volumes::Asking;
 use crate::{Reason, Why};
 use quorate_crds::{GuestState, Name, VirtualMachineStatus};
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ impl<'a> Work<'_, 'a> {
             enter(status, state, round.now);
         }
         let recovery = &guest.spec.recovery;
+        let failed = own_failures(status).next().is_some();
+        let mut exhausted = false;
         let mut refused: BTreeMap<&str, String> = BTreeMap::new();
         for host in round.hosts.names() {
             let times = failures_on(status, host);
@@ -47,9 +50,18 @@ impl<'a> Work<'_, 'a> {
                     times => format!("{times} times"),
                 };
                 let text = format!("it failed there {times} within {}", recovery.restart_window);
-                refused.insert(host, text);
-            } else if !status.failures.is_empty() && !recovery.relocate && Some(host) != before {
+                refused.insert(host, with_last_words(status, host, text));
+                exhausted = true;
+            } else if failed && !recovery.relocate && Some(host) != before {
                 refused.insert(host, "relocate is false".to_owned());
+                exhausted = true;
+            } else if status
+                .failures
+                .iter()
+                .any(|it| is_of_host(it) && is_on(it, host))
+            {
+                let text = "cannot run it".to_owned();
+                refused.insert(host, with_last_words(status, host, text));
             }
         }
         let host_is_away = before
@@ -65,7 +77,6 @@ impl<'a> Work<'_, 'a> {
                 "its host was lost, and it is not protected",
             );
         }
-        let failed = !status.failures.is_empty();
         let wish = Wish {
             keep_reserve: !recovering && !failed,
             refused: &refused,
@@ -73,7 +84,10 @@ impl<'a> Work<'_, 'a> {
         };
         let host = match choose(round, &self.ledger, (name, guest), &wish) {
             Ok(host) => host,
-            Err(obstacles) if refused.is_empty() => {
+            Err(_) if let Some(still) = self.still_waits((name, guest), status, &wish) => {
+                return still;
+            }
+            Err(obstacles) if !exhausted => {
                 return why(Reason::NoHostFits, &obstacles.join("; "));
             }
             Err(obstacles) => return why(Reason::RecoveryExhausted, &obstacles.join("; ")),
@@ -98,6 +112,16 @@ impl<'a> Work<'_, 'a> {
                 Reason::Relocated,
                 &format!("it failed too often on {before}"),
             ),
+            Some(before)
+                if before != host
+                    && status
+                        .failures
+                        .iter()
+                        .any(|it| is_of_host(it) && is_on(it, before)) =>
+            {
+                let text = format!("{before} cannot run it");
+                why(Reason::Relocated, &with_last_words(status, before, text))
+            }
             Some(before) if restarting && before == host => why(
                 Reason::Restarted,
                 &format!("it was stopped on {host} first"),
@@ -111,5 +135,43 @@ impl<'a> Work<'_, 'a> {
             ),
         };
         self.give((name, guest), host, placed, status)
+    }
+
+    /// A guest that had its host and waits for its turn goes on waiting while that host is at work on
+    /// one of its volumes: what was said of it just before still counts.
+    fn still_waits(
+        &self,
+        guest: Guest<'a>,
+        status: &VirtualMachineStatus,
+        wish: &Wish<'_, 'a>,
+    ) -> Option<Why> {
+        let mut conditions = status.conditions.iter();
+        let said = conditions.find(|one| one.type_ == "Scheduled")?;
+        let waits = [
+            Reason::StartLimit,
+            Reason::StartDelayed,
+            Reason::WaitingForGuest,
+        ];
+        let reason = waits.into_iter().find(|one| one.as_str() == said.reason)?;
+        let patient = Wish {
+            keep_reserve: wish.keep_reserve,
+            refused: wish.refused,
+            asking: Asking {
+                at_work_counts: true,
+                ..wish.asking
+            },
+        };
+        choose(self.round, &self.ledger, guest, &patient).ok()?;
+        Some(why(reason, &said.message))
+    }
+}
+
+/// What is known about the last failure on that host, after `text`.
+fn with_last_words(status: &VirtualMachineStatus, host: &str, text: String) -> String {
+    let mut last = status.failures.iter().rev();
+    let last = last.find(|failure| is_on(failure, host));
+    match last.and_then(|failure| failure.message.as_deref()) {
+        Some(message) => format!("{text}: {message}"),
+        None => text,
     }
 }

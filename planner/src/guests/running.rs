@@ -2,7 +2,9 @@
 
 use super::assignment::{Told, assignment};
 use super::migration::presence;
-use super::{Guest, Work, enter, epoch, failures_on, placed_because, restart_wish, why};
+use super::{
+    Guest, Work, enter, epoch, failures_on, own_failures, placed_because, restart_wish, why,
+};
 use crate::amounts::{later, moment, span};
 use crate::records::Ending;
 use crate::rights::{Answer, answer, held};
@@ -17,6 +19,8 @@ use quorate_crds::{
 /// The first two restarts come at once; from then on each waits twice as long as the one before.
 const FREE_RESTARTS: u32 = 2;
 const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(5);
+/// Of what a host says about a failure, so much is kept.
+const LONGEST_MESSAGE: usize = 1000;
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 
 impl<'a> Work<'_, 'a> {
@@ -153,7 +157,7 @@ impl<'a> Work<'_, 'a> {
         let stays = match ending {
             Ending::GuestPoweredOff => recovery.on_guest_power_off == OnGuestPowerOff::Stop,
             Ending::GuestCrashed => recovery.on_crash != OnCrash::Restart || !guest.spec.protected,
-            Ending::NotStarted | Ending::MigrationFailed => false,
+            Ending::NotStarted | Ending::NotPossible | Ending::MigrationFailed => false,
         };
         if stays && !wished {
             let told = assignment((name, guest), epoch, Told::Run);
@@ -182,16 +186,26 @@ impl<'a> Work<'_, 'a> {
                 at: Time::from(now),
                 node: Some(Name::from(host)),
                 reason: Some(ending.as_str().to_owned()),
+                message: Some(message.chars().take(LONGEST_MESSAGE).collect()),
                 epoch: Some(epoch),
             });
-            status.restart_count = u32::try_from(status.failures.len()).ok();
+            status.restart_count = u32::try_from(own_failures(status).count()).ok();
             self.outcome
                 .wake(later(now, span(&recovery.restart_window)));
+        }
+        if ending == Ending::NotPossible {
+            let told = assignment((name, guest), epoch, Told::Stop);
+            self.outcome.assign(self.round.state, &subject, host, told);
+            enter(status, GuestState::Stopping, now);
+            return why(
+                Reason::WaitingForRelease,
+                &format!("{host} cannot run it: {message}"),
+            );
         }
         let times = failures_on(status, host);
         if times <= recovery.max_restarts {
             let text = format!(
-                "failure {times} on {host} within {}; {} are restarted in place",
+                "failure {times} on {host} within {}; {} are restarted in place: {message}",
                 recovery.restart_window, recovery.max_restarts
             );
             let due = restart_due(status, times);
@@ -208,7 +222,7 @@ impl<'a> Work<'_, 'a> {
         let told = assignment((name, guest), epoch, Told::Stop);
         self.outcome.assign(self.round.state, &subject, host, told);
         enter(status, GuestState::Failed, now);
-        let text = format!("failure {times} on {host}: it is let go there");
+        let text = format!("failure {times} on {host}: it is let go there: {message}");
         why(Reason::WaitingForRelease, &text)
     }
 }
@@ -216,7 +230,7 @@ impl<'a> Work<'_, 'a> {
 /// When the guest may be started again after so many failures, if it has to wait.
 fn restart_due(status: &VirtualMachineStatus, times: u32) -> Option<Timestamp> {
     let doublings = times.checked_sub(FREE_RESTARTS + 1)?;
-    let last = moment(status.failures.last().map(|failure| &failure.at))?;
+    let last = moment(own_failures(status).last().map(|failure| &failure.at))?;
     let wait = FIRST_WAIT.saturating_mul(2_i32.saturating_pow(doublings));
     Some(later(last, wait.min(LONGEST_WAIT)))
 }

@@ -11,6 +11,8 @@ pub enum SubjectKind {
     Pool,
     /// A Volume: the replica that a host keeps.
     Volume,
+    /// A VolumeSnapshot.
+    Snapshot,
     /// The local filesystem of a Volume.
     Mount,
     /// A SharedFilesystem.
@@ -39,6 +41,7 @@ impl SubjectKind {
             Self::Network => "Network",
             Self::Pool => "StoragePool",
             Self::Volume | Self::Mount => "Volume",
+            Self::Snapshot => "VolumeSnapshot",
             Self::Filesystem => "SharedFilesystem",
             Self::Guest => "VirtualMachine",
         }
@@ -51,6 +54,7 @@ impl SubjectKind {
             Self::Network => "network",
             Self::Pool => "storagepool",
             Self::Volume => "volume",
+            Self::Snapshot => "volumesnapshot",
             Self::Mount => "mount",
             Self::Filesystem => "sharedfilesystem",
             Self::Guest => "virtualmachine",
@@ -86,6 +90,7 @@ impl Subject {
             "StoragePool" => SubjectKind::Pool,
             "Volume" if assignment.mount.is_some() => SubjectKind::Mount,
             "Volume" => SubjectKind::Volume,
+            "VolumeSnapshot" => SubjectKind::Snapshot,
             "SharedFilesystem" => SubjectKind::Filesystem,
             "VirtualMachine" => SubjectKind::Guest,
             _ => return None,

@@ -1,12 +1,14 @@
 //! Where the replicas of a volume are kept, under which numbers, and how large they are.
 
 use super::lifetime;
+use super::room::Room;
 use crate::amounts::{bytes, words};
 use crate::networks;
 use crate::placement::barred;
 use crate::round::Round;
+use crate::snapshots::Taken;
 use crate::state::Index;
-use crate::{Reason, Why};
+use crate::{Reason, Why, above};
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
     Name, NetworkRole, PoolState, PoolType, Provisioning, ReplicaStatus, StoragePool, Volume,
@@ -43,6 +45,7 @@ pub(crate) struct Choice {
     minors: Numbers,
     ports: Numbers,
     promised: Index<String, Index<String, u64>>,
+    snapshots: Taken,
     /// Why the volume at hand gets no more replicas.
     lacking: Option<Why>,
 }
@@ -54,6 +57,7 @@ impl Choice {
             minors: Numbers::from(0),
             ports: Numbers::from(round.settings.replication.first_port),
             promised: Index::default(),
+            snapshots: Taken::of(round.state),
             lacking: None,
         };
         for volume in round.state.volumes.values() {
@@ -211,16 +215,9 @@ impl Choice {
         let promised = promised.and_then(|hosts| hosts.get(host.as_str()));
         let promised = promised.copied().unwrap_or(0);
         let percent = known.map_or(100, |pool| percent(pool, volume));
-        let promisable = u128::from(capacity) * u128::from(percent) / 100;
-        let promisable = u64::try_from(promisable).unwrap_or(u64::MAX);
-        Room {
-            capacity,
-            percent,
-            promisable,
-            reserve,
-            promised,
-            free: promisable.saturating_sub(reserve).saturating_sub(promised),
-        }
+        // Snapshots lie in what is reserved; when they are larger, all of them count.
+        let reserve = reserve.max(self.snapshots.on(pool, host.as_str()));
+        Room::of(capacity, percent, reserve, promised)
     }
 
     fn hosts(
@@ -239,11 +236,7 @@ impl Choice {
             return Err(refuse(format!("pool {pool_name} does not exist")));
         };
         if pool.spec.type_ == PoolType::Shared {
-            let message = format!(
-                "pool {pool_name} is of type Shared: this release makes no volumes in such a pool"
-            );
-            let reason = Reason::NotSupported;
-            return Err(Why { reason, message });
+            return Err(above::not_on_disks(pool_name));
         }
         let need = bytes(&volume.spec.size);
         let suits = |host: &Name| {
@@ -338,10 +331,15 @@ fn wanted(round: &Round<'_>) -> BTreeMap<String, BTreeSet<String>> {
         if placement.failover_domain.is_none() && placement.node_selector.is_empty() {
             continue;
         }
-        for volume in super::of(name, guest) {
+        for disk in &guest.spec.disks {
+            let Some(volume) = super::of_disk(name, disk) else {
+                continue;
+            };
             let hosts = round.hosts.names();
             let hosts = hosts.filter(|host| barred(round, guest, host).is_none());
-            narrow(volume, hosts.map(str::to_owned).collect());
+            let below = above::below_disk(round.state, &volume, disk);
+            let below = below.map_or(volume, str::to_owned);
+            narrow(below, hosts.map(str::to_owned).collect());
         }
     }
     for filesystem in round.state.filesystems.values() {
@@ -351,36 +349,6 @@ fn wanted(round: &Round<'_>) -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     wanted
-}
-
-/// The space that a host's part of a pool has.
-struct Room {
-    capacity: u64,
-    /// How much of it may be promised, in percent.
-    percent: u64,
-    promisable: u64,
-    reserve: u64,
-    promised: u64,
-    free: u64,
-}
-
-impl Room {
-    fn arithmetic(&self) -> String {
-        let whole = match self.percent {
-            100 => format!("of {}", words(self.capacity)),
-            percent => format!(
-                "of {} ({percent} % of {})",
-                words(self.promisable),
-                words(self.capacity)
-            ),
-        };
-        format!(
-            "{whole}, {} are reserved and {} promised, {} are left",
-            words(self.reserve),
-            words(self.promised),
-            words(self.free)
-        )
-    }
 }
 
 pub(crate) fn backing_device(

@@ -6,18 +6,20 @@ mod inline;
 mod lifetime;
 mod members;
 mod roles;
+mod room;
 mod view;
 mod writing;
 
 pub(crate) use inline::plan as plan_inline;
 pub(crate) use roles::victims;
+pub(crate) use room::Room;
 pub(crate) use view::{Views, look};
 pub(crate) use writing::{Asking, joined, obstacle, unwritable};
 
 use crate::outcome::{Outcome, condition};
 use crate::round::Round;
-use crate::{Reason, Why};
-use quorate_crds::{Disk, Name, VirtualMachine, VolumeState, VolumeStatus};
+use crate::{Reason, Why, above};
+use quorate_crds::{Disk, Name, ReplicaStatus, VirtualMachine, VolumeState, VolumeStatus};
 
 /// The volume that a guest's disk is, if it is one.
 pub(crate) fn of_disk(guest: &str, disk: &Disk) -> Option<String> {
@@ -45,17 +47,43 @@ pub(crate) fn keepers<'a>(
     guest: &VirtualMachine,
 ) -> Option<impl Iterator<Item = &'a str>> {
     let first = of(name, guest).next()?;
-    let view = round.views.get(first.as_str());
-    let nodes = view.into_iter().flat_map(|view| &view.replicas);
+    let nodes = replicas(round, &first).iter();
     let hosts = nodes.filter_map(|one| round.hosts.get(one.node.as_str()));
     let names: Vec<&'a str> = hosts.map(|host| host.name).collect();
     Some(names.into_iter())
+}
+
+/// The replicas that hold the data of a volume: its own, or those of the volume below it.
+pub(crate) fn replicas<'r>(round: &'r Round<'_>, name: &str) -> &'r [ReplicaStatus] {
+    let known = round.state.volumes.get(name);
+    let below = known.and_then(|known| above::place(round.state, known));
+    let view = round.views.get(below.map_or(name, |below| below.base));
+    view.map_or(&[], |view| &view.replicas)
+}
+
+/// The replicated device of a volume on that host.
+pub(crate) fn device(round: &Round<'_>, name: &str, host: &str) -> String {
+    let status = round.views.get(name);
+    let said = status.and_then(|status| {
+        let mut replicas = status.replicas.iter();
+        replicas
+            .find(|replica| replica.node.as_str() == host)?
+            .device
+            .clone()
+    });
+    said.unwrap_or_else(|| {
+        let minor = status.and_then(|status| status.minor).unwrap_or(0);
+        format!("/dev/drbd{minor}")
+    })
 }
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     let none = VolumeStatus::default();
     let mut choice = choice::Choice::of(round);
     for (name, volume) in round.state.volumes.iter() {
+        if above::place(round.state, volume).is_some() {
+            continue;
+        }
         let old = volume.status.as_ref().unwrap_or(&none);
         let mut status = round.views[name].clone();
         if lifetime::over(round, outcome, name, volume, &mut status) {
@@ -115,7 +143,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     }
 }
 
-fn usable(status: &VolumeStatus) -> bool {
+pub(crate) fn usable(status: &VolumeStatus) -> bool {
     matches!(
         status.state,
         Some(VolumeState::Ready | VolumeState::Syncing | VolumeState::Degraded)

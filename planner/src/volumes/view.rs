@@ -76,8 +76,9 @@ pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestam
             }
         }
         let was = view.status().state == Some(VolumeState::SplitBrain);
-        if is_split(view.status()) != was {
-            view.change(|status| note_the_split(status, now));
+        let is = is_split(view.status(), was);
+        if is != was {
+            view.change(|status| note_the_split(status, is, now));
         }
         (name, view)
     });
@@ -117,20 +118,27 @@ fn updated(
 }
 
 /// Two sides that have both written refuse each other. A person must choose; the number keeps a
-/// decision from being taken for a later split.
-fn is_split(status: &VolumeStatus) -> bool {
-    let alone = |replica: &ReplicaStatus| {
-        replica.connection == Some(ConnectionState::StandAlone)
-            || replica
-                .peers
-                .iter()
-                .any(|peer| peer.connection == Some(ConnectionState::StandAlone))
+/// decision from being taken for a later split. They are split until they try to meet again; replicas that
+/// never held data cannot be.
+fn is_split(status: &VolumeStatus, was: bool) -> bool {
+    let apart = |connection: Option<ConnectionState>| match connection {
+        Some(ConnectionState::StandAlone) => true,
+        Some(ConnectionState::Disconnected) => was,
+        _ => false,
     };
-    status.replicas.iter().any(alone)
+    let alone = |replica: &ReplicaStatus| {
+        apart(replica.connection) || replica.peers.iter().any(|peer| apart(peer.connection))
+    };
+    is_born(status) && status.replicas.iter().any(alone)
 }
 
-fn note_the_split(status: &mut VolumeStatus, now: Timestamp) {
-    if is_split(status) {
+/// Whether a replica ever held data.
+fn is_born(status: &VolumeStatus) -> bool {
+    !matches!(status.state, None | Some(VolumeState::Pending))
+}
+
+fn note_the_split(status: &mut VolumeStatus, split: bool, now: Timestamp) {
+    if split {
         let number = status
             .split_brain
             .as_ref()
@@ -213,7 +221,7 @@ pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
                 && round.hosts.is(replica.node.as_str(), Presence::Online)
                 && alone(&round.hosts, status, replica.node.as_str()))
     });
-    let born = !matches!(status.state, None | Some(VolumeState::Pending));
+    let born = is_born(status);
     status.state = Some(match status.state {
         Some(VolumeState::SplitBrain) => VolumeState::SplitBrain,
         _ if !born && !there => VolumeState::Pending,
@@ -240,4 +248,46 @@ pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
         .filter(|replica| replica.role == Some(ReplicaRole::Primary))
         .map(|replica| replica.node.clone())
         .collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(state: Option<VolumeState>, connection: ConnectionState) -> VolumeStatus {
+        let replica = ReplicaStatus {
+            connection: Some(connection),
+            ..super::super::choice::blank("an1".into())
+        };
+        VolumeStatus {
+            state,
+            replicas: vec![replica],
+            ..VolumeStatus::default()
+        }
+    }
+
+    /// A new replica stands alone for the moment between its making and its connecting. Taken for a split, the volume was
+    /// never begun.
+    #[test]
+    fn what_never_held_data_has_not_split() {
+        let alone = ConnectionState::StandAlone;
+        assert!(!is_split(&volume(None, alone), false));
+        assert!(!is_split(&volume(Some(VolumeState::Pending), alone), false));
+        assert!(is_split(&volume(Some(VolumeState::Ready), alone), false));
+    }
+
+    #[test]
+    fn a_split_lasts_until_the_sides_try_to_meet() {
+        let state = Some(VolumeState::SplitBrain);
+        assert!(is_split(
+            &volume(state, ConnectionState::Disconnected),
+            true
+        ));
+        assert!(!is_split(&volume(state, ConnectionState::Connecting), true));
+        let degraded = Some(VolumeState::Degraded);
+        assert!(!is_split(
+            &volume(degraded, ConnectionState::Disconnected),
+            false
+        ));
+    }
 }

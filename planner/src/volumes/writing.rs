@@ -1,6 +1,7 @@
 //! Who may open a volume for writing: rules R1 and R10.
 
 use super::view::alone;
+use crate::above;
 use crate::mistake::{Mistake, made};
 use crate::rights::{Answer, active, answer, observed, writes};
 use crate::round::Round;
@@ -15,6 +16,17 @@ pub(crate) struct Asking<'a> {
     /// The host that the guest comes from, and that lets go of its volumes before or while the
     /// guest moves: its writing is no obstacle, but then the data must be current on both.
     pub(crate) from: Option<&'a str>,
+    /// A replica that was up just now counts as up while its host is at work on a newer record.
+    pub(crate) at_work_counts: bool,
+}
+
+impl<'a> Asking<'a> {
+    pub(crate) fn coming_from(from: Option<&'a str>) -> Self {
+        Self {
+            from,
+            ..Self::default()
+        }
+    }
 }
 
 /// Why the guest's volumes cannot be written on that host now, if so.
@@ -39,6 +51,9 @@ pub(crate) fn unwritable(
     host: &str,
     asking: Asking<'_>,
 ) -> Option<String> {
+    if let Some(place) = above::place(round.state, volume) {
+        return above::unusable(round, name, volume, place, host, asking);
+    }
     let subject = Subject::volume(name);
     let status = &round.views[name];
     if status.replicas.is_empty() {
@@ -64,6 +79,11 @@ pub(crate) fn unwritable(
     let there = record.is_some_and(|record| match asking.from {
         // It is being told to open beside the other one: what it said before that still counts.
         Some(_) => observed(&round.hosts, record).is_some_and(|said| said.replica.is_some()),
+        None if asking.at_work_counts
+            && matches!(answer(record), Answer::Nothing | Answer::Working) =>
+        {
+            observed(&round.hosts, record).is_some_and(|said| said.replica.is_some())
+        }
         None => answer(record) == Answer::Converged,
     });
     if let Some(Answer::Ended(_, message)) = record.map(answer) {
@@ -112,7 +132,7 @@ pub(crate) fn ready_to_join(round: &Round<'_>, name: &str, first: &str, second: 
     let Some(volume) = round.state.volumes.get(name) else {
         return false;
     };
-    let asking = Asking { from: Some(first) };
+    let asking = Asking::coming_from(Some(first));
     let open = |host: &str| {
         if made(Mistake::JoinsUnasked) {
             return true;
@@ -137,6 +157,10 @@ pub(crate) fn ready_to_join(round: &Round<'_>, name: &str, first: &str, second: 
 
 /// Whether the volume is open on that host, as it says itself.
 pub(crate) fn joined(round: &Round<'_>, name: &str, host: &str) -> bool {
+    let volume = round.state.volumes.get(name);
+    if volume.is_some_and(|volume| above::place(round.state, volume).is_some()) {
+        return above::opened(round, name, host);
+    }
     round
         .state
         .record(&Subject::volume(name), host)

@@ -29,6 +29,10 @@ pub(crate) fn cluster() -> World {
         "guest g3 4Gi after=g1 withoutReserve=true",
         "guest g4 4Gi file=images withoutReserve=true",
         "guest g5 4Gi disk=5Gi withoutReserve=true",
+        "volume pv 10Gi shared",
+        "pool above above pv",
+        "volume v6 2Gi pool=above",
+        "guest g6 1Gi volume=v6 withoutReserve=true",
     ] {
         world.command(line);
     }

@@ -132,7 +132,15 @@ impl World {
         let held = self
             .of("NodePlan")
             .any(|plan| plan["spec"]["assignment"]["object"]["name"] == name);
-        if held && kind != "VirtualMachineMigration" {
+        // What lies above a volume is known to its pool alone while nobody has it open.
+        let key = (kind.to_owned(), name.to_owned());
+        let pool = self
+            .objects
+            .get(&key)
+            .map(|it| super::text(&it["spec"]["pool"]));
+        let pool = pool.and_then(|pool| self.objects.get(&("StoragePool".to_owned(), pool)));
+        let above = pool.is_some_and(|pool| pool["spec"]["type"] == "Shared");
+        if (held || above) && kind != "VirtualMachineMigration" {
             self.edit(kind, name, |object| {
                 object["metadata"]["deletionTimestamp"] = json!(now);
             });

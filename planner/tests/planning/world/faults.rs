@@ -45,6 +45,12 @@ impl World {
             ["disk-replaced", volume, host] => {
                 self.truth.diskless.remove(&place(volume, host));
             }
+            ["cannot-run", host] => {
+                self.truth.incapable.insert((*host).to_owned());
+            }
+            ["snapshot-lost", snapshot, host] => {
+                self.truth.snapshots.remove(&place(snapshot, host));
+            }
             ["split", volume] => {
                 self.truth.apart.insert((*volume).to_owned());
             }

@@ -51,6 +51,10 @@ impl World {
         let active = assignment["active"] == true;
         if assignment.get("replica").is_some() {
             self.act_on_replica(assignment, &here, active)
+        } else if assignment["storage"]["snapshotOf"].is_string() {
+            self.act_on_snapshot(&assignment["storage"], &here, active)
+        } else if !assignment["after"].is_null() && assignment.get("storage").is_some() {
+            self.act_above(assignment, &here, active)
         } else if assignment.get("mount").is_some() {
             self.act_on_mount(&assignment["mount"], &here, active)
         } else if assignment.get("guest").is_some() {
@@ -69,6 +73,27 @@ impl World {
             status
         } else {
             converged(true)
+        }
+    }
+
+    fn act_on_snapshot(&mut self, storage: &Value, here: &Place, active: bool) -> Value {
+        if !active {
+            if storage.get("data").is_some() {
+                self.truth.snapshots.remove(here);
+            }
+            return released();
+        }
+        if storage["make"] == true {
+            let now = self.now.to_string();
+            self.truth.snapshots.entry(here.clone()).or_insert(now);
+        }
+        match self.truth.snapshots.get(here) {
+            Some(at) => {
+                let mut status = converged(true);
+                status["conditions"][0]["lastTransitionTime"] = json!(at);
+                status
+            }
+            None => stalled("DeviceMissing"),
         }
     }
 
@@ -130,7 +155,7 @@ impl World {
                 && self.truth.running.contains(&(name, here.1.clone()))
                 && after.any(|one| one["kind"] == "Volume" && one["name"] == here.0.as_str())
         });
-        guest || self.truth.mounted.contains_key(here)
+        guest || self.truth.mounted.contains_key(here) || self.above(&here.0, &here.1)
     }
 
     /// A replica, as its host sees it.
@@ -250,13 +275,18 @@ impl World {
             self.truth.gone(here);
             return released();
         }
+        if self.truth.incapable.contains(&here.1) {
+            return present(stalled("NotInstalled"), "Absent");
+        }
         let open = assignment["after"]
             .as_array()
             .into_iter()
             .flatten()
             .all(|it| {
                 let place = (text(&it["name"]), here.1.clone());
-                self.truth.writing.contains(&place) || self.truth.mounted.contains_key(&place)
+                self.truth.writing.contains(&place)
+                    || self.truth.mounted.contains_key(&place)
+                    || self.truth.active.contains(&place)
             });
         let fresh = self.truth.started.get(here) != Some(&epoch);
         match guest["step"].as_str().unwrap_or_default() {
@@ -415,7 +445,7 @@ impl World {
     }
 }
 
-fn converged(so: bool) -> Value {
+pub(super) fn converged(so: bool) -> Value {
     let conditions = match so {
         true => vec![condition("Converged", "AsPlanned")],
         false => Vec::new(),
@@ -423,7 +453,7 @@ fn converged(so: bool) -> Value {
     json!({"released": false, "conditions": conditions})
 }
 
-fn released() -> Value {
+pub(super) fn released() -> Value {
     json!({"released": true, "conditions": [condition("Converged", "AsPlanned")]})
 }
 

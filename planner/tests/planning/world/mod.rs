@@ -3,6 +3,7 @@
 //! It knows what really runs where, which the planner does not; that is how tests can tell whether
 //! the planner ever let something run twice.
 
+mod above;
 mod commands;
 mod faults;
 mod foresee;

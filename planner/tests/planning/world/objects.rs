@@ -8,6 +8,13 @@ impl World {
     pub(super) fn declare(&mut self, words: &[&str]) -> bool {
         match words {
             ["host", name, memory, fields @ ..] => self.host(name, memory, fields),
+            ["pool", name, "above", volume, fields @ ..] => {
+                let mut spec = json!({"type": "Shared", "volume": volume});
+                for field in fields {
+                    set(&mut spec, field);
+                }
+                self.put(json!({"kind": "StoragePool", "metadata": {"name": name}, "spec": spec}));
+            }
             ["pool", name, size, hosts @ ..] => self.pool(name, size, hosts),
             ["volume", name, size, fields @ ..] => self.volume(name, size, fields),
             ["network", name] => self.put(json!({

@@ -42,6 +42,14 @@ pub(crate) struct Truth {
     pub(super) asks: BTreeMap<Place, BTreeSet<String>>,
     /// Filesystems that are mounted, `true` when by one host at a time.
     pub(crate) mounted: BTreeMap<Place, bool>,
+    /// Logical volumes above others that can be opened.
+    pub(crate) active: BTreeSet<Place>,
+    /// Those that exist, with their sizes; and volume groups above volumes, with nothing.
+    pub(crate) logical: BTreeMap<String, String>,
+    /// Hosts that lack what guests need.
+    pub(crate) incapable: BTreeSet<String>,
+    /// Snapshots that were taken, and when.
+    pub(crate) snapshots: BTreeMap<Place, String>,
     /// Lockspaces that give locks, with their members.
     pub(crate) locks: BTreeMap<Place, String>,
 }
@@ -64,6 +72,7 @@ impl Truth {
         self.ended.retain(|place, _| elsewhere(place));
         self.mounted.retain(|place, _| elsewhere(place));
         self.locks.retain(|place, _| elsewhere(place));
+        self.active.retain(elsewhere);
     }
 
     /// The host goes in order: nothing may be active on it.
@@ -71,6 +80,7 @@ impl Truth {
         let active = |places: &BTreeSet<Place>| places.iter().any(|place| place.1 == host);
         assert!(!active(&self.running), "{host} leaves with a guest");
         assert!(!active(&self.writing), "{host} leaves with an open volume");
+        assert!(!active(&self.active), "{host} leaves with a logical volume");
         self.off(host);
     }
 
