@@ -5,7 +5,7 @@ use super::seen::Seen;
 use super::verdict::Verdict;
 use super::work::Work;
 use crate::drivers::{
-    GuestDoing, GuestSeen, HowEnded, ReplicaSeen, Trouble, VolumeGroupSeen, WhyPaused,
+    GuestDoing, GuestSeen, HowEnded, PeerSeen, ReplicaSeen, Trouble, VolumeGroupSeen, WhyPaused,
 };
 use crate::plan::Record;
 use jiff::Timestamp;
@@ -186,7 +186,7 @@ fn replica_seen(seen: &ReplicaSeen, host: &Name, node_id: u32) -> ReplicaStatus 
         .iter()
         .map(|peer| PeerStatus {
             node: peer.node.clone(),
-            connection: Some(peer.connection),
+            connection: Some(connection(peer)),
             disk: Some(peer.disk),
         })
         .collect();
@@ -200,7 +200,7 @@ fn replica_seen(seen: &ReplicaSeen, host: &Name, node_id: u32) -> ReplicaStatus 
     let connection = seen
         .peers
         .iter()
-        .map(|peer| peer.connection)
+        .map(connection)
         .min_by_key(|connection| rank(*connection));
     ReplicaStatus {
         node: host.clone(),
@@ -225,6 +225,15 @@ fn replica_seen(seen: &ReplicaSeen, host: &Name, node_id: u32) -> ReplicaStatus 
             .iter()
             .find(|peer| peer.split_brain)
             .map(|peer| format!("both this host and {} have written", peer.node)),
+    }
+}
+
+/// To the cluster, one that stands alone is one that refuses its peer because both have written. DRBD's also stand alone before they
+/// are told to connect, and when the peer proved to be somebody else.
+fn connection(peer: &PeerSeen) -> ConnectionState {
+    match peer.connection {
+        ConnectionState::StandAlone if !peer.split_brain => ConnectionState::Disconnected,
+        other => other,
     }
 }
 
@@ -270,5 +279,24 @@ fn pool_seen(seen: Option<&VolumeGroupSeen>, host: &Name) -> PoolHostStatus {
             .missing
             .first()
             .map(|disk| format!("{disk} is missing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_is_not_told_to_connect_yet_has_not_split() {
+        let mut peer = PeerSeen {
+            node: "an2".into(),
+            connection: ConnectionState::StandAlone,
+            role: ReplicaRole::Unknown,
+            disk: DiskState::Unknown,
+            split_brain: false,
+        };
+        assert_eq!(connection(&peer), ConnectionState::Disconnected);
+        peer.split_brain = true;
+        assert_eq!(connection(&peer), ConnectionState::StandAlone);
     }
 }
