@@ -219,6 +219,13 @@ impl Store {
         part.change(|takeover| takeover.fenced(round, member));
     }
 
+    /// What is to stand in the log beside the evidence of that round, in the same entry: what follows from it in the
+    /// caller's own terms. Said before the last voter is confirmed off; of another round it counts for nothing. An entry that is
+    /// written again finds it there: it must be such that it happens once.
+    pub fn tell_beside(&self, round: Round, told: Transaction) {
+        self.core.evidence.tell_beside(round, told);
+    }
+
     /// Ends an attempt that has taken too long, or gives a promise back.
     pub fn give_up_takeover(&self) {
         self.core.link.part.change(Takeover::give_up);

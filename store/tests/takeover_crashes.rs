@@ -44,7 +44,7 @@ async fn take_over(store: &Store, other: MemberId) -> bool {
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(Obstacle::BeingChanged | Obstacle::NeverInQuorum) => return false,
+            Err(Obstacle::NeverInQuorum) => return false,
             Err(obstacle) => panic!("{obstacle}"),
         }
     };

@@ -50,8 +50,7 @@ fn position(id: Option<&LogId>) -> Position {
 fn configuration(newest: &StoredMembership) -> Configuration {
     Configuration {
         at: position(newest.log_id().as_ref()),
-        voters: newest.voter_ids().collect(),
-        uniform: newest.get_joint_config().len() == 1,
+        steps: newest.get_joint_config().clone(),
     }
 }
 
@@ -272,9 +271,10 @@ async fn take_out(core: &Core, attempt: &Attempt) -> Result<(), String> {
         return Ok(());
     }
     let patience = core.config.propose_timeout;
+    let entry = testimony(core, attempt, &others);
     let command = encode_transactions(
         core.config.clock.now_ms(),
-        vec![encode_transaction(&testimony(core, attempt, &others))],
+        entry.iter().map(encode_transaction).collect(),
     );
     let written = rt::within(patience, core.raft.client_write(Proposal(command))).await;
     written
@@ -288,10 +288,18 @@ async fn take_out(core: &Core, attempt: &Attempt) -> Result<(), String> {
     Ok(())
 }
 
-/// The entry that says on what evidence the other half is taken out.
-fn testimony(core: &Core, attempt: &Attempt, others: &BTreeSet<MemberId>) -> Transaction {
+/// Who votes when a change that is under way is done.
+fn goal(core: &Core) -> BTreeSet<MemberId> {
+    let metrics = core.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let steps = metrics.membership_config.get_joint_config();
+    steps.last().cloned().unwrap_or_default()
+}
+
+/// The entry that says on what evidence the other half is taken out, and what follows from it.
+fn testimony(core: &Core, attempt: &Attempt, others: &BTreeSet<MemberId>) -> Vec<Transaction> {
     let term = core.raft.metrics().borrow_watched().current_term;
-    let evidence = core.evidence.of(attempt.round);
+    let (evidence, mut beside) = core.evidence.of(attempt.round);
     let record = Record {
         term,
         round: attempt.round,
@@ -311,7 +319,8 @@ fn testimony(core: &Core, attempt: &Attempt, others: &BTreeSet<MemberId>) -> Tra
         format!("{term:020}"),
         json(serde_json::to_vec(&record)),
     )];
-    for id in others {
+    // Whom people were removing already does not come back.
+    for id in others.intersection(&goal(core)) {
         if let Some(member) = core.member(*id) {
             let aside = SetAside { term, member };
             writes.push(put(
@@ -321,10 +330,12 @@ fn testimony(core: &Core, attempt: &Attempt, others: &BTreeSet<MemberId>) -> Tra
             ));
         }
     }
-    Transaction {
+    let record = Transaction {
         conditions: Vec::new(),
         writes,
-    }
+    };
+    beside.insert(0, record);
+    beside
 }
 
 /// Every voter that takeovers took out and that does not vote again yet.
@@ -371,25 +382,49 @@ pub(crate) fn records(core: &Core) -> Vec<Record> {
 
 /// What was brought forward in the round that runs.
 #[derive(Default)]
-pub(crate) struct Testimony(std::sync::Mutex<Option<(Round, Vec<Evidence>)>>);
+pub(crate) struct Testimony(std::sync::Mutex<Option<Brought>>);
+
+struct Brought {
+    round: Round,
+    evidence: Vec<Evidence>,
+    beside: Vec<Transaction>,
+}
 
 impl Testimony {
     pub(crate) fn add(&self, round: Round, evidence: Evidence) {
-        let mut all = self.lock();
-        match &mut *all {
-            Some((of, known)) if *of == round => known.push(evidence),
-            other => *other = Some((round, vec![evidence])),
-        }
+        self.bring(round, |brought| brought.evidence.push(evidence));
     }
 
-    fn of(&self, round: Round) -> Vec<Evidence> {
+    pub(crate) fn tell_beside(&self, round: Round, told: Transaction) {
+        self.bring(round, |brought| brought.beside.push(told));
+    }
+
+    fn bring(&self, round: Round, bring: impl FnOnce(&mut Brought)) {
+        let mut known = self.lock();
+        // Rounds have rising numbers: what is late must not take the place of what counts.
+        if known.as_ref().is_some_and(|known| known.round > round) {
+            return;
+        }
+        let brought = known.take().filter(|brought| brought.round == round);
+        let mut brought = brought.unwrap_or_else(|| Brought {
+            round,
+            evidence: Vec::new(),
+            beside: Vec::new(),
+        });
+        bring(&mut brought);
+        *known = Some(brought);
+    }
+
+    fn of(&self, round: Round) -> (Vec<Evidence>, Vec<Transaction>) {
         match &*self.lock() {
-            Some((of, known)) if *of == round => known.clone(),
-            _ => Vec::new(),
+            Some(brought) if brought.round == round => {
+                (brought.evidence.clone(), brought.beside.clone())
+            }
+            _ => (Vec::new(), Vec::new()),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Round, Vec<Evidence>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Brought>> {
         self.0
             .lock()
             .expect("nothing panics while it holds evidence")

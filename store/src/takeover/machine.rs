@@ -72,8 +72,11 @@ pub enum Obstacle {
     /// Three voters, or five: a majority alone goes on.
     #[error("the number of voters is odd: only a majority goes on")]
     Odd,
-    /// The membership is being changed.
-    #[error("the membership was being changed when the quorum was lost")]
+    /// The membership is in the middle of a change from which no half of both memberships can go on.
+    #[error(
+        "the membership was being changed when the quorum was lost, and no single vote would do for the former and the new \
+         one"
+    )]
     BeingChanged,
     /// Too few, or a majority.
     #[error("{heard} of {needed} voters of one half are heard")]
@@ -117,6 +120,8 @@ pub struct Attempt {
     pub side: BTreeSet<MemberId>,
     /// The half that is made safe.
     pub others: BTreeSet<MemberId>,
+    /// Which of them is stood in for.
+    pub stand_in: MemberId,
     /// Who promised, in which of its starts.
     pub promised: BTreeMap<MemberId, u64>,
 }
@@ -227,23 +232,14 @@ impl Takeover {
             return Err(Obstacle::QuorumSeen);
         }
         let configuration = &facts.configuration;
-        let voters = &configuration.voters;
+        let voters = configuration.voters();
         if !voters.contains(&self.me) {
             return Err(Obstacle::NoVoter);
         }
-        if !configuration.uniform {
-            return Err(Obstacle::BeingChanged);
-        }
-        if !voters.len().is_multiple_of(2) {
-            return Err(Obstacle::Odd);
-        }
-        let mut side: BTreeSet<_> = facts.hears.intersection(voters).copied().collect();
+        let mut side: BTreeSet<_> = facts.hears.intersection(&voters).copied().collect();
         side.insert(self.me);
-        let needed = voters.len() / 2;
-        if side.len() != needed {
-            let heard = side.len();
-            return Err(Obstacle::NotHalf { heard, needed });
-        }
+        let others: BTreeSet<_> = voters.difference(&side).copied().collect();
+        let stand_in = stand_in(&configuration.steps, &side, &others)?;
         if !facts.in_quorum_since_boot {
             return Err(Obstacle::NeverInQuorum);
         }
@@ -264,13 +260,15 @@ impl Takeover {
             Action::Send(*member, ask)
         });
         let actions = asks.collect();
+        let alone = side.len() == 1;
         self.phase = Phase::Gathering(Attempt {
             round,
-            others: voters.difference(&side).copied().collect(),
+            others,
+            stand_in,
             side,
             promised: BTreeMap::new(),
         });
-        if needed == 1 {
+        if alone {
             return Ok(self.shoot());
         }
         Ok(actions)
@@ -327,10 +325,7 @@ impl Takeover {
         if !missing.is_empty() {
             return Vec::new();
         }
-        let Some(stand_in) = attempt.others.first().copied() else {
-            return Vec::new();
-        };
-        self.phase = Phase::Certified(attempt.clone(), stand_in);
+        self.phase = Phase::Certified(attempt.clone(), attempt.stand_in);
         vec![Action::Elect]
     }
 
@@ -371,7 +366,7 @@ impl Takeover {
             return refuse(Refusal::NeverInQuorum);
         }
         let knows_me = claim.side.contains(&self.me) && claim.side.contains(&from);
-        if *mine != claim.configuration || !mine.uniform || !knows_me {
+        if *mine != claim.configuration || !knows_me {
             return refuse(Refusal::OtherMembership);
         }
         if facts.last > claim.last {
@@ -438,6 +433,41 @@ impl Takeover {
         actions.push(Action::Ended(round, ending));
         actions
     }
+}
+
+/// The voter whose vote makes a majority of this half, in the membership, or in both of them in the middle of a change.
+/// The half has a member in every majority of each: nobody has decided, or can decide, anything without it.
+fn stand_in(
+    steps: &[BTreeSet<MemberId>],
+    side: &BTreeSet<MemberId>,
+    others: &BTreeSet<MemberId>,
+) -> Result<MemberId, Obstacle> {
+    if let [voters] = steps
+        && !voters.len().is_multiple_of(2)
+    {
+        return Err(Obstacle::Odd);
+    }
+    let heard = |voters: &BTreeSet<MemberId>| voters.intersection(side).count();
+    let not_half = |voters: &BTreeSet<MemberId>| Obstacle::NotHalf {
+        heard: heard(voters),
+        needed: voters.len().div_ceil(2),
+    };
+    if let Some(short) = steps.iter().find(|step| heard(step) * 2 < step.len()) {
+        return Err(not_half(short));
+    }
+    let lacking: Vec<_> = steps
+        .iter()
+        .filter(|step| heard(step) * 2 == step.len())
+        .collect();
+    if let (true, Some(any)) = (lacking.is_empty(), steps.first()) {
+        return Err(not_half(any));
+    }
+    let in_all = |voter: &&MemberId| lacking.iter().all(|step| step.contains(voter));
+    others
+        .iter()
+        .find(in_all)
+        .copied()
+        .ok_or(Obstacle::BeingChanged)
 }
 
 struct Claim {

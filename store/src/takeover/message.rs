@@ -23,10 +23,17 @@ pub struct Position {
 pub struct Configuration {
     /// Where it stands in the log.
     pub at: Position,
-    /// Who votes.
-    pub voters: BTreeSet<MemberId>,
-    /// Whether one majority decides. In the middle of a change two must.
-    pub uniform: bool,
+    /// Who votes: a majority of each of these decides. There is one, and in the middle of a change there are two, the
+    /// former first.
+    pub steps: Vec<BTreeSet<MemberId>>,
+}
+
+impl Configuration {
+    /// Everybody who has a vote.
+    #[must_use]
+    pub fn voters(&self) -> BTreeSet<MemberId> {
+        self.steps.iter().flatten().copied().collect()
+    }
 }
 
 /// One attempt of one half. No two attempts share a name: a coordinator counts its own, and each of its starts
@@ -85,8 +92,8 @@ pub enum Refusal {
     /// It may not shoot, so it may not help to shoot.
     #[error("it was in no quorum since its machine started")]
     NeverInQuorum,
-    /// Its newest membership is another one, or is in the middle of a change.
-    #[error("its log holds another membership, or one that is being changed")]
+    /// Its newest membership is another one.
+    #[error("its log holds another membership")]
     OtherMembership,
     /// Its log is newer than the coordinator's: it must coordinate itself.
     #[error("its log is newer")]

@@ -5,7 +5,8 @@
 //!
 //! 1. Every member of `S` *promises* to hear and answer nobody outside `S`. Only a member that has been part of a quorum
 //!    since its machine booted may promise, and only when the newest membership in its log, committed or not, is the
-//!    same uniform one as the coordinator's and no entry of its log is newer than the coordinator's.
+//!    coordinator's and no entry of its log is newer than the coordinator's. In the middle of a change of the voters `S` is
+//!    half, or a majority, of the former and of the new ones, and lacks the same one vote wherever it is half.
 //! 2. Only then are the fence devices asked. Evidence names its round; evidence of another round is void.
 //! 3. When every voter outside `S` is confirmed off, one of them is *stood in for*: the coordinator's network
 //!    answers votes and replication in its place. Ordinary election, replication and membership change do the rest.

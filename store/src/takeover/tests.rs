@@ -17,8 +17,7 @@ fn facts(voters: &[MemberId], hears: &[MemberId]) -> Facts {
     Facts {
         configuration: Configuration {
             at: Position { term: 1, index: 1 },
-            voters: set(voters),
-            uniform: true,
+            steps: vec![set(voters)],
         },
         committed_voters: set(voters),
         last: Position { term: 1, index: 9 },
@@ -265,15 +264,11 @@ fn what_is_in_the_way_is_said() {
         Obstacle::NeverInQuorum
     );
     assert_eq!(
-        obstacle(&|facts| facts.configuration.uniform = false),
-        Obstacle::BeingChanged
-    );
-    assert_eq!(
-        obstacle(&|facts| facts.configuration.voters = set(&[1, 2, 3])),
+        obstacle(&|facts| facts.configuration.steps = vec![set(&[1, 2, 3])]),
         Obstacle::Odd
     );
     assert_eq!(
-        obstacle(&|facts| facts.configuration.voters = set(&[2, 3])),
+        obstacle(&|facts| facts.configuration.steps = vec![set(&[2, 3])]),
         Obstacle::NoVoter
     );
     let few = Obstacle::NotHalf {
@@ -310,4 +305,41 @@ fn a_refusal_ends_the_attempt_before_a_device_is_asked() {
         [],
         "of the former"
     );
+}
+
+/// What one of these steps would say to a member that hears these others.
+fn in_the_middle(steps: [&[MemberId]; 2], hears: &[MemberId]) -> Result<MemberId, Obstacle> {
+    let mut facts = facts(&[], hears);
+    facts.configuration.steps = steps.map(set).to_vec();
+    let mut takeover = Takeover::new(1, 7);
+    takeover.begin(&facts)?;
+    match takeover.phase() {
+        Phase::Gathering(attempt) | Phase::Fencing(attempt, _) => Ok(attempt.stand_in),
+        phase => panic!("it has begun: {phase:?}"),
+    }
+}
+
+#[test]
+fn in_the_middle_of_a_change_a_half_of_both_memberships_goes_on() {
+    // The other is being removed, or comes back, and dies on the way.
+    assert_eq!(in_the_middle([&[1, 2], &[1]], &[]), Ok(2));
+    assert_eq!(in_the_middle([&[1], &[1, 2]], &[]), Ok(2));
+    // Of four, two are being removed.
+    assert_eq!(in_the_middle([&[1, 2, 3, 4], &[1, 2]], &[2]), Ok(3));
+    // A third is being added.
+    assert_eq!(in_the_middle([&[1, 2], &[1, 2, 3]], &[3]), Ok(2));
+    // One of the other half is being replaced, and only the one that is in both memberships will do.
+    assert_eq!(in_the_middle([&[1, 2, 3, 4], &[1, 2, 4, 5]], &[2]), Ok(4));
+}
+
+#[test]
+fn in_the_middle_of_a_change_that_others_may_have_ended_without_it_a_member_does_not_go_on() {
+    let short = |heard, needed| Err(Obstacle::NotHalf { heard, needed });
+    // It is the one that is being removed: the other needs nobody.
+    assert_eq!(in_the_middle([&[1, 2], &[2]], &[]), short(0, 1));
+    // The other and the new one are a majority of three.
+    assert_eq!(in_the_middle([&[1, 2], &[1, 2, 3]], &[]), short(1, 2));
+    // One vote would have to stand for two.
+    let replaced = in_the_middle([&[1, 2], &[1, 3]], &[]);
+    assert_eq!(replaced, Err(Obstacle::BeingChanged));
 }

@@ -148,7 +148,7 @@ impl Cluster {
         let mut configuration = node.configuration();
         if self.makes(Mistake::MembershipNotCompared) {
             configuration.at = crate::takeover::Position::default();
-            configuration.uniform = true;
+            configuration.steps = vec![configuration.voters()];
         }
         Facts {
             configuration,

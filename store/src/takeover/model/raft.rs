@@ -112,8 +112,7 @@ impl Node {
                 term: u64::from(self.log[index].term),
                 index: index as u64,
             },
-            voters: members(old.unwrap_or(0) | new),
-            uniform: old.is_none(),
+            steps: old.into_iter().chain([new]).map(members).collect(),
         }
     }
 
