@@ -5,6 +5,7 @@ use crate::connection::Connection;
 use crate::domain::{Domain, State};
 use crate::error::RpcError;
 use crate::params::{self, Param};
+use crate::stream::Stream;
 use crate::xdr::{Decoder, Encoder};
 
 /// The most domains that an answer may have.
@@ -335,6 +336,21 @@ impl Connection {
     ) -> Result<(), RpcError> {
         let arguments = about(domain).unsigned_hyper(milliseconds).uint(0);
         self.call("DOMAIN_MIGRATE_SET_MAX_DOWNTIME", 166, arguments, nothing)
+            .await
+    }
+
+    /// The console of that name, or the first that there is. The connection belongs to it from now on.
+    ///
+    /// # Errors
+    /// As for every call; also when somebody has it open, and `flags` do not send him away.
+    pub async fn console(
+        self,
+        domain: &Domain,
+        name: Option<&str>,
+        flags: u32,
+    ) -> Result<Stream, RpcError> {
+        let arguments = about(domain).optional(name).uint(flags);
+        self.into_stream("DOMAIN_OPEN_CONSOLE", 201, arguments)
             .await
     }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{ErrorCode, RpcError};
 use crate::message::{Header, Kind, Message, MessageError, Status};
+use crate::stream::{Part, Stream};
 use crate::xdr::{Decoder, Encoder, XdrError};
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,6 +21,8 @@ const VERSION: u32 = 1;
 const CONNECTING: Duration = Duration::from_secs(20);
 /// So many events wait to be looked at. Events are hints: what is beyond that is as good as told.
 const EVENTS: usize = 1024;
+/// So many parts of a stream wait to be taken; then libvirt waits.
+const PARTS: usize = 16;
 
 const CONNECT_OPEN: i32 = 1;
 const AUTH_LIST: i32 = 66;
@@ -40,6 +43,7 @@ pub struct Connection {
 struct Waiting {
     serial: u32,
     calls: HashMap<u32, oneshot::Sender<Message>>,
+    streams: HashMap<u32, mpsc::Sender<Part>>,
     ended: Option<Option<MessageError>>,
 }
 
@@ -127,30 +131,57 @@ impl Connection {
         arguments: Encoder,
         answer: impl FnOnce(&mut Decoder<'_>) -> Result<T, XdrError>,
     ) -> Result<T, RpcError> {
-        let (serial, reply) = self.expect(name)?;
-        let message = Message {
-            header: Header {
-                program: REMOTE,
-                version: VERSION,
-                procedure,
-                kind: Kind::Call,
-                serial,
-                status: Status::Good,
-            },
-            body: arguments.into_bytes(),
+        let (_, reply) = self.ask(name, procedure, arguments, None).await?;
+        answer(&mut Decoder::new(&reply)).map_err(|source| RpcError::Garbled { call: name, source })
+    }
+
+    /// Asks for a stream, and gives this connection up to it: a part that nobody takes holds back whatever comes behind it.
+    pub(crate) async fn into_stream(
+        self,
+        name: &'static str,
+        procedure: i32,
+        arguments: Encoder,
+    ) -> Result<Stream, RpcError> {
+        let (parts, received) = mpsc::channel(PARTS);
+        let opened = self.ask(name, procedure, arguments, Some(parts));
+        let serial = match tokio::time::timeout(self.patience, opened).await {
+            Ok(opened) => opened?.0,
+            Err(_) => {
+                return Err(RpcError::Silent {
+                    call: name,
+                    after: self.patience,
+                });
+            }
         };
-        let written = self.writer.lock().await.write_all(&message.encode()).await;
-        if written.is_err() {
-            return Err(self.lost(name));
-        }
+        Ok(Stream::new(self, name, procedure, serial, received))
+    }
+
+    /// The number of the call, and what a good answer says.
+    async fn ask(
+        &self,
+        name: &'static str,
+        procedure: i32,
+        arguments: Encoder,
+        stream: Option<mpsc::Sender<Part>>,
+    ) -> Result<(u32, Vec<u8>), RpcError> {
+        let (serial, reply) = self.expect(name, stream)?;
+        let header = Header {
+            program: REMOTE,
+            version: VERSION,
+            procedure,
+            kind: Kind::Call,
+            serial,
+            status: Status::Good,
+        };
+        let body = arguments.into_bytes();
+        self.send(name, &Message { header, body }).await?;
         let Ok(reply) = reply.await else {
             return Err(self.lost(name));
         };
         let garbled = |source| RpcError::Garbled { call: name, source };
-        let mut decoder = Decoder::new(&reply.body);
         match reply.header.status {
-            Status::Good => answer(&mut decoder).map_err(garbled),
-            Status::Failed => Err(refusal(&mut decoder).map_err(garbled)?),
+            Status::Good => Ok((serial, reply.body)),
+            Status::Failed => Err(refusal(&mut Decoder::new(&reply.body)).map_err(garbled)?),
             Status::Continues => Err(garbled(XdrError::OutOfRange {
                 what: "the status of an answer",
                 found: 2,
@@ -159,7 +190,36 @@ impl Connection {
         }
     }
 
-    fn expect(&self, name: &'static str) -> Result<(u32, oneshot::Receiver<Message>), RpcError> {
+    /// Part of the stream that `serial` opened.
+    pub(crate) async fn send_part(
+        &self,
+        name: &'static str,
+        procedure: i32,
+        serial: u32,
+        bytes: &[u8],
+    ) -> Result<(), RpcError> {
+        let header = Header {
+            program: REMOTE,
+            version: VERSION,
+            procedure,
+            kind: Kind::Stream,
+            serial,
+            status: Status::Continues,
+        };
+        let body = bytes.to_vec();
+        self.send(name, &Message { header, body }).await
+    }
+
+    async fn send(&self, name: &'static str, message: &Message) -> Result<(), RpcError> {
+        let written = self.writer.lock().await.write_all(&message.encode()).await;
+        written.map_err(|_| self.lost(name))
+    }
+
+    fn expect(
+        &self,
+        name: &'static str,
+        stream: Option<mpsc::Sender<Part>>,
+    ) -> Result<(u32, oneshot::Receiver<Message>), RpcError> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = lock(&self.waiting);
         if waiting.ended.is_some() {
@@ -169,6 +229,10 @@ impl Connection {
         waiting.serial = waiting.serial.wrapping_add(1);
         let serial = waiting.serial;
         waiting.calls.insert(serial, sender);
+        // Its first part may come right behind the answer.
+        waiting
+            .streams
+            .extend(stream.map(|stream| (serial, stream)));
         Ok((serial, receiver))
     }
 
@@ -198,7 +262,7 @@ async fn read(
 ) {
     let why = loop {
         match next(&mut socket).await {
-            Ok(Some(message)) => deliver(message, &waiting, &events),
+            Ok(Some(message)) => deliver(message, &waiting, &events).await,
             Ok(None) => break None,
             Err(error) => break Some(error),
         }
@@ -207,6 +271,7 @@ async fn read(
     waiting.ended = Some(why);
     // Who waits learns it by this.
     waiting.calls.clear();
+    waiting.streams.clear();
 }
 
 /// The next message; none at the end.
@@ -232,7 +297,7 @@ async fn next(socket: &mut OwnedReadHalf) -> Result<Option<Message>, MessageErro
     Message::decode(&bytes).map(Some)
 }
 
-fn deliver(message: Message, waiting: &Mutex<Waiting>, events: &mpsc::Sender<Message>) {
+async fn deliver(message: Message, waiting: &Mutex<Waiting>, events: &mpsc::Sender<Message>) {
     if message.header.program != REMOTE {
         return;
     }
@@ -248,8 +313,36 @@ fn deliver(message: Message, waiting: &Mutex<Waiting>, events: &mpsc::Sender<Mes
             // When nobody takes them, or too many wait: they are hints.
             let _ = events.try_send(message);
         }
-        Kind::Call | Kind::Stream => {}
+        Kind::Stream => hand_on(message, waiting).await,
+        Kind::Call => {}
     }
+}
+
+async fn hand_on(message: Message, waiting: &Mutex<Waiting>) {
+    let serial = message.header.serial;
+    let ends = message.header.status != Status::Continues || message.body.is_empty();
+    let stream = {
+        let mut waiting = lock(waiting);
+        if ends {
+            waiting.streams.remove(&serial)
+        } else {
+            waiting.streams.get(&serial).cloned()
+        }
+    };
+    let Some(stream) = stream else { return };
+    let part = match message.header.status {
+        Status::Continues if ends => return,
+        Status::Good => return,
+        Status::Continues => Ok(message.body),
+        Status::Failed => Err(
+            refusal(&mut Decoder::new(&message.body)).unwrap_or_else(|source| RpcError::Garbled {
+                call: "a stream",
+                source,
+            }),
+        ),
+    };
+    // Whoever opened it may have gone.
+    let _ = stream.send(part).await;
 }
 
 fn refusal(decoder: &mut Decoder<'_>) -> Result<RpcError, XdrError> {

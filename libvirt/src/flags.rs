@@ -32,6 +32,12 @@ pub mod shutdown {
     pub const AGENT: u32 = 2;
 }
 
+/// How a console is opened.
+pub mod console {
+    /// Whoever has it open loses it.
+    pub const FORCE: u32 = 1;
+}
+
 /// What goes with a definition.
 pub mod undefine {
     /// Its saved memory.

@@ -16,6 +16,7 @@ mod message;
 mod params;
 #[cfg(feature = "private")]
 pub mod private;
+mod stream;
 mod xdr;
 
 pub use calls::{Interface, JobKind, JobStats};
@@ -25,5 +26,6 @@ pub use element::{Element, Node, XmlError};
 pub use error::{ErrorCode, RpcError};
 pub use message::{Header, Kind, Message, MessageError, Status};
 pub use params::{Param, Value, find};
+pub use stream::Stream;
 pub use xdr::{Decoder, Encoder, XdrError};
 pub mod flags;

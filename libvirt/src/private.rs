@@ -31,6 +31,7 @@ pub enum NoDaemon {
 #[derive(Debug)]
 pub struct PrivateDaemon {
     host: String,
+    tls_port: Option<u16>,
     directory: TempDir,
     process: Option<Child>,
 }
@@ -47,6 +48,27 @@ impl PrivateDaemon {
     /// # Errors
     /// When this machine has none, or may not have one.
     pub fn start(host: &str) -> Result<Self, NoDaemon> {
+        Self::put_up(host, None, |_| Ok(()))
+    }
+
+    /// The same, which also listens with TLS on that port of loopback. `certificates` writes what the daemon and its guests find in
+    /// `/etc/pki`.
+    ///
+    /// # Errors
+    /// When this machine has none, or may not have one.
+    pub fn start_with_tls(
+        host: &str,
+        port: u16,
+        certificates: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<Self, NoDaemon> {
+        Self::put_up(host, Some(port), certificates)
+    }
+
+    fn put_up(
+        host: &str,
+        tls_port: Option<u16>,
+        certificates: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<Self, NoDaemon> {
         for program in PROGRAMS {
             if !Path::new(program).exists() {
                 return Err(NoDaemon::NotInstalled(program));
@@ -58,9 +80,12 @@ impl PrivateDaemon {
             .map_err(failed)?;
         let mut daemon = Self {
             host: host.to_owned(),
+            tls_port,
             directory,
             process: None,
         };
+        fs::create_dir(daemon.path("pki")).map_err(failed)?;
+        certificates(&daemon.path("pki")).map_err(failed)?;
         daemon.prepare().map_err(failed)?;
         daemon.begin()?;
         Ok(daemon)
@@ -99,10 +124,12 @@ impl PrivateDaemon {
         let uuid = self.host.bytes().fold(1_u64, |sum, byte| {
             sum.wrapping_mul(257).wrapping_add(byte.into())
         });
+        let port = self.tls_port.unwrap_or_default();
         fs::write(
             self.path("libvirtd.conf"),
             format!(
                 "unix_sock_dir = \"{directory}\"\nauth_unix_rw = \"none\"\n\
+                 listen_addr = \"127.0.0.1\"\ntls_port = \"{port}\"\n\
                  host_uuid = \"5c1f6a5e-0001-4000-8000-{:012x}\"\n\
                  log_outputs = \"2:file:{directory}/log\"\n",
                 uuid & 0xffff_ffff_ffff
@@ -142,11 +169,21 @@ impl PrivateDaemon {
                 "mkdir -p {place} {directory}/{kept}; mount --bind {directory}/{kept} {place}"
             );
         }
+        let listen = if self.tls_port.is_some() {
+            // A fmt::Write to a String does not fail.
+            let _ = writeln!(
+                script,
+                "mkdir -p /etc/pki; mount --bind {directory}/pki /etc/pki"
+            );
+            "--listen"
+        } else {
+            ""
+        };
         let _ = writeln!(
             script,
             "mount --bind {directory}/passwd /etc/passwd\nmount --bind {directory}/group /etc/group\n\
              cp {directory}/qemu.conf /etc/libvirt/\nhostname {}\n\
-             while :; do libvirtd -f {directory}/libvirtd.conf -p {directory}/pid || true; sleep 0.1; done",
+             while :; do libvirtd {listen} -f {directory}/libvirtd.conf -p {directory}/pid || true; sleep 0.1; done",
             self.host
         );
         fs::write(self.path("begin"), script)

@@ -1,7 +1,10 @@
 //! A libvirt that hangs, dies, or is none.
 
-use quorate_libvirt::{Connection, Header, Kind, Message, RpcError, Status};
+use quorate_libvirt::{
+    Connection, Domain, DomainId, Encoder, ErrorCode, Header, Kind, Message, RpcError, Status,
+};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -160,4 +163,83 @@ async fn answers_come_in_any_order_and_strangers_are_not_heard() {
     let (listed, version, ()) = tokio::join!(libvirt.list(), libvirt.library_version(), answers);
     assert_eq!(listed.expect("answered"), []);
     assert_eq!(version.expect("answered"), 9_000_000);
+}
+
+static WEB: LazyLock<Domain> = LazyLock::new(|| Domain {
+    name: "web".to_owned(),
+    uuid: DomainId([7; 16]),
+    id: 1,
+});
+
+async fn part(stream: &mut UnixStream, call: &Message, status: Status, body: &[u8]) {
+    let part = Message {
+        header: Header {
+            kind: Kind::Stream,
+            status,
+            ..call.header
+        },
+        body: body.to_vec(),
+    };
+    stream.write_all(&part.encode()).await.expect("sent");
+}
+
+#[tokio::test]
+async fn a_console_carries_bytes_both_ways_until_libvirt_ends_it() {
+    let pretender = Pretender::listen();
+    let (libvirt, mut stream) = connect(&pretender, LONG).await;
+    let (opened, call) = tokio::join!(libvirt.console(&WEB, None, 0), async {
+        let call = next(&mut stream).await;
+        answer(&mut stream, &call, Status::Good, &[]).await;
+        // What it has said already comes right behind the answer.
+        part(&mut stream, &call, Status::Continues, b"login: ").await;
+        call
+    });
+    let (mut own, other) = tokio::io::duplex(1024);
+    let carrying = tokio::spawn(opened.expect("opened").carry(other));
+    let mut said = [0; 7];
+    own.read_exact(&mut said).await.expect("said");
+    assert_eq!(&said, b"login: ");
+
+    own.write_all(b"root\r").await.expect("typed");
+    let typed = next(&mut stream).await;
+    assert_eq!(typed.header.kind, Kind::Stream);
+    assert_eq!(typed.header.serial, call.header.serial);
+    assert_eq!(typed.header.status, Status::Continues);
+    assert_eq!(typed.body, b"root\r");
+
+    // The guest is off.
+    part(&mut stream, &call, Status::Continues, b"").await;
+    carrying.await.expect("it ends").expect("in order");
+    assert_eq!(own.read(&mut said).await.expect("the end"), 0);
+    let mut left = Vec::new();
+    let closed = stream.read_to_end(&mut left).await.expect("closed");
+    assert_eq!(closed, 0, "libvirt learns that nobody is there any more");
+}
+
+#[tokio::test]
+async fn a_console_that_is_refused_or_broken_off_says_why() {
+    let pretender = Pretender::listen();
+    let (libvirt, mut stream) = connect(&pretender, LONG).await;
+    let refusal = Encoder::new()
+        .int(9)
+        .int(10)
+        .optional(Some("Active console session exists for this domain"))
+        .into_bytes();
+    let (refused, ()) = tokio::join!(libvirt.console(&WEB, None, 0), async {
+        let call = next(&mut stream).await;
+        answer(&mut stream, &call, Status::Failed, &refusal).await;
+    });
+    let error = refused.expect_err("somebody has it");
+    assert_eq!(error.code(), Some(ErrorCode::OPERATION_FAILED));
+
+    let (libvirt, mut stream) = connect(&pretender, LONG).await;
+    let (opened, ()) = tokio::join!(libvirt.console(&WEB, None, 0), async {
+        let call = next(&mut stream).await;
+        answer(&mut stream, &call, Status::Good, &[]).await;
+        part(&mut stream, &call, Status::Failed, &refusal).await;
+    });
+    let (_own, other) = tokio::io::duplex(1024);
+    let ended = opened.expect("opened").carry(other).await;
+    let error = ended.expect_err("broken off");
+    assert!(error.to_string().contains("Active console"), "{error}");
 }
