@@ -24,7 +24,7 @@ use thiserror::Error;
 use x509_parser::prelude::FromDer;
 
 use crate::{
-    CaHash, Clock, Subject,
+    CaHash, Clock, HypervisorAuthority, Subject,
     files::{self, FileError, Readable},
     pem,
 };
@@ -37,7 +37,7 @@ pub const MEMBER_NAME: &str = "member.quorate.internal";
 pub const VALIDITY: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// How long the authority itself is valid: longer than the hardware will live.
-const CA_VALIDITY: SignedDuration = SignedDuration::from_hours(30 * 365 * 24);
+pub(crate) const CA_VALIDITY: SignedDuration = SignedDuration::from_hours(30 * 365 * 24);
 
 const MAX_REQUEST: usize = 16 * 1024;
 
@@ -205,6 +205,12 @@ impl Authority {
         secret
     }
 
+    /// The authority of the cluster's hypervisors.
+    pub fn hypervisors(&self) -> Result<HypervisorAuthority, AuthorityError> {
+        let seed = self.shared_secret("hypervisors");
+        HypervisorAuthority::derive(seed, self.born, self.clock.clone())
+    }
+
     /// What a join token binds itself to.
     pub fn hash(&self) -> CaHash {
         CaHash::of(&self.certificate)
@@ -220,14 +226,7 @@ impl Authority {
         subject: &Subject,
         addresses: &[String],
     ) -> Result<String, AuthorityError> {
-        let refused = |reason: &str| AuthorityError::Request {
-            reason: reason.to_owned(),
-        };
-        if request.len() > MAX_REQUEST {
-            return Err(refused("it is larger than 16 KiB"));
-        }
-        let request = CertificateSigningRequestParams::from_pem(request)
-            .map_err(|error| refused(&error.to_string()))?;
+        let request = parse_request(request)?;
         let certificate = self
             .params(subject, addresses)?
             .signed_by(&request.public_key, &self.issuer)
@@ -274,6 +273,19 @@ impl Authority {
     }
 }
 
+/// A request for a certificate, PEM. Only the key in it counts.
+pub(crate) fn parse_request(
+    request: &str,
+) -> Result<CertificateSigningRequestParams, AuthorityError> {
+    let refused = |reason: &str| AuthorityError::Request {
+        reason: reason.to_owned(),
+    };
+    if request.len() > MAX_REQUEST {
+        return Err(refused("it is larger than 16 KiB"));
+    }
+    CertificateSigningRequestParams::from_pem(request).map_err(|error| refused(&error.to_string()))
+}
+
 fn alternative_name(address: &str) -> Result<SanType, AuthorityError> {
     let host = host(address);
     match host.parse::<IpAddr>() {
@@ -284,7 +296,7 @@ fn alternative_name(address: &str) -> Result<SanType, AuthorityError> {
     }
 }
 
-fn dns_name(name: &str) -> Result<SanType, AuthorityError> {
+pub(crate) fn dns_name(name: &str) -> Result<SanType, AuthorityError> {
     let bad = || AuthorityError::Address {
         found: name.to_owned(),
     };
@@ -306,12 +318,12 @@ fn host(address: &str) -> &str {
 }
 
 /// `validity` after `begin`, within what a certificate can say: up to the year 9999.
-fn since_1970(begin: Timestamp, validity: SignedDuration) -> Duration {
+pub(crate) fn since_1970(begin: Timestamp, validity: SignedDuration) -> Duration {
     let end = begin.as_second().saturating_add(validity.as_secs());
     Duration::from_secs(end.clamp(0, 253_402_300_799).unsigned_abs())
 }
 
-fn serial() -> Result<SerialNumber, AuthorityError> {
+pub(crate) fn serial() -> Result<SerialNumber, AuthorityError> {
     let mut bytes = [0; 16];
     random(&mut bytes)?;
     // Positive and of full length, whatever came.

@@ -12,6 +12,7 @@ mod clock;
 mod credentials;
 mod explain;
 mod files;
+mod hypervisors;
 mod join_token;
 mod keyring;
 mod member_config;
@@ -29,6 +30,7 @@ pub use clock::{Clock, SystemClock};
 pub use credentials::{Credentials, CredentialsError, LiveCredentials};
 pub use explain::explain_tls_error;
 pub use files::FileError;
+pub use hypervisors::HypervisorAuthority;
 pub use join_token::{JoinToken, JoinTokenError, SecretHash};
 pub use keyring::{Keyring, KeyringError};
 pub use member_config::{
