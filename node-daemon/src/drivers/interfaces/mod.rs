@@ -53,14 +53,21 @@ impl Interfaces {
         self.aside(move |own| match own.client.ask(&question) {
             Ok(Answer::Done) => Ok(()),
             Ok(Answer::Refused(word, words)) => Err(refused(word, words)),
-            Err(error @ AskError::NotThere(_)) => {
-                Err(DriverError::passing(Trouble::NotInstalled, error.to_string()).because(error))
-            }
-            Err(error @ AskError::NoAnswer(_)) => {
-                Err(DriverError::unclear(Trouble::TimedOut, error.to_string()).because(error))
-            }
+            Err(error) => Err(unanswered(error)),
         })
         .await
+    }
+}
+
+fn unanswered(error: AskError) -> DriverError {
+    let message = error.to_string();
+    match error {
+        AskError::NotThere(cause) => {
+            DriverError::passing(Trouble::NotInstalled, message).because(cause)
+        }
+        AskError::NoAnswer(cause) => {
+            DriverError::unclear(Trouble::TimedOut, message).because(cause)
+        }
     }
 }
 
