@@ -402,8 +402,8 @@ fn is_past(object: &Value) -> bool {
 
 /// Whether somebody should know.
 fn is_bad(condition: &conditions::Condition<'_>) -> bool {
-    /// Nothing has to be done about these.
-    const HARMLESS: [&str; 1] = ["NothingToProtect"];
+    /// Nothing has to be done about these, or somebody wanted it so.
+    const HARMLESS: [&str; 3] = ["NothingToProtect", "StopWanted", "TakenDown"];
     condition.is_good() != Some(true) && !HARMLESS.contains(&condition.reason)
 }
 
@@ -609,6 +609,20 @@ mod tests {
         ] {
             assert!(text.contains(line), "no {line:?} in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_somebody_stopped_needs_no_attention() {
+        let condition = |reason| conditions::Condition {
+            type_: "Scheduled",
+            status: "False",
+            reason,
+            message: "",
+            since: "",
+        };
+        assert!(!is_bad(&condition("StopWanted")));
+        assert!(!is_bad(&condition("TakenDown")));
+        assert!(is_bad(&condition("NoHostFits")));
     }
 
     #[test]
