@@ -285,6 +285,7 @@ fn pool_seen(seen: Option<&VolumeGroupSeen>, host: &Name) -> PoolHostStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quorate_crds::{DiskState, ReplicaRole};
 
     #[test]
     fn a_replica_that_is_not_told_to_connect_yet_has_not_split() {
