@@ -8,6 +8,7 @@ pub mod brain;
 pub mod cluster_info;
 mod conditions;
 pub mod config;
+pub mod consoles;
 pub mod detector;
 pub mod dev;
 pub mod error;

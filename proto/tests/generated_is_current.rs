@@ -4,11 +4,12 @@
 
 use std::{env, fs, path::Path};
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "quorate/api/v1/objects.proto",
     "quorate/api/v1/cluster.proto",
     "quorate/api/v1/identity.proto",
     "quorate/api/v1/planning.proto",
+    "quorate/api/v1/consoles.proto",
     "quorate/host/v1/host.proto",
     "quorate/member/v1/member.proto",
     "quorate/raft/v1/raft.proto",

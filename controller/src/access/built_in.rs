@@ -45,6 +45,8 @@ static ROLES: LazyLock<[BuiltIn; 5]> = LazyLock::new(|| {
             rules: vec![
                 Rule::new(kinds(&[RIGHTS[0], RIGHTS[1], PLANS]), VERBS, [""]),
                 Rule::new([RIGHTS[0], RIGHTS[1], PLANS], READ, ALL_PARTS),
+                // Who starts and stops a guest may also type at its console.
+                Rule::new(["virtualmachines"], [Verb::Update], ["console"]),
                 Rule::new(["cluster/status"], [Verb::Get], [""]),
                 Rule::new(["cluster/leader"], [Verb::Update], [""]),
             ],

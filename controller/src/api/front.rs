@@ -42,6 +42,13 @@ pub(crate) struct Call {
     connection: ConnectionInfo,
 }
 
+impl Call {
+    /// Who is at the other end.
+    pub(crate) fn connection(&self) -> &ConnectionInfo {
+        &self.connection
+    }
+}
+
 impl Front {
     /// Lets a call in: its caller must be known and not ask for too much.
     pub(crate) fn begin<T>(&self, request: &Request<T>, weight: Weight) -> Result<Call, ApiError> {

@@ -4,6 +4,7 @@
 //! from the host's certificate. Everything but [`HostDesk::follow`] is answered by the leader alone, under its own term,
 //! so that no host is ever answered by two.
 
+mod addresses;
 mod error;
 mod facts;
 mod figures;
@@ -24,6 +25,7 @@ use quorate_store::{Condition, Outcome, Revision, Store, View};
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub(crate) use addresses::addresses_of;
 pub use error::DeskError;
 pub use figures::CurrentFigure;
 use figures::Figures;
@@ -32,6 +34,7 @@ pub(crate) use leave::held_by;
 pub use follow::Updates;
 pub(crate) use register::event;
 pub use service::HostsService;
+pub(crate) use service::calling_host;
 
 use crate::{
     detector::{Settings, SharedDetector},

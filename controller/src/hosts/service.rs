@@ -5,6 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
 use prost::Message;
 use quorate_proto::{
     host::v1::{
@@ -14,7 +15,7 @@ use quorate_proto::{
     },
     refusal,
 };
-use tonic::{Code, Request, Response, Status, metadata::MetadataValue};
+use tonic::{Code, Extensions, Request, Response, Status, metadata::MetadataValue};
 
 use super::{DeskError, HostDesk, Updates};
 use crate::{
@@ -36,21 +37,23 @@ impl HostsService {
     }
 
     fn host<T>(&self, request: &Request<T>) -> Result<String, Status> {
-        let connection = request
-            .extensions()
-            .get::<ConnectionInfo>()
-            .ok_or_else(|| {
-                Status::internal("the call came over a connection that nobody looked at")
-            })?;
         let now = self.desk.engine.sources().clock.now();
-        let caller = Caller::authenticate(connection, now)?;
-        caller.node_name().map(str::to_owned).ok_or_else(|| {
-            Status::permission_denied(format!(
-                "user {:?} is no host; hosts get their certificate by `quorate join --node`",
-                caller.user()
-            ))
-        })
+        calling_host(request.extensions(), now)
     }
+}
+
+/// The host that the caller's certificate names.
+pub(crate) fn calling_host(extensions: &Extensions, now: Timestamp) -> Result<String, Status> {
+    let connection = extensions
+        .get::<ConnectionInfo>()
+        .ok_or_else(|| Status::internal("the call came over a connection that nobody looked at"))?;
+    let caller = Caller::authenticate(connection, now)?;
+    caller.node_name().map(str::to_owned).ok_or_else(|| {
+        Status::permission_denied(format!(
+            "user {:?} is no host; hosts get their certificate by `quorate join --node`",
+            caller.user()
+        ))
+    })
 }
 
 #[tonic::async_trait]

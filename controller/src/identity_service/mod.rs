@@ -4,6 +4,7 @@
 //! source, answers every bad token in the same words, and does nothing that costs before the token was found
 //! good. `Renew` is the one call that takes an expired certificate.
 
+mod hypervisors;
 mod join;
 mod renew;
 
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use quorate_identity::{Authority, Clock, Keyring};
 use quorate_proto::api::v1::{
-    CanIReply, CanIRequest, JoinReply, JoinRequest, RenewReply, RenewRequest, WhoAmIReply,
-    WhoAmIRequest, identity_server,
+    CanIReply, CanIRequest, CertifyHypervisorReply, CertifyHypervisorRequest, JoinReply,
+    JoinRequest, RenewReply, RenewRequest, WhoAmIReply, WhoAmIRequest, identity_server,
 };
 use quorate_store::{Store, StoreStatus};
 use tonic::{Request, Response, Status};
@@ -107,6 +108,25 @@ impl identity_server::Identity for IdentityService {
         };
         let entry = self.audit.begin(&connection, what, false).await?;
         let result = self.certify_again(&connection, &request.into_inner().csr);
+        entry.finish(result.as_ref().map(|_| None));
+        Ok(Response::new(result?))
+    }
+
+    async fn certify_hypervisor(
+        &self,
+        request: Request<CertifyHypervisorRequest>,
+    ) -> Result<Response<CertifyHypervisorReply>, Status> {
+        let caller = self.authenticate(&request)?;
+        let connection = connection(&request)?.clone();
+        self.limiter
+            .attempt(connection.remote.ip(), std::time::Instant::now())?;
+        let what = What {
+            verb: "certify-hypervisor",
+            kind: "cluster/certificates".into(),
+            ..What::default()
+        };
+        let entry = self.audit.begin(&connection, what, false).await?;
+        let result = self.certify_hypervisor_of(&caller, &request.into_inner().csr);
         entry.finish(result.as_ref().map(|_| None));
         Ok(Response::new(result?))
     }

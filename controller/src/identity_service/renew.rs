@@ -32,15 +32,7 @@ impl IdentityService {
     ) -> Result<String, ApiError> {
         self.authority
             .issue(csr, subject, addresses)
-            .map_err(|error| match error {
-                AuthorityError::Request { .. } | AuthorityError::Address { .. } => {
-                    ApiError::BadRequest(error.to_string())
-                }
-                error => {
-                    tracing::error!(%error, "cannot sign a certificate");
-                    ApiError::Internal("the certificate could not be signed".into())
-                }
-            })
+            .map_err(unsigned)
     }
 
     fn addresses_of(&self, id: u64) -> Result<Vec<String>, ApiError> {
@@ -55,5 +47,17 @@ impl IdentityService {
                     "member {id} is not in the cluster any more; wipe its data directory and join again"
                 ))
             })
+    }
+}
+
+pub(super) fn unsigned(error: AuthorityError) -> ApiError {
+    match error {
+        AuthorityError::Request { .. } | AuthorityError::Address { .. } => {
+            ApiError::BadRequest(error.to_string())
+        }
+        error => {
+            tracing::error!(%error, "cannot sign a certificate");
+            ApiError::Internal("the certificate could not be signed".into())
+        }
     }
 }

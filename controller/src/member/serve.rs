@@ -6,10 +6,11 @@ use futures_util::Stream;
 use quorate_identity::{Authority, Clock, Keyring};
 use quorate_proto::{
     api::v1::{
-        cluster_server::ClusterServer, identity_server::IdentityServer,
-        objects_server::ObjectsServer, planning_server::PlanningServer,
+        cluster_server::ClusterServer, consoles_server::ConsolesServer,
+        identity_server::IdentityServer, objects_server::ObjectsServer,
+        planning_server::PlanningServer,
     },
-    host::v1::hosts_server::HostsServer,
+    host::v1::{hosts_server::HostsServer, visits_server::VisitsServer},
     member::v1::members_server::MembersServer,
 };
 use quorate_store::{MemberId, Store, transport::RaftService};
@@ -23,6 +24,7 @@ use super::StartError;
 use crate::{
     api::{Cluster, Front, Objects},
     brain::Brain,
+    consoles::{ConsolesService, Reception, VisitsService},
     fencing::RunAgentDesk,
     foresight::Planning,
     hosts::HostsService,
@@ -83,6 +85,9 @@ pub(super) fn serve(
         clock: parts.clock,
     };
     let hosts = HostsService::new(parts.brain.desk().clone(), front.admittance.clone());
+    let reception = Reception::default();
+    let visits = VisitsService::new(reception.clone(), front.admittance.clone());
+    let consoles = ConsolesService::new(front.clone(), reception);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(quorate_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
@@ -107,6 +112,8 @@ pub(super) fn serve(
                 .max_decoding_message_size(MAX_REQUEST),
         )
         .add_service(HostsServer::new(hosts).max_decoding_message_size(MAX_REQUEST))
+        .add_service(VisitsServer::new(visits).max_decoding_message_size(MAX_STRANGERS_REQUEST))
+        .add_service(ConsolesServer::new(consoles).max_decoding_message_size(MAX_STRANGERS_REQUEST))
         .add_service(
             MembersServer::new(MembersService::new(parts.brain.clone(), parts.agents))
                 .max_decoding_message_size(MAX_STRANGERS_REQUEST),

@@ -6,6 +6,7 @@ mod admission;
 mod applies;
 mod capacity;
 mod collection;
+mod consoles;
 mod deletes;
 mod hostile;
 mod hosts;

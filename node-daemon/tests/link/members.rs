@@ -8,7 +8,7 @@ use quorate_identity::{
 use quorate_node_daemon::link::GrpcLink;
 use quorate_proto::api::v1::identity_server::{Identity, IdentityServer};
 use quorate_proto::api::v1::{
-    CanIReply, CanIRequest, JoinReply, JoinRequest, RenewReply, RenewRequest, WhoAmIReply,
+    CanIReply, CanIRequest, CertifyHypervisorReply, CertifyHypervisorRequest, JoinReply, JoinRequest, RenewReply, RenewRequest, WhoAmIReply,
     WhoAmIRequest,
 };
 use quorate_proto::host::v1::hosts_server::{Hosts, HostsServer};
@@ -257,6 +257,19 @@ impl Identity for Signer {
         Ok(Response::new(RenewReply {
             certificate: certificate.expect("signed"),
             ca_certificate: self.0.certificate_pem(),
+        }))
+    }
+
+    async fn certify_hypervisor(
+        &self,
+        request: Request<CertifyHypervisorRequest>,
+    ) -> Result<Response<CertifyHypervisorReply>, Status> {
+        let hypervisors = self.0.hypervisors().expect("an authority");
+        let addresses = ["10.0.0.1".parse().expect("an address")];
+        let certificate = hypervisors.issue(&request.get_ref().csr, "an1", &addresses);
+        Ok(Response::new(CertifyHypervisorReply {
+            certificate: certificate.expect("signed"),
+            authority: hypervisors.certificate_pem(),
         }))
     }
 

@@ -2447,6 +2447,21 @@ pub struct CanIReply {
     #[prost(string, repeated, tag = "3")]
     pub rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// PEM; its subject is ignored, its key is certified.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertifyHypervisorRequest {
+    #[prost(string, tag = "1")]
+    pub csr: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertifyHypervisorReply {
+    /// For the host's name and its addresses on all networks, as server and as client.
+    #[prost(string, tag = "1")]
+    pub certificate: ::prost::alloc::string::String,
+    /// The authority of the cluster's hypervisors.
+    #[prost(string, tag = "2")]
+    pub authority: ::prost::alloc::string::String,
+}
 /// Generated client implementations.
 pub mod identity_client {
     #![allow(
@@ -2583,6 +2598,32 @@ pub mod identity_client {
                 .insert(GrpcMethod::new("quorate.api.v1.Identity", "Renew"));
             self.inner.unary(req, path, codec).await
         }
+        /// What a host's hypervisor shows to the hypervisors of the other hosts. For hosts only. Signed by an authority of its own, so
+        /// that no hypervisor is taken for a host, and neither hosts nor people for a hypervisor.
+        pub async fn certify_hypervisor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CertifyHypervisorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CertifyHypervisorReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quorate.api.v1.Identity/CertifyHypervisor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quorate.api.v1.Identity", "CertifyHypervisor"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn who_am_i(
             &mut self,
             request: impl tonic::IntoRequest<super::WhoAmIRequest>,
@@ -2652,6 +2693,15 @@ pub mod identity_server {
             &self,
             request: tonic::Request<super::RenewRequest>,
         ) -> std::result::Result<tonic::Response<super::RenewReply>, tonic::Status>;
+        /// What a host's hypervisor shows to the hypervisors of the other hosts. For hosts only. Signed by an authority of its own, so
+        /// that no hypervisor is taken for a host, and neither hosts nor people for a hypervisor.
+        async fn certify_hypervisor(
+            &self,
+            request: tonic::Request<super::CertifyHypervisorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CertifyHypervisorReply>,
+            tonic::Status,
+        >;
         async fn who_am_i(
             &self,
             request: tonic::Request<super::WhoAmIRequest>,
@@ -2809,6 +2859,51 @@ pub mod identity_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quorate.api.v1.Identity/CertifyHypervisor" => {
+                    #[allow(non_camel_case_types)]
+                    struct CertifyHypervisorSvc<T: Identity>(pub Arc<T>);
+                    impl<
+                        T: Identity,
+                    > tonic::server::UnaryService<super::CertifyHypervisorRequest>
+                    for CertifyHypervisorSvc<T> {
+                        type Response = super::CertifyHypervisorReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CertifyHypervisorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Identity>::certify_hypervisor(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CertifyHypervisorSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3623,6 +3718,417 @@ pub mod planning_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "quorate.api.v1.Planning";
     impl<T> tonic::server::NamedService for PlanningServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConsoleInput {
+    #[prost(oneof = "console_input::What", tags = "1, 2")]
+    pub what: ::core::option::Option<console_input::What>,
+}
+/// Nested message and enum types in `ConsoleInput`.
+pub mod console_input {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        #[prost(message, tag = "1")]
+        Open(super::ConsoleOpen),
+        #[prost(bytes, tag = "2")]
+        Data(::prost::bytes::Bytes),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConsoleOpen {
+    /// The VirtualMachine.
+    #[prost(string, tag = "1")]
+    pub guest: ::prost::alloc::string::String,
+    #[prost(enumeration = "ConsoleDevice", tag = "2")]
+    pub device: i32,
+    /// Whoever is at the serial console is sent away.
+    #[prost(bool, tag = "3")]
+    pub force: bool,
+    /// Only tell who is there.
+    #[prost(bool, tag = "4")]
+    pub only_look: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConsoleOutput {
+    #[prost(oneof = "console_output::What", tags = "1, 2, 3")]
+    pub what: ::core::option::Option<console_output::What>,
+}
+/// Nested message and enum types in `ConsoleOutput`.
+pub mod console_output {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum What {
+        #[prost(message, tag = "1")]
+        Opened(super::ConsoleOpened),
+        #[prost(bytes, tag = "2")]
+        Data(::prost::bytes::Bytes),
+        #[prost(message, tag = "3")]
+        End(super::ConsoleEnd),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConsoleOpened {
+    /// The host that the guest is on.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// Who else is, or was until now, at the guest's console and screen.
+    #[prost(message, repeated, tag = "2")]
+    pub others: ::prost::alloc::vec::Vec<ConsoleVisitor>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConsoleVisitor {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(enumeration = "ConsoleDevice", tag = "2")]
+    pub device: i32,
+    /// For how many seconds.
+    #[prost(uint64, tag = "3")]
+    pub seconds: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConsoleEnd {
+    /// Why, for people.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ConsoleDevice {
+    Unspecified = 0,
+    /// The serial console; one visitor at a time.
+    Serial = 1,
+    /// One connection to the screen, in the protocol that the guest's manifest says (VNC, SPICE).
+    Screen = 2,
+}
+impl ConsoleDevice {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CONSOLE_DEVICE_UNSPECIFIED",
+            Self::Serial => "CONSOLE_DEVICE_SERIAL",
+            Self::Screen => "CONSOLE_DEVICE_SCREEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CONSOLE_DEVICE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CONSOLE_DEVICE_SERIAL" => Some(Self::Serial),
+            "CONSOLE_DEVICE_SCREEN" => Some(Self::Screen),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod consoles_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    #[derive(Debug, Clone)]
+    pub struct ConsolesClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ConsolesClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ConsolesClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ConsolesClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ConsolesClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Bytes to and from a guest, until either side ends. The first message says which one. Any member answers to whom the
+        /// guest's host is connected; another refuses with ServiceUnavailable, and the next may be asked.
+        pub async fn attach(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ConsoleInput>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ConsoleOutput>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quorate.api.v1.Consoles/Attach",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quorate.api.v1.Consoles", "Attach"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod consoles_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ConsolesServer.
+    #[async_trait]
+    pub trait Consoles: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Attach method.
+        type AttachStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ConsoleOutput, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Bytes to and from a guest, until either side ends. The first message says which one. Any member answers to whom the
+        /// guest's host is connected; another refuses with ServiceUnavailable, and the next may be asked.
+        async fn attach(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ConsoleInput>>,
+        ) -> std::result::Result<tonic::Response<Self::AttachStream>, tonic::Status>;
+    }
+    #[derive(Debug)]
+    pub struct ConsolesServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ConsolesServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ConsolesServer<T>
+    where
+        T: Consoles,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/quorate.api.v1.Consoles/Attach" => {
+                    #[allow(non_camel_case_types)]
+                    struct AttachSvc<T: Consoles>(pub Arc<T>);
+                    impl<
+                        T: Consoles,
+                    > tonic::server::StreamingService<super::ConsoleInput>
+                    for AttachSvc<T> {
+                        type Response = super::ConsoleOutput;
+                        type ResponseStream = T::AttachStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ConsoleInput>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Consoles>::attach(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AttachSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ConsolesServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "quorate.api.v1.Consoles";
+    impl<T> tonic::server::NamedService for ConsolesServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

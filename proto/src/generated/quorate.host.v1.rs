@@ -215,6 +215,148 @@ pub mod peer_answer {
         }
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Visitor {
+    /// The member's number of this visit.
+    #[prost(uint64, tag = "1")]
+    pub visit: u64,
+    #[prost(string, tag = "2")]
+    pub guest: ::prost::alloc::string::String,
+    #[prost(enumeration = "Device", tag = "3")]
+    pub device: i32,
+    /// Who it is, for the others.
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    /// Whoever is at the serial console has to go.
+    #[prost(bool, tag = "5")]
+    pub force: bool,
+    /// Only wants to know who is there.
+    #[prost(bool, tag = "6")]
+    pub only_looks: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FromGuest {
+    /// In the first message.
+    #[prost(uint64, tag = "1")]
+    pub visit: u64,
+    #[prost(oneof = "from_guest::What", tags = "2, 3, 4")]
+    pub what: ::core::option::Option<from_guest::What>,
+}
+/// Nested message and enum types in `FromGuest`.
+pub mod from_guest {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum What {
+        /// The visitor is in, and so are, or were, these.
+        #[prost(message, tag = "2")]
+        Present(super::Present),
+        #[prost(bytes, tag = "3")]
+        Data(::prost::bytes::Bytes),
+        #[prost(message, tag = "4")]
+        End(super::VisitEnd),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Present {
+    #[prost(message, repeated, tag = "1")]
+    pub others: ::prost::alloc::vec::Vec<Attendee>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Attendee {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(enumeration = "Device", tag = "2")]
+    pub device: i32,
+    #[prost(uint64, tag = "3")]
+    pub seconds: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VisitEnd {
+    #[prost(enumeration = "visit_end::Why", tag = "1")]
+    pub why: i32,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `VisitEnd`.
+pub mod visit_end {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Why {
+        /// It was there, and is over.
+        Over = 0,
+        /// Somebody is at the console, and nobody was to be sent away.
+        Taken = 1,
+        /// There is no such guest, console or screen at present.
+        Refused = 2,
+    }
+    impl Why {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Over => "OVER",
+                Self::Taken => "TAKEN",
+                Self::Refused => "REFUSED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "OVER" => Some(Self::Over),
+                "TAKEN" => Some(Self::Taken),
+                "REFUSED" => Some(Self::Refused),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ToGuest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub data: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Device {
+    /// The serial console: one visitor at a time.
+    Serial = 0,
+    /// The screen: a connection of its own for everybody.
+    Screen = 1,
+}
+impl Device {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Serial => "DEVICE_SERIAL",
+            Self::Screen => "DEVICE_SCREEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DEVICE_SERIAL" => Some(Self::Serial),
+            "DEVICE_SCREEN" => Some(Self::Screen),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod hosts_client {
     #![allow(
@@ -869,6 +1011,395 @@ pub mod hosts_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "quorate.host.v1.Hosts";
     impl<T> tonic::server::NamedService for HostsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod visits_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The consoles and screens of a host's guests. Nobody calls a host, it calls: it waits at every member, because people ask any
+    /// of them, and lets visitors in itself.
+    #[derive(Debug, Clone)]
+    pub struct VisitsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl VisitsClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> VisitsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> VisitsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            VisitsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Those who want in, as they come. A host that waits a second time takes the place of the first.
+        pub async fn wait(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WaitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::Visitor>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quorate.host.v1.Visits/Wait",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quorate.host.v1.Visits", "Wait"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Lets a visitor in, or says why not; then bytes go both ways until either side ends.
+        pub async fn let_in(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::FromGuest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ToGuest>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quorate.host.v1.Visits/LetIn",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quorate.host.v1.Visits", "LetIn"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod visits_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with VisitsServer.
+    #[async_trait]
+    pub trait Visits: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Wait method.
+        type WaitStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Visitor, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Those who want in, as they come. A host that waits a second time takes the place of the first.
+        async fn wait(
+            &self,
+            request: tonic::Request<super::WaitRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WaitStream>, tonic::Status>;
+        /// Server streaming response type for the LetIn method.
+        type LetInStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ToGuest, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Lets a visitor in, or says why not; then bytes go both ways until either side ends.
+        async fn let_in(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::FromGuest>>,
+        ) -> std::result::Result<tonic::Response<Self::LetInStream>, tonic::Status>;
+    }
+    /// The consoles and screens of a host's guests. Nobody calls a host, it calls: it waits at every member, because people ask any
+    /// of them, and lets visitors in itself.
+    #[derive(Debug)]
+    pub struct VisitsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> VisitsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for VisitsServer<T>
+    where
+        T: Visits,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/quorate.host.v1.Visits/Wait" => {
+                    #[allow(non_camel_case_types)]
+                    struct WaitSvc<T: Visits>(pub Arc<T>);
+                    impl<
+                        T: Visits,
+                    > tonic::server::ServerStreamingService<super::WaitRequest>
+                    for WaitSvc<T> {
+                        type Response = super::Visitor;
+                        type ResponseStream = T::WaitStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WaitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Visits>::wait(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WaitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quorate.host.v1.Visits/LetIn" => {
+                    #[allow(non_camel_case_types)]
+                    struct LetInSvc<T: Visits>(pub Arc<T>);
+                    impl<T: Visits> tonic::server::StreamingService<super::FromGuest>
+                    for LetInSvc<T> {
+                        type Response = super::ToGuest;
+                        type ResponseStream = T::LetInStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::FromGuest>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Visits>::let_in(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LetInSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for VisitsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "quorate.host.v1.Visits";
+    impl<T> tonic::server::NamedService for VisitsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
