@@ -104,6 +104,7 @@ async fn act(drivers: &Drivers, verb: &str, text: &str) -> Result<(), Failure> {
                 pool,
                 name,
                 devices,
+                above: None,
             };
             pools.ensure_group(&target).await?;
         }

@@ -1,7 +1,7 @@
 //! What the host is.
 
 use super::{Doing, Hints};
-use quorate_crds::{ClockStatus, Condition, NicStatus, NodeResources, Versions};
+use quorate_crds::{ClockStatus, Condition, Hypervisor, NicStatus, NodeResources, Versions};
 use serde::{Deserialize, Serialize};
 
 /// The part of a Node's status that hosts write. Its JSON is `facts` in the hosts' protocol; what is `None` is not
@@ -27,6 +27,9 @@ pub struct HostFacts {
     /// What it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub versions: Option<Versions>,
+    /// The kinds of guests that it can run; none when that is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hypervisors: Vec<Hypervisor>,
     /// `WatchdogArmed`, `ClockInSync`, `StorageReady`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

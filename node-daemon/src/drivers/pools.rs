@@ -48,6 +48,9 @@ pub struct VolumeGroupTarget {
     pub name: String,
     /// Disks to make or extend it from. None: it must be there already.
     pub devices: Vec<AbsolutePath>,
+    /// The replicated volume that it lies on, which `devices` are then the device of: other hosts see the group as soon
+    /// as they open that volume. Its device may have grown, and the group takes that too.
+    pub above: Option<Name>,
 }
 
 /// When a logical volume takes its space.

@@ -93,6 +93,7 @@ impl Act {
         !matches!(
             self,
             Self::KeepNetwork(_)
+                | Self::Activate(_, _, Activation::Off)
                 | Self::Demote(_)
                 | Self::Outdate(_)
                 | Self::TakeDown(_)

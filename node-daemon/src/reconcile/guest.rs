@@ -298,6 +298,13 @@ fn target(case: &Case<'_>, guest: &VirtualMachine) -> Result<GuestTarget, String
                 Err(waits) => return Err(waits),
             },
         };
+        if let Some(path) = logical_volume(case, &volume) {
+            disks.push(DiskSource {
+                disk: disk.name.clone(),
+                path,
+            });
+            continue;
+        }
         let replica = case
             .seen
             .replica(&volume)
@@ -327,6 +334,19 @@ fn target(case: &Case<'_>, guest: &VirtualMachine) -> Result<GuestTarget, String
         disks,
         nics,
         display_password: None,
+    })
+}
+
+/// The device of a volume that is a logical volume above another one. That it is open here is what the guest's record
+/// waits for.
+fn logical_volume(case: &Case<'_>, volume: &Name) -> Option<AbsolutePath> {
+    let mut records = case.plan.records().values();
+    records.find_map(|record| {
+        let assigned = &record.assignment;
+        let storage = assigned.storage.as_ref().filter(|_| assigned.active)?;
+        let logical = storage.logical_volume.as_ref()?;
+        (assigned.object.kind == "Volume" && assigned.object.name == *volume)
+            .then(|| AbsolutePath(format!("/dev/{}/{logical}", storage.volume_group)))
     })
 }
 

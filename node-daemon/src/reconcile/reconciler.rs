@@ -438,8 +438,11 @@ fn subsystems(record: &Record) -> &'static [Subsystem] {
         &[Subsystem::Filesystems, Subsystem::Lockspaces]
     } else if assignment.network.is_some() {
         &[Subsystem::Networks]
-    } else {
+    } else if assignment.after.is_empty() {
         &[Subsystem::Pools]
+    } else {
+        // It lies on a replicated volume.
+        &[Subsystem::Pools, Subsystem::Replication]
     }
 }
 

@@ -427,3 +427,173 @@ fn the_victim_of_a_split_brain_is_kept_aside_before_it_is_given_up() {
     story.act();
     assert_eq!(story.acts, ["snapshot", "discard"]);
 }
+
+/// A group above the volume `data`, and a logical volume in it.
+fn above(active: bool, storage: &Value) -> [Value; 3] {
+    let mut of_web = json!({"volumeGroup": "above", "logicalVolume": "web"});
+    for (field, value) in storage.as_object().expect("fields") {
+        of_web[field] = value.clone();
+    }
+    let data_below = json!({"kind": "Volume", "name": "data"});
+    [
+        data("Primary", &json!({})),
+        json!({"object": {"kind": "StoragePool", "name": "above"}, "objectGeneration": 1, "epoch": 0, "active": true,
+               "after": [data_below], "storage": {"volumeGroup": "above", "device": "/dev/drbd0"}}),
+        json!({"object": {"kind": "Volume", "name": "web"}, "objectGeneration": 1, "epoch": 1, "active": active,
+               "after": [data_below, {"kind": "StoragePool", "name": "above"}], "storage": of_web}),
+    ]
+}
+
+fn above_manifests() -> [Value; 2] {
+    let pool = json!({"apiVersion": "quorate.dev/v1alpha1", "kind": "StoragePool",
+                      "metadata": {"name": "above", "uid": "u", "generation": 1},
+                      "spec": {"type": "Shared", "volume": "data"}});
+    [data_manifest(), pool]
+}
+
+fn group_above(active: Option<bool>) -> VolumeGroupSeen {
+    let volume = |active| LogicalVolumeSeen {
+        name: "web".into(),
+        owner: Owner::Ours("web".into()),
+        size: 1 << 30,
+        active,
+        open: false,
+        snapshot_of: None,
+    };
+    VolumeGroupSeen {
+        name: "above".into(),
+        owner: Owner::Ours("above".into()),
+        volumes: active.map(volume).into_iter().collect(),
+        ..group(&[])
+    }
+}
+
+const ABOVE: &str = "an1.volume.web";
+
+#[test]
+fn a_logical_volume_above_another_waits_for_it_and_is_made_only_where_the_plan_says_so() {
+    let mut story = Story::new(&above(true, &json!({})), &above_manifests());
+    story.groups = vec![group(&["data"])];
+    story.replicas = vec![replica(ReplicaRole::Secondary, DiskState::Inconsistent)];
+    story.pass(Duration::from_secs(1));
+    assert!(!story.acts.contains(&"make"), "{:?}", story.acts);
+    let said = story.said(ABOVE).message.unwrap_or_default();
+    assert!(said.contains("volume data below is not open"), "{said}");
+
+    // It is open, and another host makes it: here it is waited for, whatever the time.
+    story.replicas = vec![replica(ReplicaRole::Primary, DiskState::UpToDate)];
+    story.groups.push(group_above(None));
+    story.reconciler.hint(Subsystem::Replication);
+    story.reconciler.hint(Subsystem::Pools);
+    story.acts.clear();
+    story.pass(Duration::from_secs(60));
+    assert!(!story.acts.contains(&"make"), "{:?}", story.acts);
+    let said = story.said(ABOVE).message.unwrap_or_default();
+    assert!(
+        said.contains("/dev/above/web is not seen here yet"),
+        "{said}"
+    );
+
+    // Seen, it is opened here.
+    story.groups[1] = group_above(Some(false));
+    story.reconciler.hint(Subsystem::Pools);
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["activate"]);
+
+    // Told to make it, this host does.
+    let told = json!({"make": true, "size": "1Gi"});
+    story.groups[1] = group_above(None);
+    story.plan_is(2, &above(true, &told), &above_manifests());
+    story.acts.clear();
+    story.look();
+    story.act();
+    story.look();
+    story.act();
+    assert!(story.acts.contains(&"make"), "{:?}", story.acts);
+    story.groups[1] = group_above(Some(true));
+    story.reconciler.hint(Subsystem::Pools);
+    story.pass(Duration::from_secs(60));
+    let converged = story.condition(ABOVE, "Converged");
+    assert_eq!(converged, Some((true, "AsPlanned".to_owned())));
+}
+
+#[test]
+fn a_logical_volume_above_another_is_closed_without_a_lease_and_removed_last() {
+    let told = json!({"data": "Remove"});
+    let mut story = Story::new(&above(false, &told), &above_manifests());
+    story.groups = vec![group(&["data"]), group_above(Some(true))];
+    story.replicas = vec![replica(ReplicaRole::Primary, DiskState::UpToDate)];
+    story.right = Right::Denied("no lease".into());
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["activate"], "it is closed");
+    assert_ne!(story.said(ABOVE).released, Some(true));
+
+    story.groups[1] = group_above(Some(false));
+    story.reconciler.hint(Subsystem::Pools);
+    story.right = Right::Granted;
+    story.acts.clear();
+    story.look();
+    story.act();
+    assert!(story.acts.contains(&"remove"), "{:?}", story.acts);
+
+    story.groups[1] = group_above(None);
+    story.reconciler.hint(Subsystem::Pools);
+    story.pass(Duration::from_secs(60));
+    assert_eq!(story.said(ABOVE).released, Some(true));
+}
+
+#[test]
+fn a_snapshot_is_taken_once_and_not_again_when_it_is_gone() {
+    let before = |make: bool, active: bool| {
+        let mut record = json!({"object": {"kind": "VolumeSnapshot", "name": "before"}, "epoch": 0, "active": active,
+            "storage": {"volumeGroup": "vg", "logicalVolume": "data-at-before", "snapshotOf": "data", "size": "1Gi"}});
+        if make {
+            record["storage"]["make"] = json!(true);
+        }
+        if !active {
+            record["storage"]["data"] = json!("Remove");
+        }
+        record
+    };
+    const BEFORE: &str = "an1.volumesnapshot.before";
+    let taken = || {
+        let mut group = group(&["data"]);
+        group.volumes.push(LogicalVolumeSeen {
+            name: "data-at-before".into(),
+            owner: Owner::Ours("before".into()),
+            snapshot_of: Some("data".into()),
+            ..group.volumes[0].clone()
+        });
+        group
+    };
+    let mut story = Story::new(&[before(true, true)], &[]);
+    story.groups = vec![group(&["data"])];
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["snapshot"]);
+    story.groups = vec![taken()];
+    story.pass(Duration::from_secs(60));
+    let converged = story.condition(BEFORE, "Converged");
+    assert_eq!(converged, Some((true, "AsPlanned".to_owned())));
+
+    story.plan_is(2, &[before(false, true)], &[]);
+    story.groups = vec![group(&["data"])];
+    story.reconciler.hint(Subsystem::Pools);
+    story.acts.clear();
+    story.pass(Duration::from_secs(600));
+    assert_eq!(story.acts, [] as [&str; 0]);
+    let stalled = story.condition(BEFORE, "Stalled");
+    assert_eq!(stalled, Some((true, "DeviceMissing".to_owned())));
+
+    story.plan_is(3, &[before(false, false)], &[]);
+    story.groups = vec![taken()];
+    story.reconciler.hint(Subsystem::Pools);
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["remove"]);
+    story.groups = vec![group(&["data"])];
+    story.pass(Duration::from_secs(60));
+    assert_eq!(story.said(BEFORE).released, Some(true));
+}

@@ -173,6 +173,16 @@ impl Lvm {
     }
 
     async fn ensure_group(&self, target: &VolumeGroupTarget) -> Result<(), DriverError> {
+        if let Some(volume) = &target.above {
+            return Err(DriverError::lasting(
+                Trouble::NotSupported,
+                format!(
+                    "this release does not let LVM look into replicated devices, and so makes no volume group {} above \
+                     volume {volume}; use a pool of type Local for guests' disks",
+                    target.name
+                ),
+            ));
+        }
         let groups = self.groups().await?;
         let tag = format!("{}{}", report::POOL, target.pool);
         let disks = self.disks_of(target)?;

@@ -200,6 +200,7 @@ impl Host {
             pool: "anvil".into(),
             name: "fast".into(),
             devices: vec![AbsolutePath(self.dev.join("disk").display().to_string())],
+            above: None,
         }
     }
 
@@ -336,6 +337,21 @@ async fn what_is_not_ours_is_left_alone() {
     let error = host.lvm.ensure_group(&host.pool()).await;
     assert!(error.expect_err("foreign").to_string().contains("other"));
     assert!(host.acts().is_empty());
+}
+
+#[tokio::test]
+async fn a_group_above_a_replicated_volume_is_refused_with_a_way_out() {
+    let host = Host::new();
+    let mut above = host.pool();
+    above.above = Some(Name::from("pv"));
+    let error = host.lvm.ensure_group(&above).await.expect_err("not yet");
+    assert_eq!(error.trouble(), Trouble::NotSupported);
+    let text = error.to_string();
+    assert!(
+        text.contains("volume pv") && text.contains("use a pool"),
+        "{text}"
+    );
+    assert!(host.run.called().is_empty());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate_crds::AgentStatus;
 use serde::{Deserialize, Serialize};
 
 use super::{MachineRoom, refusal::Refusal, replica::BLOCKS, replication::Write, request::Changed};
@@ -82,7 +83,11 @@ impl MachineRoom {
                 pending_changes: Vec::new(),
                 migration: domain.sending.as_ref().map(|_| Default::default()),
                 nics: Vec::new(),
-                agent: None,
+                // Whoever runs answers: guests of the room have nothing that could hang inside.
+                agent: domain.executes().then(|| AgentStatus {
+                    connected: Some(true),
+                    ..AgentStatus::default()
+                }),
                 display: None,
                 resources: None,
             })
@@ -198,7 +203,10 @@ impl MachineRoom {
         domain
             .into_iter()
             .flat_map(|domain| &domain.defined.disks)
-            .filter_map(|path| self.volume_at(host, path))
+            .filter_map(|path| {
+                self.volume_at(host, path)
+                    .or_else(|| self.below_path(host, path))
+            })
             .collect()
     }
 
@@ -362,6 +370,7 @@ impl MachineRoom {
         self.mounts.remove(host);
         self.lockspaces.remove(host);
         self.networks.remove(host);
+        self.forget_active(host);
         let mut sources = Vec::new();
         for (name, domain) in self.domains.entry(host.to_owned()).or_default() {
             if domain.doing.active() {

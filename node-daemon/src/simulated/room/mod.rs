@@ -15,6 +15,7 @@ mod refusal;
 mod replica;
 mod replication;
 mod request;
+mod shared_groups;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -115,6 +116,7 @@ pub struct MachineRoom {
     cut: BTreeSet<(String, String)>,
     volumes: BTreeMap<String, Volume>,
     groups: BTreeMap<String, BTreeMap<String, storage::Group>>,
+    shared_groups: BTreeMap<String, shared_groups::SharedGroup>,
     mounts: BTreeMap<String, BTreeMap<String, storage::Mount>>,
     lockspaces: BTreeMap<String, BTreeMap<String, LockspaceSeen>>,
     networks: BTreeMap<String, BTreeMap<String, NetworkSeen>>,
@@ -167,6 +169,7 @@ impl MachineRoom {
             cut: BTreeSet::new(),
             volumes: BTreeMap::new(),
             groups: BTreeMap::new(),
+            shared_groups: BTreeMap::new(),
             mounts: BTreeMap::new(),
             lockspaces: BTreeMap::new(),
             networks: BTreeMap::new(),

@@ -44,6 +44,7 @@ impl MachineRoom {
                 kernel: Some("simulated".to_owned()),
                 ..Versions::default()
             }),
+            hypervisors: Vec::new(),
             conditions: vec![
                 condition(
                     "StorageReady",

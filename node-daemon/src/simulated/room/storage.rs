@@ -9,7 +9,7 @@ use crate::drivers::{
     LockspaceSeen, LogicalVolumeSeen, MountSeen, Owner, SeenFilesystem, VolumeGroupSeen,
 };
 
-const EXTENT: u64 = 4 << 20;
+pub(crate) const EXTENT: u64 = 4 << 20;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
@@ -60,34 +60,33 @@ impl MachineRoom {
 
     pub(crate) fn groups_on(&self, host: &str) -> Vec<VolumeGroupSeen> {
         let groups = self.groups.get(host).into_iter().flatten();
-        groups
-            .map(|(name, group)| {
-                let (capacity, free) = self.group_sizes(host, group);
-                let volumes = group.volumes.iter().map(|(volume, known)| {
-                    let open = self
-                        .volumes
-                        .get(&known.owner)
-                        .and_then(|volume| volume.replicas.get(host))
-                        .is_some_and(|replica| replica.live.is_some());
-                    LogicalVolumeSeen {
-                        name: volume.clone(),
-                        owner: Owner::Ours(known.owner.as_str().into()),
-                        size: known.size,
-                        active: known.active,
-                        open: open && known.snapshot_of.is_none(),
-                        snapshot_of: known.snapshot_of.clone(),
-                    }
-                });
-                VolumeGroupSeen {
-                    name: name.clone(),
-                    owner: Owner::Ours(group.pool.as_str().into()),
-                    capacity,
-                    free,
-                    missing: Vec::new(),
-                    volumes: volumes.collect(),
+        let own = groups.map(|(name, group)| {
+            let (capacity, free) = self.group_sizes(host, group);
+            let volumes = group.volumes.iter().map(|(volume, known)| {
+                let open = self
+                    .volumes
+                    .get(&known.owner)
+                    .and_then(|volume| volume.replicas.get(host))
+                    .is_some_and(|replica| replica.live.is_some());
+                LogicalVolumeSeen {
+                    name: volume.clone(),
+                    owner: Owner::Ours(known.owner.as_str().into()),
+                    size: known.size,
+                    active: known.active,
+                    open: open && known.snapshot_of.is_none(),
+                    snapshot_of: known.snapshot_of.clone(),
                 }
-            })
-            .collect()
+            });
+            VolumeGroupSeen {
+                name: name.clone(),
+                owner: Owner::Ours(group.pool.as_str().into()),
+                capacity,
+                free,
+                missing: Vec::new(),
+                volumes: volumes.collect(),
+            }
+        });
+        own.chain(self.shared_groups_on(host)).collect()
     }
 
     pub(crate) fn ensure_group(
@@ -97,6 +96,11 @@ impl MachineRoom {
         name: &str,
         devices: &[String],
     ) -> Result<(), Refusal> {
+        if let [device] = devices
+            && let Some(below) = self.volume_at(host, device)
+        {
+            return self.ensure_shared_group(host, pool, name, &below);
+        }
         let disks = self.machine(host)?.layout.disks.clone();
         if let Some(missing) = devices
             .iter()
@@ -124,6 +128,14 @@ impl MachineRoom {
         name: &str,
         wanted: LogicalVolume,
     ) -> Result<(), Refusal> {
+        if self.sees_shared(host, group) {
+            if wanted.snapshot_of.is_some() {
+                return Err(Refusal::Foreign(format!(
+                    "volume group {group} is shared: it takes no snapshots"
+                )));
+            }
+            return self.ensure_shared_volume(host, group, name, &wanted.owner, wanted.size);
+        }
         let known = self
             .groups
             .get(host)
@@ -167,6 +179,9 @@ impl MachineRoom {
         group: &str,
         name: &str,
     ) -> Result<(), Refusal> {
+        if self.sees_shared(host, group) {
+            return self.remove_shared_volume(group, name);
+        }
         let Some(known) = self
             .groups
             .get_mut(host)
@@ -203,6 +218,9 @@ impl MachineRoom {
         name: &str,
         active: bool,
     ) -> Result<(), Refusal> {
+        if self.sees_shared(host, group) {
+            return self.activate_shared(host, group, name, active);
+        }
         let volume = self
             .groups
             .get_mut(host)
@@ -237,6 +255,9 @@ impl MachineRoom {
     }
 
     pub(crate) fn is_logical_volume(&self, host: &str, path: &str) -> bool {
+        if self.below_path(host, path).is_some() {
+            return true;
+        }
         let mut groups = self.groups.get(host).into_iter().flatten();
         groups.any(|(group, known)| {
             known
@@ -268,7 +289,7 @@ impl MachineRoom {
         let mount = mounts
             .find(|(_, mount)| mount.volume == volume)
             .map(|(point, _)| format!("the filesystem at {point}"));
-        guest.or(mount)
+        guest.or(mount).or_else(|| self.active_above(host, volume))
     }
 
     pub(crate) fn read_device(&self, host: &str, path: &str) -> Option<SeenFilesystem> {

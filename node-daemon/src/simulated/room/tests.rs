@@ -519,3 +519,89 @@ fn the_same_questions_at_the_same_times_make_the_same_room() {
     };
     assert_eq!(story(), story());
 }
+
+#[test]
+fn a_group_on_a_replicated_volume_is_seen_where_that_is_open_and_its_volume_is_written_through_it()
+{
+    let mut story = Story::new();
+    for host in ["a", "b"] {
+        story.bring_up(host, true);
+    }
+    story.pass(1);
+    let above = |devices: &[&str]| {
+        HostCall::Pools(PoolCall::EnsureGroup {
+            pool: "above".into(),
+            name: "above".into(),
+            devices: devices.iter().map(|device| (*device).to_owned()).collect(),
+        })
+    };
+    let refused = story.ask("a", above(&["/dev/drbd0"]));
+    assert!(matches!(refused, Err(Refusal::NoData(_))), "{refused:?}");
+    story.promote("a").expect("nobody else has it open");
+    story.done("a", above(&["/dev/drbd0"]));
+    story.done(
+        "a",
+        HostCall::Pools(PoolCall::EnsureVolume {
+            group: "above".into(),
+            name: "web".into(),
+            owner: "web".into(),
+            size: 1 << 29,
+            snapshot_of: None,
+        }),
+    );
+    let seen = |story: &mut Story, host: &str| {
+        let Ok(Reply::Groups(groups)) = story.ask(host, HostCall::Pools(PoolCall::Observe)) else {
+            panic!("{host} observes its groups");
+        };
+        let group = groups.into_iter().find(|group| group.name == "above")?;
+        Some(group.volumes.iter().any(|volume| volume.active))
+    };
+    assert_eq!(seen(&mut story, "a"), Some(true));
+    assert_eq!(seen(&mut story, "b"), None, "closed there");
+    story.promote("b").expect("two may");
+    assert_eq!(seen(&mut story, "b"), Some(false), "seen, and not active");
+
+    let definition = Definition {
+        disks: vec!["/dev/above/web".into()],
+        ..Story::definition()
+    };
+    for host in ["a", "b"] {
+        story.done(
+            host,
+            HostCall::Guests(GuestCall::Define {
+                guest: "web".into(),
+                definition: definition.clone(),
+            }),
+        );
+    }
+    let start = HostCall::Guests(GuestCall::Start {
+        guest: "web".into(),
+        paused: false,
+    });
+    let refused = story.ask("b", start.clone());
+    assert!(matches!(refused, Err(Refusal::Guest(_))), "{refused:?}");
+    story.done("a", start.clone());
+    story.pass(5);
+    assert!(story.writes() > 0);
+    let close = |active| {
+        HostCall::Pools(PoolCall::Activate {
+            group: "above".into(),
+            name: "web".into(),
+            active,
+        })
+    };
+    let refused = story.ask("a", close(false));
+    assert!(matches!(refused, Err(Refusal::Busy(_))), "{refused:?}");
+
+    // What was written is there for whoever opens it next.
+    story.happen(Happening::Mains {
+        machine: "a".into(),
+        on: false,
+    });
+    story.answer("b", "a", PeerFate::Fenced);
+    story.done("b", close(true));
+    story.done("b", start);
+    story.pass(2);
+    assert!(story.room.truth().lost_writes.is_empty());
+    assert_eq!(story.executing(), ["b"]);
+}
