@@ -17,6 +17,10 @@ const AFTER_A_LOSS: Duration = Duration::from_secs(600);
 /// On a machine that is busy, every host is silent for a while now and then.
 const PATIENT: &str = r#"patch cluster an-anvil-01 -p '{"spec":{"detection":{"timeout":"15s"}}}'"#;
 
+/// An agent that takes a second elsewhere takes half a minute there.
+const DEVICES: [&str; 4] = ["ipmi-an-a01n01", "ipmi-an-a01n02", "an-p01", "an-p02"];
+const SLOW: &str = r#"-p '{"spec":{"timeout":"2m"}}'"#;
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -35,6 +39,9 @@ fn anvil() -> Room {
     let manifests = ["deploy/examples/anvil", "lab/anvil/20-secrets.yaml"];
     cluster::apply(&room, &manifests.map(|path| repository().join(path))).expect("applied");
     quorate(room.host(1), PATIENT).expect("patched");
+    for device in DEVICES {
+        quorate(room.host(1), &format!("patch fencedevice {device} {SLOW}")).expect("patched");
+    }
     cluster::enlist(&room, &progress).expect("two hosts");
     room
 }
