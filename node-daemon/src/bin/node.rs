@@ -75,6 +75,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let name = config.name.clone();
     let run_dir = config.run_dir.clone();
     let libvirt = config.libvirt.clone();
+    let encrypted = libvirt.encrypted;
     let node = Node::new(config)?;
     if arguments.check {
         let dog = watchdog.map_or("none".to_owned(), |watchdog| watchdog.identity);
@@ -85,6 +86,9 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let signals = Signals::take().map_err(Failure::Signals)?;
     tokio::spawn(signals.pass_on(stop));
     tokio::spawn(feed_systemd());
+    if encrypted {
+        tokio::spawn(node.hypervisor_certificates().keep());
+    }
     tracing::info!(
         host = name,
         version = env!("CARGO_PKG_VERSION"),

@@ -15,6 +15,7 @@ mod register;
 mod remembering;
 mod reporting;
 mod session;
+mod visiting;
 mod watching;
 
 use crate::drivers::{Drivers, WatchdogFound};
@@ -93,10 +94,15 @@ pub async fn run(
     stop: watch::Receiver<Stop>,
 ) -> Result<Outcome, DaemonError> {
     let lease = Arc::clone(&environment.lease);
+    let visits = visiting::receive(
+        environment.link.visits(),
+        Arc::clone(&environment.drivers.guests),
+    );
     let outcome = tokio::select! {
         biased;
         outcome = live(environment, stop) => outcome,
         () = say_alive(&*lease) => Err(DaemonError::Broken("it no longer says that it lives".to_owned())),
+        () = visits => Err(DaemonError::Broken("it no longer lets anybody to its guests".to_owned())),
     };
     lease.closing();
     outcome

@@ -9,6 +9,7 @@ use quorate_crds::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A secret's bytes, which never show.
 #[derive(Clone, PartialEq, Eq)]
@@ -163,6 +164,14 @@ pub struct SendTo {
     pub bandwidth: Option<Size>,
 }
 
+/// Something that bytes come from and go to.
+pub trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
+
+/// Bytes from and to a guest. Dropped, it is closed.
+pub type Line = Box<dyn Both>;
+
 /// Guests of this host. No call starts a guest behind the plan's back: no autostart, no restart after a crash.
 pub trait Guests: Send + Sync {
     /// Every guest, also those that are off and still defined.
@@ -203,4 +212,11 @@ pub trait Guests: Send + Sync {
 
     /// Forgets a guest that is off; old definitions stay in the archive.
     fn forget<'a>(&'a self, guest: &'a Name) -> Doing<'a, ()>;
+
+    /// The serial console of a guest that runs. It ends when the guest does, or goes. Somebody else who has it loses it with
+    /// `force`; without, the answer is [`super::Trouble::InUse`].
+    fn console<'a>(&'a self, guest: &'a Name, force: bool) -> Doing<'a, Line>;
+
+    /// A connection to the screen of a guest that runs, in the screen's own protocol.
+    fn screen<'a>(&'a self, guest: &'a Name) -> Doing<'a, Line>;
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use futures_util::StreamExt;
 use futures_util::stream;
-use quorate_crds::{NodeResources, Size, Versions};
+use quorate_crds::{Hypervisor, NodeResources, Size, Versions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,17 +40,21 @@ pub fn of_this_host(run_dir: &Path, libvirt: LibvirtSettings) -> Drivers {
         replication: Arc::new(replication),
         filesystems: Arc::new(Missing("filesystems")),
         lockspaces: Arc::new(Missing("cluster filesystems")),
-        guests: Arc::new(LibvirtGuests::new(libvirt)),
         facts: Arc::new(ThisHost {
             proc: PathBuf::from("/proc"),
             sys: PathBuf::from("/sys"),
+            dev: PathBuf::from("/dev"),
+            libvirt: libvirt.sockets.clone(),
         }),
+        guests: Arc::new(LibvirtGuests::new(libvirt)),
     }
 }
 
 struct ThisHost {
     proc: PathBuf,
     sys: PathBuf,
+    dev: PathBuf,
+    libvirt: Vec<PathBuf>,
 }
 
 impl ThisHost {
@@ -66,6 +70,24 @@ impl ThisHost {
         let path = self.sys.join("module/drbd/version");
         let version = tokio::fs::read_to_string(path).await.ok()?;
         Some(version.trim().to_owned())
+    }
+
+    /// None is known without libvirt: it may be installed in a moment.
+    async fn hypervisors(&self) -> Vec<Hypervisor> {
+        if !self.libvirt.iter().any(|socket| socket.exists()) {
+            return Vec::new();
+        }
+        // It opens where the processor can, and the module is loaded: QEMU asks no more.
+        let kvm = tokio::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(self.dev.join("kvm"))
+            .await;
+        let mut all = vec![Hypervisor::Qemu];
+        if kvm.is_ok() {
+            all.insert(0, Hypervisor::Kvm);
+        }
+        all
     }
 }
 
@@ -101,6 +123,7 @@ impl Facts for ThisHost {
                     feature_level: Some(quorate_proto::FEATURE_LEVEL),
                     ..Versions::default()
                 }),
+                hypervisors: self.hypervisors().await,
                 ..HostFacts::default()
             })
         })
@@ -151,6 +174,8 @@ mod tests {
         let host = ThisHost {
             proc: dir.path().to_owned(),
             sys: dir.path().to_owned(),
+            dev: dir.path().to_owned(),
+            libvirt: vec![dir.path().join("virtqemud-sock")],
         };
         assert_eq!(host.boot_id().await.expect("readable"), "2f0e");
         let facts = host.observe().await.expect("readable");
@@ -160,6 +185,14 @@ mod tests {
         let versions = facts.versions.expect("known");
         assert_eq!(versions.kernel.as_deref(), Some("6.1.0-18-amd64"));
         assert_eq!(versions.drbd.as_deref(), Some("8.4.11"));
+
+        assert_eq!(facts.hypervisors, [], "nobody knows without libvirt");
+        write("virtqemud-sock", "");
+        let facts = host.observe().await.expect("readable");
+        assert_eq!(facts.hypervisors, [Hypervisor::Qemu]);
+        write("kvm", "");
+        let facts = host.observe().await.expect("readable");
+        assert_eq!(facts.hypervisors, [Hypervisor::Kvm, Hypervisor::Qemu]);
 
         write("meminfo", "MemTotal: much\n");
         let error = host.observe().await.expect_err("not a number");

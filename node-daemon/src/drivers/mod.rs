@@ -38,8 +38,8 @@ pub use filesystems::{
     FilesystemTarget, Filesystems, LockTable, MountSeen, MountTarget, SeenFilesystem,
 };
 pub use guests::{
-    DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, HowEnded, NicSource, SecretValue,
-    SendTo, StartAs, WhyPaused,
+    Both, DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, HowEnded, Line, NicSource,
+    SecretValue, SendTo, StartAs, WhyPaused,
 };
 pub use host::of_this_host;
 pub use libvirt::{LibvirtGuests, Settings as LibvirtSettings};
@@ -51,6 +51,7 @@ pub use pools::{
 };
 pub use replication::{
     Abilities, PeerSeen, PeerVerdict, Question, ReplicaSeen, ReplicaTarget, Replication,
+    metadata_of,
 };
 pub use trouble::Trouble;
 pub use watchdog::{Watchdog, WatchdogFound};

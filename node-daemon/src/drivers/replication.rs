@@ -4,7 +4,8 @@ use super::{Doing, Hints, Owner, SecretValue};
 use futures_util::stream::BoxStream;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
-    ConnectionState, DiskState, Name, ReplicaAssignment, ReplicaRole, SyncProgress, VolumeSpec,
+    ConnectionState, DiskState, MetadataPlace, Name, ReplicaAssignment, ReplicaRole, SyncProgress,
+    VolumeSpec,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -79,6 +80,21 @@ pub struct ReplicaTarget {
     pub assignment: ReplicaAssignment,
     /// Proves to peers who this is.
     pub secret: Option<SecretValue>,
+}
+
+impl ReplicaTarget {
+    /// The logical volume with the replica's own data, when that is kept outside of the volume.
+    #[must_use]
+    pub fn metadata_device(&self) -> Option<AbsolutePath> {
+        (self.spec.replication.metadata == MetadataPlace::External)
+            .then(|| AbsolutePath(metadata_of(self.assignment.backing_device.as_str())))
+    }
+}
+
+/// What a logical volume's companion with the replica's own data is called: it lies beside it.
+#[must_use]
+pub fn metadata_of(logical: &str) -> String {
+    format!("{logical}-metadata")
 }
 
 /// What is decided about a peer that was lost.

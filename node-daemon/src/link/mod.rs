@@ -7,11 +7,14 @@
 
 mod error;
 mod grpc;
+mod visit;
 
 pub use error::LinkError;
 pub use grpc::GrpcLink;
+pub use visit::{Visit, Visits};
 
 use crate::drivers::SecretValue;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use quorate_crds::SecretKey;
@@ -49,6 +52,11 @@ pub trait ClusterLink: Send + Sync {
 
     /// A value of a Secret that the host's plan refers to.
     fn secret(&self, key: SecretKey) -> Answer<'_, SecretValue>;
+
+    /// People who want to the consoles and screens of this host's guests. Where nobody can come, nobody does.
+    fn visits(&self) -> Visits {
+        futures_util::stream::pending().boxed()
+    }
 
     /// From now on these are the members, with their addresses per ring.
     fn members_are(&self, members: &[MemberAddress]);

@@ -1,9 +1,11 @@
 //! What `quorate-node` does, with whatever drivers: identity, link, memory and lease process around the daemon.
 
 mod config;
+mod hypervisor;
 mod renewal;
 
 pub use config::{ConfigError, NodeConfig, WatchdogChoice};
+pub use hypervisor::{HypervisorCertificates, HypervisorFiles, Shown};
 
 use crate::daemon::{self, DaemonError, Environment, Outcome, Stop};
 use crate::drivers::{Drivers, WatchdogFound};
@@ -89,6 +91,15 @@ impl Node {
             config,
             credentials,
         })
+    }
+
+    /// What keeps this host's hypervisor known to those of the other hosts. For a machine that really is one.
+    #[must_use]
+    pub fn hypervisor_certificates(&self) -> HypervisorCertificates {
+        HypervisorCertificates {
+            link: self.link.clone(),
+            sockets: self.config.libvirt.sockets.clone(),
+        }
     }
 
     /// Runs the daemon with these drivers until `stop` says otherwise. `watchdog` is the one that the lease process of

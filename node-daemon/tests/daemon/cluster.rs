@@ -2,7 +2,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use quorate_crds::{NodePlanStatus, SecretKey};
 use quorate_node_daemon::drivers::SecretValue;
-use quorate_node_daemon::link::{Answer, ClusterLink, LinkError, Updates};
+use quorate_node_daemon::link::{Answer, ClusterLink, LinkError, Updates, Visit, Visits};
 use quorate_proto::host::v1::{
     FiguresRequest, FollowRequest, LeaveRequest, MemberAddress, PeerAnswer, PeerQuestion,
     PlanUpdate, RegisterReply, RegisterRequest, ReportReply, ReportRequest,
@@ -36,9 +36,18 @@ pub(crate) struct State {
     pub(crate) facts: Value,
     pub(crate) acknowledged: u64,
     pub(crate) reports: u64,
+    /// Where somebody comes in, when a daemon waits there.
+    door: Option<mpsc::UnboundedSender<Visit>>,
 }
 
 impl Cluster {
+    /// Somebody comes to this host.
+    pub(crate) fn comes(&self, visit: Visit) {
+        let state = self.state();
+        let door = state.door.as_ref().expect("a daemon waits");
+        door.send(visit).expect("it still does");
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no story panics while it holds this")
     }
@@ -167,6 +176,15 @@ impl ClusterLink for Cluster {
     fn secret(&self, key: SecretKey) -> Answer<'_, SecretValue> {
         let message = format!("there is no secret {}", key.secret);
         Box::pin(async { Err(LinkError::Refused { message }) })
+    }
+
+    fn visits(&self) -> Visits {
+        let (door, visits) = mpsc::unbounded_channel();
+        self.state().door = Some(door);
+        stream::unfold(visits, |mut visits| async move {
+            Some((visits.recv().await?, visits))
+        })
+        .boxed()
     }
 
     fn members_are(&self, _members: &[MemberAddress]) {}

@@ -4,3 +4,4 @@ mod cluster;
 mod host;
 mod plans;
 mod stories;
+mod visits;

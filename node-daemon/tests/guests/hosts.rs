@@ -3,11 +3,14 @@
 use futures_util::StreamExt;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{Name, VirtualMachineSpec};
+use quorate_identity::{Authority, KeyRequest};
 use quorate_libvirt::private::PrivateDaemon;
 use quorate_node_daemon::drivers::{
     DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, Hint, Hints, LibvirtGuests,
     LibvirtSettings,
 };
+use quorate_node_daemon::node::{HypervisorFiles, Shown};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -36,6 +39,41 @@ pub(crate) fn host(name: &str, peer: Option<&Path>) -> Option<Host> {
     };
     host.restart(peer);
     Some(host)
+}
+
+/// A host whose libvirt listens with TLS on that port, with its certificates of this cluster, and sends to the other port.
+pub(crate) fn tls_host(name: &str, (port, peer): (u16, u16), cluster: &Authority) -> Option<Host> {
+    let hypervisors = cluster.hypervisors().expect("an authority");
+    let key = KeyRequest::generate().expect("a key");
+    let certificate = hypervisors
+        .issue(key.request(), name, &[IpAddr::from([127, 0, 0, 1])])
+        .expect("signed");
+    let started = PrivateDaemon::start_with_tls(name, port, |root| {
+        let files = HypervisorFiles {
+            root: root.to_owned(),
+            qemu_group: None,
+        };
+        files.write(&Shown {
+            certificate: &certificate,
+            key: key.key(),
+            authority: &hypervisors.certificate_pem(),
+        })
+    });
+    let daemon = match started {
+        Ok(daemon) => daemon,
+        Err(why) => {
+            println!("skipped: {why}");
+            return None;
+        }
+    };
+    let guests = LibvirtGuests::new(LibvirtSettings {
+        sockets: vec![daemon.socket()],
+        peer: format!("qemu+tls://{{}}:{peer}/system"),
+        consoles: daemon.path("consoles"),
+        definitions: daemon.path("definitions"),
+        ..LibvirtSettings::default()
+    });
+    Some(Host { daemon, guests })
 }
 
 impl Host {

@@ -1,24 +1,18 @@
 //! The trait, act by act.
 
-use super::change::{Change, changes};
+use super::adjust::{adjust, open_screen};
 use super::failure::{failed, unseen};
 use super::ownership::{NAMESPACE, Ownership, PREFIX};
 use super::render::{self, Identity, Kept, RenderError};
 use super::seen::{Found, active};
 use super::{LibvirtGuests, archive, watch};
 use crate::drivers::{
-    Doing, DriverError, GuestSeen, GuestTarget, Guests, Hints, SendTo, StartAs, Trouble,
+    Doing, DriverError, GuestSeen, GuestTarget, Guests, Hints, Line, SendTo, StartAs, Trouble,
 };
 use futures_util::future::try_join_all;
-use quorate_crds::scalar::Label;
 use quorate_crds::{Name, ShutdownMethod};
 use quorate_libvirt::{Connection, Domain, Element, ErrorCode, RpcError, State, flags};
 use std::sync::PoisonError;
-use std::time::Duration;
-
-/// How long a guest may take to let go of a device before that counts as pending.
-const UNPLUGGING: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// A guest of ours, as libvirt has it.
 pub(super) struct Own {
@@ -34,7 +28,7 @@ pub(super) fn garbled(what: &str) -> DriverError {
     )
 }
 
-fn refused(what: &str, error: RenderError) -> DriverError {
+pub(super) fn refused(what: &str, error: RenderError) -> DriverError {
     DriverError::lasting(Trouble::Refused, format!("cannot {what}")).because(error)
 }
 
@@ -72,7 +66,7 @@ impl LibvirtGuests {
         Ok(None)
     }
 
-    async fn must(
+    pub(super) async fn must(
         &self,
         libvirt: &Connection,
         guest: &Name,
@@ -381,196 +375,6 @@ async fn adopt(
         .map_err(|error| failed(what, error))
 }
 
-/// Changes what can be changed while it runs. What fails stays pending, and is said in the log.
-async fn adjust(
-    libvirt: &Connection,
-    domain: &Domain,
-    target: &GuestTarget,
-    kept: &Kept,
-    what: &str,
-) -> Result<(), DriverError> {
-    let text = libvirt
-        .xml(domain, 0)
-        .await
-        .map_err(|error| unseen(what, error))?;
-    let live = Element::read(&text).map_err(|_| garbled(what))?;
-    let Some(mut ours) = Ownership::of(&live) else {
-        return Ok(());
-    };
-    let Some(mut running) = ours.spec.take() else {
-        return Ok(());
-    };
-    let mut made = false;
-    for change in changes(&running, &target.spec) {
-        match apply(libvirt, domain, target, kept, &live, &change).await {
-            Ok(true) => {
-                change.made(&mut running, &target.spec);
-                made = true;
-            }
-            Ok(false) => tracing::info!(guest = %target.name, ?change, "the guest does not let go"),
-            Err(Applying::Rpc(error)) if !error.surely_nothing() => {
-                return Err(failed(what, error));
-            }
-            Err(Applying::Rpc(error)) => {
-                tracing::info!(guest = %target.name, ?change, %error, "this waits for a restart");
-            }
-            Err(Applying::Render(error)) => return Err(refused(what, error)),
-        }
-    }
-    if !made {
-        return Ok(());
-    }
-    ours.spec = Some(running);
-    mark(libvirt, domain, &ours, flags::affect::LIVE)
-        .await
-        .map_err(|error| failed(what, error))
-}
-
-enum Applying {
-    Rpc(RpcError),
-    Render(RenderError),
-}
-
-impl From<RpcError> for Applying {
-    fn from(error: RpcError) -> Self {
-        Self::Rpc(error)
-    }
-}
-
-impl From<RenderError> for Applying {
-    fn from(error: RenderError) -> Self {
-        Self::Render(error)
-    }
-}
-
-async fn apply(
-    libvirt: &Connection,
-    domain: &Domain,
-    target: &GuestTarget,
-    kept: &Kept,
-    live: &Element,
-    change: &Change,
-) -> Result<bool, Applying> {
-    const LIVE: u32 = flags::affect::LIVE;
-    let spec = &target.spec;
-    let disk = |name: &Label| spec.disks.iter().find(|disk| disk.name == *name);
-    let nic = |name: &Label| spec.nics.iter().find(|nic| nic.name == *name);
-    match change {
-        Change::Cpus => libvirt.set_cpus(domain, spec.cpus, LIVE).await?,
-        Change::Memory => {
-            let memory = render::kibibytes("memory", &spec.memory)?;
-            libvirt.set_memory(domain, memory, LIVE).await?;
-        }
-        Change::Medium(name) => {
-            let Some(disk) = disk(name) else {
-                return Ok(false);
-            };
-            let xml = render::disk(target, disk, kept)?.to_string();
-            libvirt.update(domain, &xml, LIVE).await?;
-        }
-        Change::PlugDisk(name) => {
-            let Some(disk) = disk(name) else {
-                return Ok(false);
-            };
-            let xml = render::disk(target, disk, kept)?.to_string();
-            libvirt.attach(domain, &xml, LIVE).await?;
-        }
-        Change::PlugNic(name) => {
-            let Some(nic) = nic(name) else {
-                return Ok(false);
-            };
-            let xml = render::nic(target, nic, kept).to_string();
-            libvirt.attach(domain, &xml, LIVE).await?;
-        }
-        Change::UnplugDisk(name) => {
-            return unplug(libvirt, domain, live, &render::disk_alias(name)).await;
-        }
-        Change::UnplugNic(name) => {
-            return unplug(libvirt, domain, live, &render::nic_alias(name)).await;
-        }
-        Change::Cable(name) => {
-            let (Some(device), Some(nic)) = (device(live, &render::nic_alias(name)), nic(name))
-            else {
-                return Ok(false);
-            };
-            let mut device = device.clone();
-            device
-                .nodes
-                .retain(|node| !matches!(node, quorate_libvirt::Node::Element(element) if element.name == "link"));
-            let state = if nic.connected { "up" } else { "down" };
-            let device = device.child(Element::new("link").with("state", state));
-            libvirt.update(domain, &device.to_string(), LIVE).await?;
-        }
-    }
-    Ok(true)
-}
-
-fn device<'a>(domain: &'a Element, alias: &str) -> Option<&'a Element> {
-    domain.find(&["devices"])?.elements().find(|device| {
-        device
-            .find(&["alias"])
-            .and_then(|known| known.attribute("name"))
-            == Some(alias)
-    })
-}
-
-async fn unplug(
-    libvirt: &Connection,
-    domain: &Domain,
-    live: &Element,
-    alias: &str,
-) -> Result<bool, Applying> {
-    let Some(known) = device(live, alias) else {
-        return Ok(true);
-    };
-    libvirt
-        .detach(domain, &known.to_string(), flags::affect::LIVE)
-        .await?;
-    let gone = async {
-        loop {
-            let text = libvirt.xml(domain, 0).await?;
-            if Element::read(&text).is_ok_and(|live| device(&live, alias).is_none()) {
-                return Ok(true);
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    tokio::time::timeout(UNPLUGGING, gone)
-        .await
-        .unwrap_or(Ok(false))
-}
-
-/// Gives what runs its password. The definition, which lies on disk, never has it. VNC knows eight characters.
-async fn open_screen(
-    libvirt: &Connection,
-    domain: &Domain,
-    password: &[u8],
-    what: &str,
-) -> Result<(), DriverError> {
-    let password = std::str::from_utf8(password).map_err(|_| {
-        DriverError::lasting(
-            Trouble::Refused,
-            format!("cannot {what}: the password of its screen is not text"),
-        )
-    })?;
-    let text = libvirt
-        .xml(domain, 0)
-        .await
-        .map_err(|error| unseen(what, error))?;
-    let live = Element::read(&text).map_err(|_| garbled(what))?;
-    let screen = live.find(&["devices", "graphics"]).cloned();
-    let Some(screen) = screen else { return Ok(()) };
-    let known = match screen.attribute("type") {
-        Some("vnc") => password.chars().take(8).collect(),
-        _ => password.to_owned(),
-    };
-    let screen = screen.with("passwd", known);
-    libvirt
-        .update(domain, &screen.to_string(), flags::affect::LIVE)
-        .await
-        .map_err(|error| failed(what, error))
-}
-
 /// An act on what runs: not being in that state, or not being there, is as good as done when `done` says so.
 fn settled(
     result: Result<(), RpcError>,
@@ -725,5 +529,13 @@ impl Guests for LibvirtGuests {
                 other => other.map_err(|error| failed(&what, error)),
             }
         })
+    }
+
+    fn console<'a>(&'a self, guest: &'a Name, force: bool) -> Doing<'a, Line> {
+        Box::pin(self.serial(guest, force))
+    }
+
+    fn screen<'a>(&'a self, guest: &'a Name) -> Doing<'a, Line> {
+        Box::pin(self.picture(guest))
     }
 }

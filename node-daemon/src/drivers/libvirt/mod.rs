@@ -3,8 +3,10 @@
 //! Every act has a connection of its own: one that hangs is given up without holding back another (`docs/adr/0006`). What is ours is
 //! written in the definitions themselves ([`ownership`]); a domain without our words is never touched.
 
+mod adjust;
 mod archive;
 mod change;
+mod console;
 mod driver;
 mod failure;
 mod moving;

@@ -1,5 +1,5 @@
 use quorate_proto::host::v1::MemberAddress;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tonic::transport::Channel;
 
 /// The members that are known, and the connections that are open to them.
@@ -34,6 +34,11 @@ impl Members {
             .collect();
         let known = self.in_order();
         self.open.retain(|address, _| known.contains(address));
+    }
+
+    /// Every member's addresses, the preferred ring first.
+    pub(super) fn each(&self) -> BTreeSet<Vec<String>> {
+        self.members.iter().cloned().collect()
     }
 
     /// The addresses in the order in which they are tried: the last that answered, then every member on the first ring

@@ -3,8 +3,9 @@
 mod dial;
 mod members;
 mod refusal;
+mod visits;
 
-use super::{Answer, ClusterLink, LinkError, Updates};
+use super::{Answer, ClusterLink, LinkError, Updates, Visits};
 use crate::drivers::SecretValue;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt;
@@ -12,7 +13,10 @@ use members::Members;
 use quorate_crds::{Secret, SecretKey};
 use quorate_proto::api::v1::identity_client::IdentityClient;
 use quorate_proto::api::v1::objects_client::ObjectsClient;
-use quorate_proto::api::v1::{GetRequest, ObjectRef, RenewReply, RenewRequest};
+use quorate_proto::api::v1::{
+    CertifyHypervisorReply, CertifyHypervisorRequest, GetRequest, ObjectRef, RenewReply,
+    RenewRequest,
+};
 use quorate_proto::host::v1::hosts_client::HostsClient;
 use quorate_proto::host::v1::{
     FiguresRequest, FollowRequest, LeaveRequest, MemberAddress, PeerAnswer, PeerQuestion,
@@ -60,6 +64,22 @@ impl GrpcLink {
         };
         self.ask(PATIENCE, request, |channel, request| async move {
             IdentityClient::new(channel).renew(request).await
+        })
+        .await
+    }
+
+    /// What this host's hypervisor shows to others, for the key of that request.
+    ///
+    /// # Errors
+    /// When no member signs it.
+    pub async fn certify_hypervisor(&self, csr: &str) -> Result<CertifyHypervisorReply, LinkError> {
+        let request = CertifyHypervisorRequest {
+            csr: csr.to_owned(),
+        };
+        self.ask(PATIENCE, request, |channel, request| async move {
+            IdentityClient::new(channel)
+                .certify_hypervisor(request)
+                .await
         })
         .await
     }
@@ -234,6 +254,10 @@ impl ClusterLink for GrpcLink {
                 .await?;
             value(&reply.object, &key)
         })
+    }
+
+    fn visits(&self) -> Visits {
+        visits::wait(Arc::clone(&self.tls), Arc::clone(&self.members))
     }
 
     fn members_are(&self, members: &[MemberAddress]) {

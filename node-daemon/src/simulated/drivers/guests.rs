@@ -1,14 +1,30 @@
 use quorate_crds::{Name, ShutdownMethod};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::{Host, LOOK_EVERY, bytes, unexpected};
 use crate::drivers::{
-    Doing, DriverError, GuestSeen, GuestTarget, Guests, Hints, SendTo, StartAs, Trouble,
+    Doing, DriverError, GuestSeen, GuestTarget, Guests, Hints, Line, SendTo, StartAs, Trouble,
 };
 use crate::simulated::room::{Definition, GuestCall, HostCall, Reply};
 
 impl Host {
     fn guest(&self, call: GuestCall) -> Doing<'_, ()> {
         self.act(HostCall::Guests(call))
+    }
+
+    /// Refuses when the guest does not run here.
+    async fn running(&self, guest: &Name) -> Result<(), DriverError> {
+        let all = Guests::observe(self).await?;
+        let here = all
+            .iter()
+            .any(|seen| seen.owner.object() == Some(guest) && seen.doing.active());
+        if here {
+            return Ok(());
+        }
+        Err(DriverError::passing(
+            Trouble::GuestNotRunning,
+            format!("guest {guest} does not run on {}", self.name),
+        ))
     }
 }
 
@@ -127,5 +143,45 @@ impl Guests for Host {
         self.guest(GuestCall::Forget {
             guest: guest.to_string(),
         })
+    }
+
+    fn console<'a>(&'a self, guest: &'a Name, _force: bool) -> Doing<'a, Line> {
+        Box::pin(async move {
+            self.running(guest).await?;
+            let (own, other) = tokio::io::duplex(4096);
+            tokio::spawn(pretend(self.clone(), guest.clone(), other));
+            Ok(Box::new(own) as Line)
+        })
+    }
+
+    fn screen<'a>(&'a self, guest: &'a Name) -> Doing<'a, Line> {
+        Box::pin(async move {
+            Err(DriverError::lasting(
+                Trouble::NotSupported,
+                format!("SIMULATED: guest {guest} has no screen; it does not exist"),
+            ))
+        })
+    }
+}
+
+/// Nobody is inside: what is typed comes back.
+async fn pretend(host: Host, guest: Name, mut line: DuplexStream) {
+    let hello = format!(
+        "SIMULATED: guest {guest} on {}. Nobody is inside; what you type comes back.\r\n",
+        host.name
+    );
+    if line.write_all(hello.as_bytes()).await.is_err() {
+        return;
+    }
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut typed = [0; 256];
+    loop {
+        tokio::select! {
+            read = line.read(&mut typed) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(read) => if line.write_all(&typed[..read]).await.is_err() { return },
+            },
+            _ = look.tick() => if host.running(&guest).await.is_err() { return },
+        }
     }
 }
