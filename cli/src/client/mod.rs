@@ -5,6 +5,7 @@
 //! may be in the majority. Nothing about this is remembered after the command ends.
 
 mod connect;
+mod consoles;
 mod follow;
 mod objects;
 mod refusal;
@@ -20,6 +21,7 @@ use tonic::{Code, Request, Response, Status, transport::Channel};
 
 pub(crate) use self::{
     connect::{Unreachable, with_port},
+    consoles::{Input, Output, Screen},
     follow::{Follow, Followed, Scope},
     objects::{Change, Changed, FIELD_MANAGER, Listed, consistency, reference, stream_refusal},
     refusal::Refusal,

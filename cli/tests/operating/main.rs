@@ -3,6 +3,7 @@
 //!
 //! `UPDATE_GENERATED=1` writes the transcripts anew.
 
+mod consoles;
 mod site;
 mod transcript;
 

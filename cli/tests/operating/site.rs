@@ -75,11 +75,26 @@ impl Site {
         self.run(hands.arg("do").args(words).arg("--room").arg(socket))
     }
 
-    fn run(&self, command: &mut Command) -> Said {
-        let output = command
+    /// Starts the command line with a keyboard and a screen.
+    pub(crate) fn talk(&self, words: &[&str]) -> Child {
+        self.at_home(Command::new(env!("CARGO_BIN_EXE_quorate")).args(words))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts")
+    }
+
+    fn at_home<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command
             .env("QUORATE_CONFIG", self.home.path().join("config.yaml"))
             .env_remove("NO_COLOR")
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/operating"))
+    }
+
+    fn run(&self, command: &mut Command) -> Said {
+        let output = self
+            .at_home(command)
             .stdin(Stdio::null())
             .output()
             .expect("it runs");
