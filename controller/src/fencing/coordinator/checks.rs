@@ -38,6 +38,8 @@ pub(super) struct Check {
     generation: Option<i64>,
     rounds: usize,
     round: Option<Round>,
+    /// The outlets that were asked about, by the host that they belong to. One that comes new is not left to wait.
+    known: BTreeSet<(String, String)>,
     described: Option<AgentMetadata>,
     /// When the last round ended.
     pub(super) asked: Option<Instant>,
@@ -74,6 +76,7 @@ impl Check {
             generation: device.metadata.generation,
             rounds: 0,
             round: None,
+            known: answered(device),
             described: None,
             asked: None,
             cleared: false,
@@ -122,13 +125,21 @@ impl Check {
             self.status = Some(without_agent(device, now));
             return None;
         }
+        let used: BTreeSet<(String, String)> = room
+            .uses_of(name)
+            .map(|(node, _, target)| (node.to_owned(), target.plug.clone()))
+            .collect();
         if self.round.is_none() {
+            if !used.is_subset(&self.known) {
+                self.next = now.monotonic;
+            }
             if now.monotonic < self.next {
                 return Some(self.next);
             }
             let full = self.next_full.is_some_and(|at| at <= now.monotonic);
             self.round = Some(Round::new(name, device, room, dispatch, self.rounds, full));
             self.rounds = self.rounds.wrapping_add(1);
+            self.known = used;
         }
         if let Some(round) = &mut self.round {
             for ask in &mut round.asks {
@@ -308,6 +319,14 @@ impl Round {
         }
         (!failures.is_empty()).then(|| (refused, failures.join("; ")))
     }
+}
+
+/// The outlets that a former leader has asked about.
+fn answered(device: &FenceDevice) -> BTreeSet<(String, String)> {
+    let outlets = device.status.iter().flat_map(|status| &status.outlets);
+    outlets
+        .filter_map(|outlet| Some((outlet.node.as_ref()?.0.clone(), outlet.plug.clone())))
+        .collect()
 }
 
 fn reachable(old: &FenceDeviceStatus, round: &Round) -> Vec<Name> {

@@ -68,10 +68,16 @@ pub(super) fn of(room: &Room, node: &Node, heard: &Heard, now: Now) -> NodeStatu
             message.to_owned(),
         )
     } else if ready && broken.is_empty() {
+        let message = if rests_on_its_watchdog(room, node) {
+            "only its own watchdog makes it safe: no device can say that it is off, so what it held waits out its last \
+             lease and the watchdog's time-out, and without a quorum it resets itself with all that runs on it"
+        } else {
+            "every level that was asked answers"
+        };
         (
             ConditionStatus::True,
             Reason::FenceLevelsReady,
-            "every level that was asked answers".to_owned(),
+            message.to_owned(),
         )
     } else if ready {
         (
@@ -93,10 +99,10 @@ pub(super) fn of(room: &Room, node: &Node, heard: &Heard, now: Now) -> NodeStatu
         )
     };
     // The words of the same failure change; only what they mean is worth a write.
-    let known = status
-        .conditions
-        .iter()
-        .any(|old| old.type_ == CONDITION && old.status == so && old.reason == reason.as_str());
+    let known = status.conditions.iter().any(|old| {
+        let same_words = reason != Reason::FenceLevelsReady || old.message == message;
+        old.type_ == CONDITION && old.status == so && old.reason == reason.as_str() && same_words
+    });
     if !known {
         say(
             &mut status.conditions,
@@ -114,6 +120,22 @@ pub(super) fn of(room: &Room, node: &Node, heard: &Heard, now: Now) -> NodeStatu
         status.fence_levels.clone_from(&old.fence_levels);
     }
     status
+}
+
+/// Whether no level of it has a device that can be asked.
+fn rests_on_its_watchdog(room: &Room, node: &Node) -> bool {
+    let types = node.spec.fencing.levels.iter().flat_map(|level| {
+        let targets = level.devices.iter();
+        targets.filter_map(|target| Some(room.device(target.device.as_str())?.spec.type_))
+    });
+    let mut some = false;
+    for type_ in types {
+        if type_ != FenceDeviceType::Watchdog {
+            return false;
+        }
+        some = true;
+    }
+    some
 }
 
 fn same_levels(old: &NodeStatus, new: &NodeStatus) -> bool {

@@ -49,6 +49,24 @@ fn a_device_is_asked_every_minute_and_nothing_is_written_while_nothing_changes()
 }
 
 #[test]
+fn a_host_that_comes_after_its_device_was_asked_is_judged_at_once() {
+    let mut world = World::new();
+    world.device("pdu1");
+    world.pass(10 * SECOND);
+    world.host("node1", &[("power", &["pdu1/1"])]);
+    world.pass(2 * SECOND);
+    assert_eq!(ready(&world), ("True".into(), "FenceLevelsReady".into()));
+
+    // It moves to another outlet, which nobody has asked about either.
+    world.host("node1", &[("power", &["pdu1/2"])]);
+    world.pass(2 * SECOND);
+    assert_eq!(ready(&world), ("True".into(), "FenceLevelsReady".into()));
+    let asked = world.asked.len();
+    world.pass(30 * SECOND);
+    assert_eq!(world.asked.len(), asked, "and then as rarely as ever");
+}
+
+#[test]
 fn a_device_that_breaks_is_said_once_and_so_is_its_repair() {
     let mut world = board();
     world.mood("bmc1", Mood::Refuses("login denied (code 3)"));

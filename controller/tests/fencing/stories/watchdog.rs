@@ -133,6 +133,17 @@ fn it_certifies_no_even_split() {
 }
 
 #[test]
+fn what_it_means_to_have_nothing_else_is_said() {
+    let mut world = watched();
+    world.pass(SECOND);
+    let ready = world
+        .condition("nodes", "node1", "FencingReady")
+        .expect("said");
+    assert_eq!(ready.0, "True");
+    assert!(ready.2.contains("only its own watchdog"), "{}", ready.2);
+}
+
+#[test]
 fn beside_an_outlet_both_must_agree() {
     let mut world = watched();
     world.device("pdu1");
