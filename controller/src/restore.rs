@@ -4,7 +4,12 @@
 //! it, so that an old member that comes back is refused instead of mixed in. The keys are not in a backup; the
 //! authority and the keyring must still be there, or certificates and Secrets would be lost.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    os::unix::fs::{MetadataExt, lchown},
+    path::Path,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -21,6 +26,7 @@ use crate::{
     config::{self, ConfigError},
     error::ApiError,
     sources::Sources,
+    takeover::{STORE, settle},
 };
 
 const CHUNK: usize = 1 << 20;
@@ -70,7 +76,8 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
         "cannot read the backup {}",
         from.display()
     )))?;
-    let path = config.data_dir.join("store");
+    settle(&config.data_dir)?;
+    let path = config.data_dir.join(STORE);
     if path.exists() {
         return Err(RestoreError::NotEmpty {
             path: path.display().to_string(),
@@ -83,26 +90,11 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
     // Made beside its place and put there when it is whole: an attempt that is killed is in nobody's way, and is never
     // taken for a store.
     let making = config.data_dir.join("store.restoring");
-    if making.exists() {
-        // Nobody is at work on it: it can be locked.
-        RealDisk::open(&making)
-            .and_then(|_unused| std::fs::remove_dir_all(&making))
-            .map_err(io_error(format!(
-                "cannot clear {}, which a former attempt left behind",
-                making.display()
-            )))?;
-    }
-    let disk =
-        RealDisk::open(&making).map_err(io_error(format!("cannot use {}", making.display())))?;
+    let disk = empty_place(&making)?;
     let genesis = Genesis {
         cluster_id: Sources::default().new_uid()?,
         history_id: Sources::default().new_uid()?,
-        member: Member {
-            name: config.name.clone(),
-            addresses: config.addresses.clone(),
-            witness: false,
-            feature_level: quorate_proto::FEATURE_LEVEL,
-        },
+        member: first_member(&config),
     };
     let history = genesis.history_id.clone();
     let transport = Arc::new(GrpcTransport::new(Arc::new(Nobody)));
@@ -126,6 +118,7 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
     let status = store.status();
     store.shutdown().await;
     drop(store);
+    hand_over(&making, &config.data_dir)?;
     put_in_place(&making, &path).map_err(io_error(format!(
         "cannot move {} to {}",
         making.display(),
@@ -138,7 +131,55 @@ pub async fn restore(from: &Path, config: &Path) -> Result<(), RestoreError> {
     Ok(())
 }
 
-pub(crate) fn put_in_place(making: &Path, path: &Path) -> io::Result<()> {
+/// A directory in which a store is made beside its place; what a former attempt left there is cleared away.
+pub(crate) fn empty_place(making: &Path) -> Result<RealDisk, RestoreError> {
+    if making.exists() {
+        // Nobody is at work on it: it can be locked.
+        RealDisk::open(making)
+            .and_then(|_unused| std::fs::remove_dir_all(making))
+            .map_err(io_error(format!(
+                "cannot clear {}, which a former attempt left behind",
+                making.display()
+            )))?;
+    }
+    RealDisk::open(making).map_err(io_error(format!("cannot use {}", making.display())))
+}
+
+/// The member of this configuration, as the only one of its cluster.
+pub(crate) fn first_member(config: &MemberConfig) -> Member {
+    Member {
+        name: config.name.clone(),
+        addresses: config.addresses.clone(),
+        witness: false,
+        feature_level: quorate_proto::FEATURE_LEVEL,
+    }
+}
+
+/// Gives what was made to whoever owns the data directory: the package makes that for the daemon's user, and these commands
+/// are usually typed by root.
+pub(crate) fn hand_over(made: &Path, data_dir: &Path) -> Result<(), RestoreError> {
+    let to = std::fs::metadata(data_dir)
+        .map_err(io_error(format!("cannot look at {}", data_dir.display())))?;
+    give(made, (to.uid(), to.gid())).map_err(io_error(format!(
+        "cannot give {} to the user of the daemon",
+        made.display()
+    )))
+}
+
+fn give(path: &Path, to: (u32, u32)) -> io::Result<()> {
+    let about = std::fs::symlink_metadata(path)?;
+    if (about.uid(), about.gid()) != to {
+        lchown(path, Some(to.0), Some(to.1))?;
+    }
+    if about.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            give(&entry?.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+fn put_in_place(making: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(making, path)?;
     let dir = path.parent().unwrap_or(Path::new("."));
     std::fs::File::open(dir)?.sync_all()
@@ -168,7 +209,7 @@ fn chunks(file: File) -> impl futures_util::Stream<Item = io::Result<Bytes>> + S
     })
 }
 
-fn io_error(what: String) -> impl FnOnce(io::Error) -> RestoreError {
+pub(crate) fn io_error(what: String) -> impl FnOnce(io::Error) -> RestoreError {
     move |source| RestoreError::Io { what, source }
 }
 

@@ -28,7 +28,7 @@ pub use config::{DiskWork, Genesis, Grant, Member, StoreConfig};
 pub use error::{StoreError, WatchError};
 pub use key::{Bucket, Key};
 pub use rt::WallClock;
-pub use salvage::Salvage;
+pub use salvage::{NewHistory, Salvage};
 pub use state::{HistoryLimits, View, Watch, WatchScope};
 pub use status::{Leadership, MemberStatus, Role, StoreStatus};
 pub use store::Store;

@@ -30,6 +30,18 @@ pub struct Salvage {
     shared: Arc<Shared>,
 }
 
+/// A line of history that begins with one member.
+pub struct NewHistory {
+    /// Its name.
+    pub history_id: String,
+    /// The member.
+    pub member: Member,
+    /// On whose word.
+    pub proof: String,
+    /// What stands in its first entry beside that.
+    pub told: Transaction,
+}
+
 impl Salvage {
     /// Reads the directory of a member that does not run.
     pub async fn read(config: &StoreConfig, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
@@ -88,27 +100,25 @@ impl Salvage {
         })
     }
 
-    /// Begins the new line of history in an empty directory. `proof` says on whose word.
+    /// Begins the new line of history in an empty directory.
     pub async fn found(
         self,
         config: StoreConfig,
         disk: Arc<dyn Disk>,
         net: Arc<dyn Transport>,
-        history_id: String,
-        member: Member,
-        proof: &str,
+        new: NewHistory,
     ) -> Result<Store, StoreError> {
         start::prepare(&*disk)?;
         let genesis = Genesis {
             cluster_id: self.identity.cluster_id.clone(),
-            history_id,
-            member,
+            history_id: new.history_id,
+            member: new.member,
         };
-        let record = self.record(proof)?;
+        let record = self.record(&new.proof)?;
         let mut state = self.shared.change(std::mem::take);
         let term = state.applied.map_or(0, |id| id.leader_id.term);
         let time = state.time_ms;
-        state.apply(term, time, Command::Transactions(vec![record]));
+        state.apply(term, time, Command::Transactions(vec![record, new.told]));
         let member_id = start::adopt(&mut state, &genesis, TERMS);
         let term = state.applied.map_or(0, |id| id.leader_id.term);
         let identity = Identity::new(&genesis.cluster_id, &genesis.history_id, member_id);

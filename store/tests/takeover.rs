@@ -5,11 +5,11 @@ mod support;
 use std::time::Duration;
 
 use quorate_store::{
-    MemberId, Salvage, Store, StoreConfig,
+    Condition, MemberId, NewHistory, Salvage, Store, StoreConfig,
     disk::sim::SimDisk,
     takeover::{Obstacle, Phase, Round},
 };
-use support::{Cluster, config, key, member, put, until};
+use support::{Cluster, config, key, member, put, put_if, until};
 
 /// Members whose machines all run since before the cluster was founded.
 fn booted() -> StoreConfig {
@@ -69,13 +69,22 @@ async fn a_leader_whose_follower_is_proven_off_goes_on_alone() {
     assert!(refused.is_err(), "nothing is proven yet: {refused:?}");
 
     let proven = tokio::time::Instant::now();
+    let once = |name: &str| put_if(Condition::Absent(key(name)), name, "off");
+    store.tell_beside(round, once("machine"));
+    let former = Round {
+        number: round.number - 1,
+        ..round
+    };
     store.confirm_off(round, other, "its outlet is off".to_owned());
+    store.tell_beside(former, once("of another round"));
     taken_over(&store).await;
     assert!(
         proven.elapsed() < Duration::from_secs(1),
         "{:?}",
         proven.elapsed()
     );
+    assert!(store.view().get(&key("machine")).is_some());
+    assert!(store.view().get(&key("of another round")).is_none());
 
     assert_eq!(voters(&store), [leader]);
     store.propose(put("a", "3")).await.expect("it is written");
@@ -303,13 +312,17 @@ async fn a_person_lets_one_go_on_alone_under_a_new_history() {
             cluster.config.clone(),
             disk.mount(),
             cluster.net.transport(3),
-            "history-2".to_owned(),
-            member("m3"),
-            "a person saw that it is off",
+            NewHistory {
+                history_id: "history-2".to_owned(),
+                member: member("m3"),
+                proof: "a person saw that it is off".to_owned(),
+                told: put("told", "beside"),
+            },
         )
         .await
         .expect("it is founded");
     store.barrier().await.expect("it leads");
+    assert!(store.view().get(&key("told")).is_some());
     assert_eq!(voters(&store), [3], "ids are never used again");
     store
         .propose(put("b", "after"))

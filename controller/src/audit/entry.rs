@@ -60,6 +60,34 @@ struct Line {
     revision: Option<Revision>,
 }
 
+/// A line of somebody who has come to the machine itself.
+pub(super) fn line_on_the_machine(
+    who: &str,
+    what: What,
+    result: &'static str,
+    message: &str,
+) -> serde_json::Result<String> {
+    let line = Line {
+        time: Timestamp::now(),
+        request: 0,
+        user: who.to_owned(),
+        groups: Vec::new(),
+        certificate: String::new(),
+        from: "this machine".to_owned(),
+        what: What {
+            name: shortened(&what.name),
+            ..what
+        },
+        dry_run: false,
+        result,
+        message: shortened(message),
+        revision: None,
+    };
+    let mut text = serde_json::to_string(&line)?;
+    text.push('\n');
+    Ok(text)
+}
+
 /// A reserved line. It is written when it is finished, and also when it is dropped: a call that was cut
 /// off may have changed something.
 #[derive(Debug)]

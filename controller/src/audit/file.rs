@@ -27,9 +27,9 @@ impl Default for Rotation {
     }
 }
 
-/// The log could not be opened. May succeed once its reason is gone.
+/// The log could not be opened or written. May succeed once its reason is gone.
 #[derive(Debug, Error)]
-#[error("cannot open the audit log in {dir}")]
+#[error("cannot write the audit log in {dir}")]
 pub struct AuditError {
     /// The directory.
     pub dir: PathBuf,

@@ -21,6 +21,7 @@ use crate::{error::ApiError, tls::ConnectionInfo};
 pub use entry::{Entry, What};
 pub use file::{AuditError, Rotation};
 
+use file::LogFile;
 use writer::{Health, Writer};
 
 /// How many lines may wait for the disk.
@@ -64,6 +65,31 @@ impl Audit {
                     .unwrap_or_else(|| "its disk is too slow".to_owned()),
             )),
         }
+    }
+}
+
+/// Writes the line of a command that a person runs on a machine whose member is stopped. It is on the disk afterwards.
+///
+/// # Errors
+/// When the log cannot be written. What is to leave a trace is not done then.
+pub(crate) fn note(
+    dir: &Path,
+    who: &str,
+    what: What,
+    result: &'static str,
+    message: &str,
+) -> Result<(), AuditError> {
+    let line = entry::line_on_the_machine(who, what, result, message)
+        .map_err(|error| failed(dir)(error.into()))?;
+    let mut file = LogFile::open(dir, Rotation::default()).map_err(failed(dir))?;
+    file.write(line.as_bytes()).map_err(failed(dir))?;
+    file.sync().map_err(failed(dir))
+}
+
+fn failed(dir: &Path) -> impl Fn(std::io::Error) -> AuditError {
+    move |source| AuditError {
+        dir: dir.to_owned(),
+        source,
     }
 }
 

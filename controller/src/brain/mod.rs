@@ -142,7 +142,7 @@ impl Brain {
             self.store().clone(),
             self.agents.clone(),
             self.detector.clone(),
-            self.engine.sources().clock.clone(),
+            self.engine.sources().clone(),
             Arc::new(move |happening| recorder.record(happening)),
             self.standing.clone(),
         )

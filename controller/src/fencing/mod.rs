@@ -14,7 +14,7 @@ mod shell;
 mod void;
 
 pub use coordinator::{
-    Coordinator, Grants, HalfFencing, HalfSteps, Run, RunId, StatusWrite, Steps,
+    Coordinator, Grants, HalfFencing, HalfSteps, Proof, Run, RunId, StatusWrite, Steps,
 };
 pub use member_agents::{CallRunAgent, MemberAgents};
 pub use room::{AgentMember, Now, Room};

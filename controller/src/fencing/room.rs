@@ -51,6 +51,8 @@ pub struct Room {
     pub(crate) operations: BTreeMap<String, Held<FenceOperation>>,
     /// The members, in the order in which they are asked to run agents.
     pub members: Vec<AgentMember>,
+    /// One half of the voters acts alone, or is about to. No power returns before the other half is out of the membership.
+    pub half_acts: bool,
 }
 
 impl Room {

@@ -5,7 +5,7 @@ use quorate_crds::AgentMetadata;
 use quorate_identity::Clock;
 use quorate_store::{
     Bucket, Change, Condition, Key, Leadership, Outcome, Role, Store, StoreError, Transaction,
-    Watch, WatchError, WatchScope, Write,
+    Watch, WatchError, WatchScope, Write, takeover::Phase,
 };
 use serde_json::Value;
 use tokio::{
@@ -112,8 +112,10 @@ impl Session<'_> {
         let mut watch = store.watch(WatchScope::default(), view.revision())?;
         self.room = Room::of(&view);
         drop(view);
+        let mut half = store.takeover();
         loop {
             self.look_at_members();
+            self.room.half_acts = *half.borrow_and_update() != Phase::Idle;
             let now = self.fencing.now();
             let steps = self
                 .coordinator
@@ -122,7 +124,11 @@ impl Session<'_> {
             let wake_at = steps.wake_at.map_or(look, |at| at.min(look));
             let written = self.carry_out(steps).await?;
             if !written {
-                self.wait(&mut watch, wake_at).await?;
+                tokio::select! {
+                    biased;
+                    Ok(()) = half.changed() => {}
+                    waited = self.wait(&mut watch, wake_at) => waited?,
+                }
             }
         }
     }

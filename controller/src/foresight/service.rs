@@ -158,14 +158,15 @@ impl planning_server::Planning for Planning {
         let view = self.view(stale).await?;
         let supposed = self.supposition(&call, &view, message.supposition).await?;
         let present = Present::of(&view, self.leader())?;
-        drop(view);
         let store = self.front.engine.store();
         let lost = match &supposed {
             Supposition::Fail(host) => {
-                votes::after_loss(&store.status_of_all().await, &present.objects, host)
+                let fencing_works = !message.fencing_fails;
+                votes::after_loss(&store.status_of_all().await, &view, host, fencing_works)
             }
             _ => None,
         };
+        drop(view);
         let pace = Pace {
             fencing_works: !message.fencing_fails,
             ..Pace::default()

@@ -1,8 +1,10 @@
 //! What the loss of a host does to the quorum: a host may be a voter too.
 
 use quorate_planner::Objects;
-use quorate_store::{Role, StoreStatus};
+use quorate_store::{StoreStatus, View};
 use serde_json::Value;
+
+use crate::takeover::{Outlook, Voters};
 
 /// The votes after a loss.
 pub(super) struct Votes {
@@ -13,52 +15,54 @@ pub(super) struct Votes {
 }
 
 /// The votes once `host` is lost; nothing when it has none.
-pub(super) fn after_loss(status: &StoreStatus, objects: &Objects, host: &str) -> Option<Votes> {
-    let voters: Vec<&str> = status
-        .members
-        .iter()
-        .filter(|member| member.role == Role::Voter)
-        .map(|member| member.name.as_str())
-        .collect();
-    if !voters.iter().any(|name| machine_of(objects, name) == host) {
+pub(super) fn after_loss(
+    status: &StoreStatus,
+    view: &View,
+    host: &str,
+    fencing_works: bool,
+) -> Option<Votes> {
+    let voters = Voters::of(status, view);
+    if !voters.are_on(host) {
         return None;
     }
-    let present = status
-        .members
-        .iter()
-        .filter(|member| member.role == Role::Voter)
-        .filter(|member| member.id == status.member_id || member.reachable != Some(false))
-        .filter(|member| machine_of(objects, &member.name) != host)
-        .count();
-    let needed = voters.len() / 2 + 1;
-    let lost = present < needed;
+    let left = voters.without(host, |member| {
+        member.id == status.member_id || member.reachable != Some(false)
+    });
     let rest = format!(
-        "{host} has a vote: {present} of {} votes would remain, {needed} are needed",
-        voters.len()
+        "{host} has a vote: {} of {} votes would remain, {} are needed",
+        left.len(),
+        voters.count(),
+        voters.needed()
     );
-    Some(Votes {
-        text: match (lost, present - needed.min(present)) {
-            (true, _) => format!(
-                "{rest}. Nothing would be decided, and so nothing recovered, until another voter is back; a witness \
-                 on a third machine prevents that"
+    let (text, lost) = match voters.outlook(&left) {
+        Outlook::GoesOn(0) => (format!("{rest}; then no further voter may be lost"), false),
+        Outlook::GoesOn(spare) => (format!("{rest}; then {spare} more may be lost"), false),
+        Outlook::AfterFencing if fencing_works => (
+            format!(
+                "{rest}. Nothing is decided until the lost half is proven off; then the other half goes on"
             ),
-            (false, 0) => format!("{rest}; then no further voter may be lost"),
-            (false, spare) => format!("{rest}; then {spare} more may be lost"),
-        },
-        lost,
-    })
+            false,
+        ),
+        Outlook::AfterFencing => (nothing_decided(&rest), true),
+        Outlook::NotProven(hosts) => (
+            format!(
+                "{} Nothing can prove off: {}",
+                nothing_decided(&rest),
+                hosts.join(", ")
+            ),
+            true,
+        ),
+        Outlook::Frozen(why) => (format!("{} {why}", nothing_decided(&rest)), true),
+        Outlook::Stops => (nothing_decided(&rest), true),
+    };
+    Some(Votes { text, lost })
 }
 
-/// The host that is the same machine as a member.
-fn machine_of<'a>(objects: &'a Objects, member: &'a str) -> &'a str {
-    let clusters = objects.iter().filter(|((kind, _), _)| kind == "Cluster");
-    clusters
-        .filter_map(|(_, cluster)| cluster.pointer("/spec/members")?.as_array())
-        .flatten()
-        .find(|declared| declared["name"] == member)
-        .and_then(|declared| declared["node"].as_str())
-        .filter(|node| !node.is_empty())
-        .unwrap_or(member)
+fn nothing_decided(rest: &str) -> String {
+    format!(
+        "{rest}. Nothing would be decided, and so nothing recovered, until another voter is back; a witness on a third machine \
+         prevents that."
+    )
 }
 
 /// Cluster-wide settings that keep the planner from deciding anything, for people.

@@ -9,7 +9,7 @@ use quorate_store::{
 use serde::Deserialize;
 
 use super::StartError;
-use crate::cluster_info::ClusterInfo;
+use crate::{cluster_info::ClusterInfo, takeover::STORE};
 
 /// The member that founds a cluster; the cluster gives out the later ids.
 const FIRST_MEMBER: u64 = 1;
@@ -35,7 +35,7 @@ impl Directory {
     pub(super) fn open(config: &MemberConfig) -> Result<Self, StartError> {
         let note = Bootstrap::read(&config.data_dir)?;
         let directory = Self {
-            resident: resident(&config.data_dir.join("store").join("member.json"))?,
+            resident: resident(&config.data_dir.join(STORE).join("member.json"))?,
             data_dir: config.data_dir.clone(),
             member: Member {
                 name: config.name.clone(),
@@ -72,7 +72,7 @@ impl Directory {
         config: StoreConfig,
         transport: Arc<dyn Transport>,
     ) -> Result<Store, StartError> {
-        let path = self.data_dir.join("store");
+        let path = self.data_dir.join(STORE);
         let disk = RealDisk::open(&path)
             .map_err(StartError::io(format!("cannot use {}", path.display())))?;
         let disk = Arc::new(disk);

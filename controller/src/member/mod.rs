@@ -40,7 +40,10 @@ use crate::{
     gc,
     members::{CallsByName, GrpcMemberCalls},
     resource::Engine,
-    secrets, tls,
+    restore::RestoreError,
+    secrets,
+    takeover::{Settled, settle},
+    tls,
 };
 
 use connect::MemberConnector;
@@ -99,6 +102,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What a takeover by a person has left. Stop whoever is at work on it.
+    #[error(transparent)]
+    Unsettled(#[from] RestoreError),
 }
 
 impl StartError {
@@ -161,6 +167,16 @@ impl RunningMember {
         let trust = Trust::load(&pki.ca_certificate(), clock.clone())?;
         let audit = Audit::open(&config.audit_dir, Rotation::default())?;
 
+        match settle(&config.data_dir)? {
+            Settled::Nothing => {}
+            Settled::Dropped => tracing::warn!(
+                "a takeover by a person was cut off before it took effect; this member goes on as before"
+            ),
+            Settled::Ended(former) => tracing::warn!(
+                former = %former.display(),
+                "a takeover by a person was cut off after it took effect; it is completed"
+            ),
+        }
         let directory = Directory::open(config)?;
         let id = directory.member_id();
         let own = LiveCredentials::new(tls::usable_credentials(

@@ -4,25 +4,26 @@
 //! are gone as well. The member must be stopped. Its directory is kept aside; everything in it goes on under a new history,
 //! so that the others, should they come back, are refused until they join anew.
 
-use std::{
-    collections::BTreeSet,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc};
 
+use quorate_identity::MemberConfig;
 use quorate_store::{
-    Bucket, Member, Salvage, StoreConfig, StoreError, View, disk::RealDisk,
+    Bucket, NewHistory, Salvage, StoreConfig, StoreError, Transaction, View, disk::RealDisk,
     transport::GrpcTransport,
 };
 use serde_json::Value;
 use thiserror::Error;
 
+use super::{
+    exchange::{Exchange, STORE, Settled, settle},
+    word::{Trail, Word},
+};
 use crate::{
+    audit::AuditError,
     config::{self, ConfigError},
     error::ApiError,
     fencing::Room,
-    restore::{Nobody, RestoreError, check_keys, put_in_place},
+    restore::{Nobody, RestoreError, check_keys, empty_place, first_member, hand_over, io_error},
     sources::Sources,
 };
 
@@ -32,24 +33,18 @@ pub enum TakeoverError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The keys.
+    /// The keys, or a file.
     #[error(transparent)]
-    Keys(#[from] RestoreError),
-    /// A file. May succeed once its reason is gone.
-    #[error("{what}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
+    Making(#[from] RestoreError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No random numbers.
+    /// No random numbers, or an object that cannot be read.
     #[error(transparent)]
-    Random(#[from] ApiError),
+    Object(#[from] ApiError),
+    /// The audit log. Without a trace nothing is taken over.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A machine that has a vote was not named. Look at it first.
     #[error(
         "nothing was changed: look that {missing} is off, take its power away, and say so by {flags}"
@@ -60,32 +55,37 @@ pub enum TakeoverError {
         /// What to add.
         flags: String,
     },
+    /// There is nobody to take over from. Trying again does not help.
+    #[error(
+        "nothing was changed: this member is the only voter, and goes on by itself when it is started"
+    )]
+    Alone,
     /// Somebody was named who has no vote.
     #[error("nothing was changed: {0} is no machine of another voter; the others are: {1}")]
     Unknown(String, String),
-}
-
-fn io_error(what: String) -> impl FnOnce(io::Error) -> TakeoverError {
-    move |source| TakeoverError::Io { what, source }
 }
 
 /// Lets the member of this configuration go on alone. `verified` names the machines that a person saw to be off.
 pub async fn by_person(config: &Path, verified: &[String]) -> Result<(), TakeoverError> {
     let config = config::load(config)?;
     check_keys(&config)?;
-    let path = config.data_dir.join("store");
-    if !path.exists() {
-        return Err(io_error(format!(
-            "there is no member in {}",
-            path.display()
-        ))(io::ErrorKind::NotFound.into()));
+    if let Settled::Ended(aside) = settle(&config.data_dir)? {
+        println!("the takeover that was cut off is completed");
+        say_what_is_next(&aside);
+        return Ok(());
     }
-    let disk = RealDisk::open(&path).map_err(io_error(format!(
+    let path = config.data_dir.join(STORE);
+    if !path.exists() {
+        let missing = io_error(format!("there is no member in {}", path.display()));
+        return Err(missing(io::ErrorKind::NotFound.into()).into());
+    }
+    // It stays locked until the end: no member is started on what is about to be set aside.
+    let disk = Arc::new(RealDisk::open(&path).map_err(io_error(format!(
         "cannot use {}; stop the member first (systemctl stop quorated)",
         path.display()
-    )))?;
+    )))?);
     let settings = StoreConfig::default();
-    let salvage = Salvage::read(&settings, Arc::new(disk)).await?;
+    let salvage = Salvage::read(&settings, disk.clone()).await?;
     let view = salvage.view();
     let room = Room::of(&view);
     let own = room.machine_of(&config.name).to_owned();
@@ -94,63 +94,75 @@ pub async fn by_person(config: &Path, verified: &[String]) -> Result<(), Takeove
         .values()
         .map(|member| room.machine_of(&member.name).to_owned())
         .collect();
-    print!("{}", picture(&salvage, &view, &own));
+    let picture = picture(&salvage, &view, &own);
+    print!("{picture}");
     check(&others, verified)?;
-    drop(view);
 
-    let history = Sources::default().new_uid()?;
-    let aside = aside(&config.data_dir, salvage.history_id());
-    let making = config.data_dir.join("store.taking-over");
-    if making.exists() {
-        std::fs::remove_dir_all(&making).map_err(io_error(format!(
-            "cannot clear {}, which a former attempt left behind",
-            making.display()
-        )))?;
-    }
-    let target =
-        RealDisk::open(&making).map_err(io_error(format!("cannot use {}", making.display())))?;
-    let member = Member {
-        name: config.name.clone(),
-        addresses: config.addresses.clone(),
-        witness: false,
-        feature_level: quorate_proto::FEATURE_LEVEL,
+    let word = Word {
+        person: person(),
+        machines: verified.join(", "),
+        from: salvage.history_id().to_owned(),
+        to: Sources::default().new_uid()?,
     };
-    let proof = format!(
-        "{} saw that {} is off and took over by hand",
-        person(),
-        verified.join(", ")
-    );
+    let told = word.told(&view, &room, verified)?;
+    let trail = Trail::of(&config);
+    trail.note(&word, "Begun", &picture)?;
+    let result = exchange(&config, salvage, settings, &word, told).await;
+    drop(disk);
+    let (outcome, message) = match &result {
+        Ok(done) => ("OK", done.clone()),
+        Err(error) => ("Failed", error.to_string()),
+    };
+    trail.note(&word, outcome, &message)?;
+    trail.close()?;
+    result.map(drop)
+}
+
+/// Makes the store of the new history, and puts it in the place of the former one.
+async fn exchange(
+    config: &MemberConfig,
+    salvage: Salvage,
+    settings: StoreConfig,
+    word: &Word,
+    told: Transaction,
+) -> Result<String, TakeoverError> {
+    let exchange = Exchange::of(&config.data_dir, &word.from);
+    let making = config.data_dir.join("store.taking-over");
+    let target = empty_place(&making)?;
     let transport = Arc::new(GrpcTransport::new(Arc::new(Nobody)));
     let store = salvage
         .found(
             settings,
             Arc::new(target),
             transport,
-            history.clone(),
-            member,
-            &proof,
+            NewHistory {
+                history_id: word.to.clone(),
+                member: first_member(config),
+                proof: word.proof(),
+                told,
+            },
         )
         .await?;
     let revision = store.barrier().await?;
     let id = store.status().member_id;
     store.shutdown().await;
     drop(store);
-    std::fs::rename(&path, &aside)
-        .map_err(io_error(format!("cannot set {} aside", path.display())))?;
-    put_in_place(&making, &path).map_err(io_error(format!(
-        "cannot move {} to {}; the former directory is {}",
-        making.display(),
-        path.display(),
-        aside.display()
-    )))?;
+    hand_over(&making, &config.data_dir)?;
+    exchange.begin(&making)?;
+    while exchange.step()? {}
+    let done = format!("member {id}, history {}, revision {revision}", word.to);
+    println!("taken over: {done}");
+    say_what_is_next(&exchange.aside);
+    Ok(done)
+}
+
+fn say_what_is_next(aside: &Path) {
     println!(
-        "taken over: member {id}, history {history}, revision {revision}\n\
-         the former directory is kept in {}\n\
-         next: start the member (systemctl start quorated), say that the lost hosts are off (quorate node confirm-fenced), \
-         and join the other members anew, each with an empty data directory",
+        "the former directory is kept in {}\n\
+         next: start the member (systemctl start quorated), and join the other members anew, each with an empty data \
+         directory",
         aside.display()
     );
-    Ok(())
 }
 
 /// What goes on, and what is at risk.
@@ -200,6 +212,9 @@ fn at_risk(view: &View, own: &str) -> Vec<String> {
 }
 
 fn check(others: &BTreeSet<String>, verified: &[String]) -> Result<(), TakeoverError> {
+    if others.is_empty() {
+        return Err(TakeoverError::Alone);
+    }
     if let Some(stranger) = verified.iter().find(|name| !others.contains(*name)) {
         let all: Vec<&str> = others.iter().map(String::as_str).collect();
         return Err(TakeoverError::Unknown(stranger.clone(), all.join(", ")));
@@ -219,18 +234,6 @@ fn check(others: &BTreeSet<String>, verified: &[String]) -> Result<(), TakeoverE
         missing: missing.join(", "),
         flags: flags.collect::<Vec<_>>().join(" "),
     })
-}
-
-/// Where the former directory is kept: by its history, and never over another one.
-fn aside(data_dir: &Path, history: &str) -> PathBuf {
-    let base = data_dir.join(format!("store.of-history-{history}"));
-    let mut place = base.clone();
-    let mut number = 1;
-    while place.exists() {
-        number += 1;
-        place = base.with_extension(number.to_string());
-    }
-    place
 }
 
 fn person() -> String {
@@ -256,15 +259,7 @@ mod tests {
         assert!(!said.contains("--i-verified-an01-is-off"), "{said}");
         let error = check(&others, &["an02".to_owned()]).expect_err("it has no vote");
         assert!(error.to_string().contains("an01, an03"), "{error}");
-    }
-
-    #[test]
-    fn a_directory_that_was_set_aside_is_never_overwritten() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let first = aside(dir.path(), "h1");
-        std::fs::create_dir(&first).expect("made");
-        let second = aside(dir.path(), "h1");
-        assert_ne!(first, second);
-        assert!(!second.exists());
+        let error = check(&set(&[]), &[]).expect_err("there is nobody else");
+        assert!(error.to_string().contains("the only voter"), "{error}");
     }
 }

@@ -5,12 +5,17 @@
 
 mod by_person;
 mod claim;
+mod evidence;
+mod exchange;
 mod forecast;
 mod patience;
 mod shell;
 mod standing;
+mod word;
 
 pub use by_person::{TakeoverError, by_person};
+pub(crate) use exchange::{STORE, Settled, settle};
 pub use forecast::next_loss;
+pub(crate) use forecast::{Outlook, Voters};
 pub use shell::HalfGoesOn;
 pub use standing::Standing;

@@ -4,8 +4,7 @@ use std::{
     time::Duration,
 };
 
-use quorate_crds::EvenSplit;
-use quorate_identity::Clock;
+use quorate_crds::{EvenSplit, NodeMode};
 use quorate_store::{
     MemberId, Role, Store, StoreStatus,
     takeover::{Attempt, Obstacle, Phase, Round},
@@ -16,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Standing, claim::Halves, patience::Patience};
+use super::{Standing, claim::Halves, evidence::Before, patience::Patience};
 use crate::{
     cluster_info::ClusterInfo,
     detector::SharedDetector,
@@ -25,6 +24,7 @@ use crate::{
         AgentMember, HalfFencing, Now, Room, RunId,
         agents::{AgentReport, Agents},
     },
+    sources::Sources,
 };
 
 /// How often it is looked whether there is a quorum.
@@ -46,7 +46,7 @@ pub struct HalfGoesOn {
     store: Store,
     agents: Arc<dyn Agents>,
     detector: SharedDetector,
-    clock: Arc<dyn Clock>,
+    sources: Sources,
     tell: Arc<dyn Fn(Happening) + Send + Sync>,
     standing: watch::Sender<Standing>,
     started: Instant,
@@ -64,7 +64,7 @@ impl HalfGoesOn {
         store: Store,
         agents: Arc<dyn Agents>,
         detector: SharedDetector,
-        clock: Arc<dyn Clock>,
+        sources: Sources,
         tell: Arc<dyn Fn(Happening) + Send + Sync>,
         standing: watch::Sender<Standing>,
     ) -> Self {
@@ -72,7 +72,7 @@ impl HalfGoesOn {
             store,
             agents,
             detector,
-            clock,
+            sources,
             tell,
             standing,
             started: Instant::now(),
@@ -134,10 +134,16 @@ impl HalfGoesOn {
     fn turn(&self, silence: Duration) -> Turn {
         let status = self.store.status();
         let view = self.store.view();
-        let room = Room::of(&self.store.view());
+        let room = Room::of(&view);
         if room.cluster.quorum.even_split == EvenSplit::Freeze {
             return Turn::Not(Standing::Obstructed(
                 "quorum.evenSplit of the Cluster is Freeze: only a majority goes on".to_owned(),
+            ));
+        }
+        if room.cluster.maintenance {
+            return Turn::Not(Standing::Obstructed(
+                "the whole cluster is in maintenance (Cluster.spec.maintenance): nothing is fenced"
+                    .to_owned(),
             ));
         }
         let heard: BTreeSet<MemberId> = self.store.answering().into_iter().collect();
@@ -151,6 +157,12 @@ impl HalfGoesOn {
             ours: hosts(true),
             theirs: hosts(false),
         };
+        if let Some(host) = halves.theirs.iter().find(|host| left_alone(&room, host)) {
+            return Turn::Not(Standing::Obstructed(format!(
+                "{host} is in maintenance (Node.spec.mode) and is not fenced; end its maintenance, or look that it is off \
+                 and run `quorate cluster takeover` on this machine"
+            )));
+        }
         let (settings, there) = {
             let detector = self.detector.lock();
             let settings = *detector.settings();
@@ -248,7 +260,8 @@ impl HalfGoesOn {
     /// Drives the devices until all are proven off; returns only when that has failed.
     async fn fence(&self, attempt: &Attempt) -> String {
         let status = self.store.status();
-        let mut room = Room::of(&self.store.view());
+        let before = Before::new(self.store.view(), status.term, attempt.round);
+        let mut room = before.room.clone();
         room.members = voters(&status)
             .filter(|(id, _)| attempt.side.contains(id))
             .map(|(_, name)| AgentMember {
@@ -272,7 +285,7 @@ impl HalfGoesOn {
         loop {
             let now = Now {
                 monotonic: Instant::now(),
-                wall: self.clock.now(),
+                wall: self.sources.clock.now(),
             };
             let steps = fencing.step(&room, now);
             for id in steps.cancel {
@@ -288,8 +301,14 @@ impl HalfGoesOn {
             for (host, proof) in fencing.off() {
                 for (id, _) in machines.iter().filter(|(_, machine)| *machine == host) {
                     if proven.insert(*id) {
-                        tracing::warn!(host, proof, "it is off");
-                        self.store.confirm_off(attempt.round, *id, proof.to_owned());
+                        tracing::warn!(host, proof = proof.text, "it is off");
+                        match before.proven_off(host, proof, &self.sources) {
+                            Ok(told) => self.store.tell_beside(attempt.round, told),
+                            // Then it is switched off once more, for the sake of its guests.
+                            Err(error) => tracing::warn!(%error, host, "its fencing is not noted"),
+                        }
+                        self.store
+                            .confirm_off(attempt.round, *id, proof.text.clone());
                     }
                 }
             }
@@ -337,6 +356,12 @@ impl HalfGoesOn {
             severity: Severity::Warning,
         });
     }
+}
+
+/// Somebody may be at work on it.
+fn left_alone(room: &Room, host: &str) -> bool {
+    room.node(host)
+        .is_some_and(|node| node.spec.mode == NodeMode::Maintenance)
 }
 
 fn voters(status: &StoreStatus) -> impl Iterator<Item = (MemberId, &str)> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate_controller::takeover::Standing;
 use quorate_store::{MemberId, Role};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::World;
 
@@ -18,7 +18,7 @@ fn voters(world: &World, id: MemberId) -> usize {
 
 /// A pair that runs a guest: the number of the machine that runs it, and of the other.
 async fn with_guest() -> (World, MemberId, MemberId) {
-    let world = World::pair().await;
+    let world = World::machines(2).await;
     world.guest("web").await;
     let first = if world.settled("web").await == "an1" {
         1
@@ -28,6 +28,17 @@ async fn with_guest() -> (World, MemberId, MemberId) {
     // A member that has just started waits before it shoots.
     world.pass(40 * SECOND).await;
     (world, first, 3 - first)
+}
+
+/// What proved the first boot of a host off.
+fn evidence(world: &World, host: &str) -> Value {
+    let operations = world.all("FenceOperation");
+    let of_host = operations.iter().filter(|it| it["spec"]["node"] == host);
+    let succeeded: Vec<&Value> = of_host
+        .filter(|it| it["status"]["phase"] == "Succeeded")
+        .collect();
+    assert_eq!(succeeded.len(), 1, "{succeeded:?}");
+    succeeded[0]["status"]["evidence"].clone()
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,9 +71,14 @@ async fn a_machine_that_is_lost_is_proven_off_and_its_guests_run_on_the_other() 
         })
         .await;
     world.pass_minded(60 * SECOND).await;
-    let asked = world.boards.asked();
-    let shots = asked.iter().filter(|asked| asked.starts_with("off"));
-    assert!(shots.count() <= 2, "no fence loop: {asked:?}");
+    assert_eq!(
+        world.boards.asked(),
+        [format!("off an{first}"), format!("on an{first}")],
+        "what switched it off for the vote's sake is evidence for its guests' sake"
+    );
+    let evidence = evidence(&world, &format!("an{first}"));
+    assert_eq!(evidence["kind"], "Devices", "{evidence}");
+    assert_eq!(evidence["incarnation"], 1);
     assert!(world.host("an1").powered() && world.host("an2").powered());
     assert_eq!(world.runs_on("web"), [runs_again.as_str()]);
 }
@@ -169,4 +185,143 @@ async fn a_cluster_that_is_told_to_freeze_freezes() {
     assert!(world.boards.asked().is_empty());
     let said = world.brain(second).standing().sentence();
     assert!(said.contains("Freeze"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_shot_while_people_are_at_work() {
+    let (mut world, first, second) = with_guest().await;
+    let at_work = json!({"spec": {"mode": "Maintenance"}});
+    let machine = format!("an{first}");
+    world.merge("Node", &machine, at_work).await;
+    world.pass(SECOND).await;
+    world.host(&machine).switch_off();
+    world.mind_machines().await;
+    world.pass_minded(120 * SECOND).await;
+    assert!(!world.store(second).has_quorum());
+    assert!(world.boards.asked().is_empty());
+    let said = world.brain(second).standing().sentence();
+    assert!(said.contains("is in maintenance"), "{said}");
+
+    // They are done, and it is switched on.
+    world.host(&machine).switch_on();
+    world
+        .until_minded("both are there", |world| {
+            world.store(second).has_quorum() && voters(world, second) == 2
+        })
+        .await;
+    assert!(world.boards.asked().is_empty());
+}
+
+/// The other half of four machines, seen from the half of one of them; with a guest on that one.
+async fn four_with_guest() -> (World, [MemberId; 2], [MemberId; 2]) {
+    let world = World::machines(4).await;
+    world.guest("web").await;
+    let first = world.settled("web").await;
+    world.pass(40 * SECOND).await;
+    let halves = if ["an1", "an2"].contains(&first.as_str()) {
+        ([1, 2], [3, 4])
+    } else {
+        ([3, 4], [1, 2])
+    };
+    (world, halves.0, halves.1)
+}
+
+fn machines(ids: &[MemberId]) -> Vec<String> {
+    ids.iter().map(|id| format!("an{id}")).collect()
+}
+
+/// Which machines were told to go off, in order of their names.
+fn shot(world: &World) -> Vec<String> {
+    let mut shot: Vec<String> = world
+        .boards
+        .asked()
+        .iter()
+        .filter_map(|asked| asked.strip_prefix("off ").map(str::to_owned))
+        .collect();
+    shot.sort();
+    shot
+}
+
+async fn all_four_vote_again(world: &mut World, survivor: MemberId) {
+    world.join_again();
+    world
+        .until_minded("all four vote again", |world| {
+            (1..=4).all(|id| world.runs(id)) && voters(world, survivor) == 4
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_four_machines_that_are_cut_in_half_the_half_with_the_guest_goes_on() {
+    let (mut world, ours, theirs) = four_with_guest().await;
+    let before = world.settled("web").await;
+    world.cut_apart(&ours, &theirs);
+    world
+        .until_minded("the half with the guest goes on", |world| {
+            voters(world, ours[0]) == 2 && world.store(ours[0]).has_quorum()
+        })
+        .await;
+    assert_eq!(shot(&world), machines(&theirs), "the others, and each once");
+    assert_eq!(world.runs_on("web"), [before.as_str()]);
+
+    all_four_vote_again(&mut world, ours[0]).await;
+    assert_eq!(shot(&world), machines(&theirs), "nobody is shot twice");
+    assert_eq!(world.runs_on("web"), [before.as_str()]);
+    for host in machines(&theirs) {
+        assert_eq!(evidence(&world, &host)["kind"], "Devices");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_four_machines_that_are_cut_in_half_the_preferred_half_goes_on_with_the_guest() {
+    let (mut world, ours, theirs) = four_with_guest().await;
+    let preferred = json!({"by": "PreferredNode", "preferredNode": format!("an{}", theirs[1])});
+    let quorum = json!({"spec": {"quorum": {"headStart": preferred}}});
+    world.merge("Cluster", "test", quorum).await;
+    world.pass(SECOND).await;
+    world.cut_apart(&ours, &theirs);
+    let survivors = machines(&theirs);
+    world
+        .until_minded("the guest runs in the preferred half", |world| {
+            survivors
+                .iter()
+                .any(|host| world.runs_on("web") == [host.as_str()])
+        })
+        .await;
+    assert_eq!(shot(&world), machines(&ours), "the losers have shot nobody");
+    all_four_vote_again(&mut world, theirs[0]).await;
+    assert_eq!(shot(&world), machines(&ours), "nobody is shot twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_that_cannot_prove_all_of_the_others_off_does_not_go_on() {
+    let (mut world, ours, theirs) = four_with_guest().await;
+    let unproven = format!("an{}", theirs[1]);
+    world.boards.break_board(&unproven, true);
+    world.cut_apart(&ours, &theirs);
+    world.pass_minded(90 * SECOND).await;
+    // The one that was shot leaves the other alone: that is no half.
+    assert!(!world.runs(theirs[0]) && world.runs(theirs[1]));
+    for id in [ours[0], ours[1], theirs[1]] {
+        assert_eq!(voters(&world, id), 4, "member {id}");
+    }
+    // Who is led hears its leader, and cannot tell that nobody else does.
+    assert!(ours.iter().any(|id| !world.store(*id).has_quorum()));
+    world
+        .until_minded("it is said why", |world| {
+            ours.iter().any(|id| {
+                let said = world.brain(*id).standing().sentence();
+                said.contains(&unproven) && said.contains("the board does not answer")
+            })
+        })
+        .await;
+
+    // Somebody repairs the board.
+    world.boards.break_board(&unproven, false);
+    world
+        .until_minded("the half goes on", |world| {
+            voters(world, ours[0]) == 2 && world.store(ours[0]).has_quorum()
+        })
+        .await;
+    all_four_vote_again(&mut world, ours[0]).await;
 }

@@ -3,6 +3,7 @@
 //! Everything but the wires and the machines is the product's: store, engine, detector, planner, fencing, desk. Time is
 //! the runtime's and paused, so that minutes pass in a moment and nothing depends on how busy this machine is.
 
+mod alone;
 mod following;
 mod halves;
 mod leaders;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_crds::PowerState;
+use quorate_crds::{DeviceResult, PowerState};
 use tokio::time::Instant;
 
 use super::{
@@ -22,10 +22,28 @@ use crate::fencing::{
 /// How one host gets on.
 #[derive(Debug)]
 enum Victim {
-    /// This level is at work; these failed before it.
-    Level(usize, LevelAttempt, Vec<String>),
-    Off(String),
+    /// This level is at work; others failed before it.
+    Level(usize, LevelAttempt, Tried),
+    Off(Proof),
     Failed(String),
+}
+
+/// The levels that have failed: why, and what their devices said.
+#[derive(Debug, Default)]
+struct Tried {
+    failures: Vec<String>,
+    results: Vec<DeviceResult>,
+}
+
+/// What proves a host off.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// In words.
+    pub text: String,
+    /// The level whose devices all say off.
+    pub level: String,
+    /// What every device said that was told to switch off, those of failed levels among them.
+    pub results: Vec<DeviceResult>,
 }
 
 /// What is to be done now.
@@ -56,7 +74,7 @@ impl HalfFencing {
         hosts: impl IntoIterator<Item = String>,
     ) -> Self {
         let victims = hosts.into_iter().map(|host| {
-            let victim = level(room, &host, 0, Vec::new());
+            let victim = level(room, &host, 0, Tried::default());
             (host, victim)
         });
         Self {
@@ -74,17 +92,23 @@ impl HalfFencing {
     pub fn step(&mut self, room: &Room, now: Now) -> HalfSteps {
         let mut wake_at = None;
         for (host, victim) in &mut self.victims {
-            while let Victim::Level(index, attempt, failed) = victim {
+            while let Victim::Level(index, attempt, tried) = victim {
                 match attempt.advance(room, &mut self.dispatch, now, None) {
                     Progress::Working(at) => {
                         super::earliest(&mut wake_at, at);
                         break;
                     }
-                    Progress::Off { .. } => *victim = Victim::Off(proof(attempt, now)),
+                    Progress::Off { .. } => {
+                        let tried = std::mem::take(&mut tried.results);
+                        *victim = Victim::Off(proof(attempt, tried, now));
+                    }
                     Progress::Failed(failure) => {
-                        let mut failed = std::mem::take(failed);
-                        failed.push(format!("level {}: {failure}", attempt.name));
-                        *victim = level(room, host, *index + 1, failed);
+                        let mut tried = std::mem::take(tried);
+                        tried
+                            .failures
+                            .push(format!("level {}: {failure}", attempt.name));
+                        tried.results.extend(attempt.results(now.wall));
+                        *victim = level(room, host, *index + 1, tried);
                     }
                 }
             }
@@ -97,11 +121,11 @@ impl HalfFencing {
     }
 
     /// The hosts that are off, and what proves it.
-    pub fn off(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn off(&self) -> impl Iterator<Item = (&str, &Proof)> {
         self.victims
             .iter()
             .filter_map(|(host, victim)| match victim {
-                Victim::Off(proof) => Some((host.as_str(), proof.as_str())),
+                Victim::Off(proof) => Some((host.as_str(), proof)),
                 _ => None,
             })
     }
@@ -121,24 +145,24 @@ impl HalfFencing {
     }
 }
 
-fn level(room: &Room, host: &str, index: usize, failed: Vec<String>) -> Victim {
+fn level(room: &Room, host: &str, index: usize, tried: Tried) -> Victim {
     let levels = room
         .node(host)
         .map(|node| node.spec.fencing.levels.as_slice())
         .unwrap_or_default();
     match levels.get(index) {
-        Some(level) => Victim::Level(index, LevelAttempt::new(room, host, level), failed),
-        None if failed.is_empty() => Victim::Failed(
+        Some(level) => Victim::Level(index, LevelAttempt::new(room, host, level), tried),
+        None if tried.failures.is_empty() => Victim::Failed(
             "it has no fence level: nothing can prove that it is off; add one to its Node".into(),
         ),
-        None => Victim::Failed(failed.join("; ")),
+        None => Victim::Failed(tried.failures.join("; ")),
     }
 }
 
-fn proof(attempt: &LevelAttempt, now: Now) -> String {
-    let devices: Vec<String> = attempt
-        .results(now.wall)
-        .into_iter()
+fn proof(attempt: &LevelAttempt, mut results: Vec<DeviceResult>, now: Now) -> Proof {
+    let last = attempt.results(now.wall);
+    let devices: Vec<String> = last
+        .iter()
         .filter(|result| result.power == Some(PowerState::PoweredOff))
         .map(|result| {
             let plug = match result.plug.as_str() {
@@ -147,9 +171,16 @@ fn proof(attempt: &LevelAttempt, now: Now) -> String {
             };
             let by = result
                 .run_on
+                .as_ref()
                 .map_or(String::new(), |member| format!(", asked by {member}"));
             format!("{}{plug} says off{by}", result.device)
         })
         .collect();
-    format!("level {}: {}", attempt.name, devices.join("; "))
+    let text = format!("level {}: {}", attempt.name, devices.join("; "));
+    results.extend(last);
+    Proof {
+        text,
+        level: attempt.name.clone(),
+        results,
+    }
 }

@@ -38,7 +38,7 @@ use ask::Dispatch;
 pub use ask::RunId;
 use checks::Check;
 pub(super) use conditions::say;
-pub use half::{HalfFencing, HalfSteps};
+pub use half::{HalfFencing, HalfSteps, Proof};
 use heard::Heard;
 use work::{News, Work};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_crds::FencePhase;
 use serde_json::json;
 
-use crate::world::{Mood, World};
+use crate::world::{Asked, Mood, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -41,6 +41,32 @@ fn power_returns_only_after_the_success_is_stored() {
     {
         assert!(asked.at >= stored);
     }
+    assert!(!world.devices["pdu1"].is_off("1") && !world.devices["pdu2"].is_off("1"));
+}
+
+#[test]
+fn power_waits_until_the_half_that_acts_alone_is_the_whole() {
+    let mut world = outlets();
+    let told_on = |world: &World| {
+        let on = |asked: &&Asked| asked.shown().starts_with("on ");
+        world.asked.iter().filter(on).count()
+    };
+    world.half_acts = true;
+    let operation = world.fence("node1");
+    world.pass(60 * SECOND);
+    assert_eq!(world.phase(&operation), Some(FencePhase::Succeeded));
+    assert_eq!(told_on(&world), 0);
+
+    world.half_acts = false;
+    world.pass_until(10 * SECOND, "an outlet is told to come on", |world| {
+        told_on(world) == 1
+    });
+    // Another half begins to ask whether its outlets are off.
+    world.half_acts = true;
+    world.pass(60 * SECOND);
+    assert_eq!(told_on(&world), 1);
+    world.half_acts = false;
+    world.pass(10 * SECOND);
     assert!(!world.devices["pdu1"].is_off("1") && !world.devices["pdu2"].is_off("1"));
 }
 

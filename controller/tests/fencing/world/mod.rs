@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) devices: BTreeMap<String, Device>,
     members: Vec<AgentMember>,
     pub(crate) leases: Leases,
+    /// One half of the voters acts alone.
+    pub(crate) half_acts: bool,
     running: BTreeMap<RunId, Running>,
     /// Everything that was asked, in order.
     pub(crate) asked: Vec<Asked>,
@@ -84,6 +86,7 @@ impl World {
             devices: BTreeMap::new(),
             members: Vec::new(),
             leases: Leases::default(),
+            half_acts: false,
             running: BTreeMap::new(),
             asked: Vec::new(),
             told: Vec::new(),
@@ -294,6 +297,7 @@ impl World {
             room.put(bucket, name, object.to_string().as_bytes(), revision);
         }
         room.members.clone_from(&self.members);
+        room.half_acts = self.half_acts;
         room
     }
 

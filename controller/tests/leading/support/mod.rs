@@ -93,19 +93,41 @@ impl World {
         world
     }
 
-    /// Two machines, each with a host and a member on it.
-    pub(crate) async fn pair() -> Self {
-        let world = Self::up(2, 2).await;
-        let members = json!([{"name": "m1", "node": "an1"}, {"name": "m2", "node": "an2"}]);
+    /// So many machines, each with a host and a member on it.
+    pub(crate) async fn machines(count: u16) -> Self {
+        let world = Self::up(u64::from(count), count).await;
+        let members: Vec<Value> = (1..=count)
+            .map(|id| json!({"name": format!("m{id}"), "node": format!("an{id}")}))
+            .collect();
         world
             .merge("Cluster", "test", json!({"spec": {"members": members}}))
             .await;
         world
     }
 
+    /// Neither members nor hosts of these machines hear any of those, and the other way round.
+    pub(crate) fn cut_apart(&self, these: &[MemberId], those: &[MemberId]) {
+        for (here, there) in [(these, those), (those, these)] {
+            for id in here {
+                self.net.isolate(*id, there.iter().copied());
+                for other in there {
+                    let host = u16::try_from(*other).expect("few machines");
+                    self.wire.deafen(*id, host, true);
+                }
+            }
+        }
+    }
+
+    /// All hear each other again.
+    pub(crate) fn join_again(&self) {
+        self.net.heal();
+        self.wire.hear_all();
+    }
+
     /// Members live and die with the power of their machines.
     pub(crate) async fn mind_machines(&mut self) {
-        for id in [1, 2] {
+        let machines: Vec<MemberId> = self.disks.keys().copied().collect();
+        for id in machines {
             let powered = self.host(&format!("an{id}")).powered();
             if !powered && self.sites.contains_key(&id) {
                 self.kill(id).await;

@@ -79,6 +79,10 @@ impl Wire {
         }
     }
 
+    pub(crate) fn hear_all(&self) {
+        self.lock().deaf.clear();
+    }
+
     pub(crate) fn silence_ring(&self, host: u16, ring: u8, silent: bool) {
         let mut ends = self.lock();
         if silent {

@@ -232,11 +232,16 @@ impl Work {
                         .status
                         .as_ref()
                         .is_some_and(|stored| stored.phase == Some(FencePhase::Succeeded));
-                    if !committed && !makes(Mistake::PowerReturnsEarly) {
+                    if (!committed || room.half_acts) && !makes(Mistake::PowerReturnsEarly) {
                         return None;
                     }
                     self.stage = PowerReturn::after(operation, room, now)
                         .map_or(Stage::Ended, |it| Stage::Returning(Box::new(it)));
+                }
+                // A half asks whether its outlets are off at this moment.
+                Stage::Returning(power) if room.half_acts => {
+                    power.cancel(dispatch);
+                    return None;
                 }
                 Stage::Returning(power) => {
                     let incarnation = self.status.evidence.as_ref().map(|it| it.incarnation);
