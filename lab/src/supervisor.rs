@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,9 @@ use crate::request::{Cable, Hand, HostState, HostStatus, RoomStatus};
 use crate::template::Template;
 use crate::timeline::Timeline;
 use crate::{control, network, pdu};
+
+/// How long a machine that ends may take to be gone.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the supervisor is told when it starts.
 #[derive(Debug, Serialize, Deserialize)]
@@ -250,7 +253,8 @@ impl Supervisor {
                 let machine = self.machine(host)?;
                 let former = machine.faults().set_disk(disk, mood)?;
                 if let Ok(running) = machine.running().await {
-                    apply_disk(&running.qmp, disk, former, mood).await?;
+                    let applied = apply_disk(&running.qmp, disk, former, mood).await;
+                    unless_it_ends(machine, applied).await?;
                 }
             }
             Hand::Note(_) => {}
@@ -388,9 +392,20 @@ impl Supervisor {
 async fn apply_links(machine: &Machine) -> Result<(), LabError> {
     let faults = machine.faults().clone();
     match machine.running().await {
-        Ok(running) => faults.apply_links(&running.qmp).await,
+        Ok(running) => unless_it_ends(machine, faults.apply_links(&running.qmp).await).await,
         // It gets them when it is switched on.
         Err(_) => Ok(()),
+    }
+}
+
+/// A machine that goes off in this moment takes no orders any more, and gets what it should be when it is switched on.
+async fn unless_it_ends(machine: &Machine, outcome: Result<(), LabError>) -> Result<(), LabError> {
+    let Err(error) = outcome else { return Ok(()) };
+    let mut state = machine.state();
+    let off = state.wait_for(|state| *state == HostState::Off);
+    match tokio::time::timeout(ENDS_WITHIN, off).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(error),
     }
 }
 
