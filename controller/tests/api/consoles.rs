@@ -36,12 +36,18 @@ async fn cluster_with_web() -> TestCluster {
     cluster
 }
 
-/// As the host's report would.
+/// As the planner would write it. It writes the guest's status as well, so that the first attempt may be overtaken.
 async fn runs_on(cluster: &TestCluster, node: &str) {
     let admin = cluster.admin(0).await;
-    let mut web = admin.get("VirtualMachine", "web").await.expect("there");
-    web["status"] = json!({"node": node, "state": "Running"});
-    admin.update_part(web, "status").await.expect("written");
+    loop {
+        let mut web = admin.get("VirtualMachine", "web").await.expect("there");
+        web["status"] = json!({"node": node, "state": "Running"});
+        match admin.update_part(web, "status").await {
+            Ok(_) => return,
+            Err(status) if status.code() == Code::Aborted => {}
+            Err(status) => panic!("{status:?}"),
+        }
+    }
 }
 
 struct Host {

@@ -3,7 +3,7 @@
 use super::act::Act;
 use super::verdict::{Case, Verdict};
 use crate::drivers::{
-    LogicalVolumeTarget, ReplicaSeen, ReplicaTarget, SnapshotTarget, Space, Trouble,
+    LogicalVolumeTarget, ReplicaSeen, ReplicaTarget, SnapshotTarget, Space, Trouble, metadata_of,
 };
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
@@ -68,6 +68,20 @@ pub(super) fn decide(case: &Case<'_>, assigned: &ReplicaAssignment) -> Verdict {
             size: backing,
             space: space(case, volume),
         }));
+    }
+    if volume.spec.replication.metadata == MetadataPlace::External {
+        let size = own_data(assigned, wanted);
+        let name = metadata_of(logical);
+        let there = case.seen.volume(group, &name);
+        if there.is_none_or(|there| there.size < size) {
+            return Verdict::Do(Act::EnsureVolume(LogicalVolumeTarget {
+                volume: case.name().clone(),
+                group: group.to_owned(),
+                name,
+                size,
+                space: space(case, volume),
+            }));
+        }
     }
     let Some(seen) = seen else {
         return Verdict::Do(if case.work.created {
@@ -139,17 +153,15 @@ fn release(
         None if case.work.unclear => return Verdict::Do(Act::TakeDown(case.name().clone())),
         None => {}
     }
-    let there = case
-        .seen
-        .volume(group, logical)
-        .is_some_and(|there| there.owner.object() == Some(case.name()));
-    if there && assigned.data != ReplicaData::Keep {
-        let wipe = assigned.data == ReplicaData::Wipe;
-        return Verdict::Do(Act::RemoveVolume(
-            group.to_owned(),
-            logical.to_owned(),
-            wipe,
-        ));
+    if assigned.data == ReplicaData::Keep {
+        return Verdict::Released;
+    }
+    let wipe = assigned.data == ReplicaData::Wipe;
+    for name in [logical.to_owned(), metadata_of(logical)] {
+        let there = case.seen.volume(group, &name);
+        if there.is_some_and(|there| there.owner.object() == Some(case.name())) {
+            return Verdict::Do(Act::RemoveVolume(group.to_owned(), name, wipe));
+        }
     }
     Verdict::Released
 }
@@ -183,15 +195,17 @@ fn space(case: &Case<'_>, volume: &Volume) -> Space {
     }
 }
 
-/// What replication keeps at the end of the backing device: one bit for 4 KiB and peer, and less than a megabyte of
-/// everything else.
+/// What replication keeps of its own: one bit for 4 KiB and peer, and less than a megabyte of everything else.
+fn own_data(assigned: &ReplicaAssignment, size: u64) -> u64 {
+    let peers = assigned.peers.len().max(1) as u64;
+    peers * size.div_ceil(32 * 1024) + (1 << 20)
+}
+
+/// The device below, at whose end replication's own data may be.
 fn backing_size(volume: &Volume, assigned: &ReplicaAssignment, size: u64) -> u64 {
     match volume.spec.replication.metadata {
         MetadataPlace::External => size,
-        MetadataPlace::Internal => {
-            let peers = assigned.peers.len().max(1) as u64;
-            size + peers * size.div_ceil(32 * 1024) + (1 << 20)
-        }
+        MetadataPlace::Internal => size + own_data(assigned, size),
     }
 }
 

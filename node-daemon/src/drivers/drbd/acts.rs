@@ -1,12 +1,13 @@
 //! What is done to a replica, one program at a time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use quorate_crds::{ConnectionState, DiskState, Name};
 use tokio::time::Instant;
 
 use super::config::{self, Surroundings};
+use super::filling;
 use super::kept::{Kept, KeptPeer};
 use super::state::Resource;
 use super::{Drbd, lock};
@@ -64,13 +65,28 @@ impl Drbd {
         config::render(target, &around)
     }
 
-    /// The backing device can be opened.
+    /// The devices below it can be opened.
     async fn ready(&self, target: &ReplicaTarget) -> Result<(), DriverError> {
-        let path = target.assignment.backing_device.as_str();
-        let inside = path.strip_prefix("/dev/").unwrap_or(path);
-        if self.host.dev.join(inside).exists() {
+        self.there(target.assignment.backing_device.as_str())
+            .await?;
+        match target.metadata_device() {
+            Some(device) => self.there(device.as_str()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Where this host has it.
+    fn device(&self, path: &str) -> PathBuf {
+        self.host
+            .dev
+            .join(path.strip_prefix("/dev/").unwrap_or(path))
+    }
+
+    async fn there(&self, path: &str) -> Result<(), DriverError> {
+        if self.device(path).exists() {
             return Ok(());
         }
+        let inside = path.strip_prefix("/dev/").unwrap_or(path);
         let Some((group, volume)) = inside.split_once('/') else {
             return Err(DriverError::lasting(
                 Trouble::DeviceMissing,
@@ -128,7 +144,9 @@ impl Drbd {
         if self.generation(target).await?.is_none() {
             self.create_metadata(target).await?;
         }
-        if target.assignment.begins_here && target.assignment.peers.is_empty() {
+        let begins = target.assignment.begins_here;
+        // With an image the others are behind: they copy everything.
+        if begins && (target.assignment.peers.is_empty() || has_image(target)) {
             self.begin_alone(target).await?;
         }
         Ok(())
@@ -161,12 +179,16 @@ impl Drbd {
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Command, DriverError> {
         let version = self.version().await?;
+        let (device, place) = match target.metadata_device() {
+            Some(device) => (device, "flex-external"),
+            None => (target.assignment.backing_device.clone(), "internal"),
+        };
         let about = [
             "--force".to_owned(),
             target.assignment.minor.to_string(),
             version.metadata().to_owned(),
-            target.assignment.backing_device.to_string(),
-            "internal".to_owned(),
+            device.to_string(),
+            place.to_owned(),
         ];
         let all = about
             .into_iter()
@@ -298,7 +320,8 @@ impl Drbd {
                         .values()
                         .any(|peer| peer.disk == Some(DiskState::Inconsistent))
             });
-            if as_new.count() == peers {
+            let image = has_image(target);
+            if as_new.count() == peers && !image {
                 let minor = target.assignment.minor.to_string();
                 let arguments = ["new-current-uuid", "--clear-bitmap", &minor];
                 let asked = Command::new("drbdsetup", arguments);
@@ -309,8 +332,8 @@ impl Drbd {
                 }
                 return Ok(());
             }
-            if Instant::now() >= deadline {
-                tracing::info!(volume = %target.name, "the other replicas are not there: this one begins alone");
+            if image || Instant::now() >= deadline {
+                tracing::info!(volume = %target.name, image, "this replica begins alone, the others copy it");
                 self.down(&target.name).await?;
                 self.begin_alone(target).await?;
                 return self.bring_up(target).await;
@@ -337,6 +360,12 @@ impl Drbd {
     async fn begin_alone(&self, target: &ReplicaTarget) -> Result<(), DriverError> {
         if self.generation(target).await?.as_deref() != Some(JUST_CREATED) {
             return Ok(());
+        }
+        if let Some(source) = target.spec.source.as_ref().filter(|_| has_image(target)) {
+            let device = self.device(target.assignment.backing_device.as_str());
+            let size = target.assignment.size.parse().ok();
+            let size = size.and_then(|size| size.as_u64()).unwrap_or(0);
+            filling::fill(source, &device, size).await?;
         }
         let mut arguments = vec!["set-gi".to_owned()];
         if self.version().await?.generation == super::Generation::Nine {
@@ -481,9 +510,10 @@ impl Drbd {
                 format!("the replica of volume {} is up", target.name),
             ));
         }
-        if !Path::new(target.assignment.backing_device.as_str()).exists()
-            || self.generation(target).await?.is_none()
-        {
+        let device = target
+            .metadata_device()
+            .unwrap_or_else(|| target.assignment.backing_device.clone());
+        if !Path::new(device.as_str()).exists() || self.generation(target).await?.is_none() {
             return Ok(());
         }
         let asked = self.metadata(target, ["wipe-md"]).await?;
@@ -506,6 +536,12 @@ impl Drbd {
             _ => Err(refused(&words, &said)),
         }
     }
+}
+
+/// Whether the volume begins with an image.
+fn has_image(target: &ReplicaTarget) -> bool {
+    let source = target.spec.source.as_ref();
+    source.is_some_and(|source| source.url.is_some())
 }
 
 /// `drbdmeta` found nothing of its own: it does not succeed, and says so or nothing at all.

@@ -158,15 +158,7 @@ pub(super) fn render(
             ),
         ));
     }
-    if target.spec.replication.metadata == MetadataPlace::External {
-        return Err(DriverError::lasting(
-            Trouble::NotSupported,
-            format!(
-                "volume {} wants its metadata outside of the volume, which this release does not do: use metadata: Internal",
-                target.name
-            ),
-        ));
-    }
+    outside(target)?;
     let (secret, peers) = (secret(target)?, addresses(target)?);
     let mut own = BTreeMap::new();
     for (peer, all) in &peers {
@@ -192,6 +184,33 @@ pub(super) fn render(
         hosts(text, target, around, (&peers, &own), nine);
     });
     Ok(text.lines)
+}
+
+/// DRBD's own data beside the volume instead of in it: what of that is not done.
+fn outside(target: &ReplicaTarget) -> Result<(), DriverError> {
+    let replication = &target.spec.replication;
+    if replication.metadata != MetadataPlace::External {
+        return Ok(());
+    }
+    let what = if target.spec.logical_volume.is_some() {
+        // Its program looks at the metadata's device only, and would take whatever the volume holds for nothing.
+        "a logical volume that holds data already"
+    } else if replication
+        .metadata_pool
+        .as_ref()
+        .is_some_and(|pool| *pool != target.spec.pool)
+    {
+        "another pool than the volume's"
+    } else {
+        return Ok(());
+    };
+    Err(DriverError::lasting(
+        Trouble::NotSupported,
+        format!(
+            "volume {} wants its metadata outside of it with {what}, which this release does not do: use metadata: Internal",
+            target.name
+        ),
+    ))
 }
 
 fn fencing(target: &ReplicaTarget) -> &'static str {
@@ -331,6 +350,7 @@ fn hosts(
     nine: bool,
 ) {
     let assigned = &target.assignment;
+    let outside = target.metadata_device();
     let mut on = |host: &str, id: u32, address: Option<String>| {
         text.section(&format!("on \"{host}\""), |text| {
             if nine {
@@ -339,7 +359,10 @@ fn hosts(
             text.section("volume 0", |text| {
                 text.say("device", &format!("/dev/drbd{0} minor {0}", assigned.minor));
                 text.say("disk", &format!("\"{}\"", assigned.backing_device));
-                text.say("meta-disk", "internal");
+                match &outside {
+                    Some(device) => text.say("meta-disk", &format!("\"{device}\"")),
+                    None => text.say("meta-disk", "internal"),
+                }
             });
             if let Some(address) = address {
                 text.say("address", &address);
@@ -497,6 +520,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn metadata_may_lie_beside_the_volume() {
+        let mut outside = target(1);
+        Arc::make_mut(&mut outside.spec).replication.metadata = MetadataPlace::External;
+        for generation in [Generation::Eight, Generation::Nine] {
+            let text = rendered(&outside, generation).expect("can be written");
+            let device = outside.assignment.backing_device.as_str();
+            let line = format!("meta-disk \"{device}-metadata\";");
+            assert_eq!(text.matches(&line).count(), 2, "{text}");
+            assert!(!text.contains("internal"), "{text}");
+        }
+    }
+
+    #[test]
     fn one_replica_alone() {
         let text = rendered(&target(0), Generation::Eight).expect("can be written");
         golden("one-on-8.4.res", &text);
@@ -508,9 +544,16 @@ pub(super) mod tests {
         assert_eq!(error.trouble(), Trouble::NotSupported);
         assert!(error.to_string().contains("version 9"), "{error}");
         let mut outside = target(1);
-        Arc::make_mut(&mut outside.spec).replication.metadata = MetadataPlace::External;
-        let error = rendered(&outside, Generation::Eight).expect_err("external");
+        let spec = Arc::make_mut(&mut outside.spec);
+        spec.replication.metadata = MetadataPlace::External;
+        spec.replication.metadata_pool = Some("another".into());
+        let error = rendered(&outside, Generation::Eight).expect_err("another pool");
         assert_eq!(error.trouble(), Trouble::NotSupported);
+        let spec = Arc::make_mut(&mut outside.spec);
+        spec.replication.metadata_pool = None;
+        spec.logical_volume = Some("old".into());
+        let error = rendered(&outside, Generation::Eight).expect_err("old data");
+        assert!(error.to_string().contains("holds data already"), "{error}");
         let mut nowhere = target(1);
         nowhere.assignment.peers[0].addresses.clear();
         let error = rendered(&nowhere, Generation::Eight).expect_err("no address");

@@ -11,6 +11,7 @@ mod acts;
 mod aside;
 mod config;
 mod events;
+mod filling;
 mod kept;
 mod questions;
 mod seen;

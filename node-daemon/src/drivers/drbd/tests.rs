@@ -8,7 +8,7 @@ use crate::drivers::lvm::Lvm;
 use crate::drivers::{Hint, Owner};
 use futures_util::StreamExt;
 use quorate_crds::scalar::AbsolutePath;
-use quorate_crds::{DiskState, ReplicaAssignment, ReplicaRole};
+use quorate_crds::{DiskState, MetadataPlace, ReplicaAssignment, ReplicaRole, VolumeSource};
 use std::sync::Arc;
 
 type Answer = Option<Result<Ended, CommandError>>;
@@ -744,4 +744,55 @@ async fn each_command_may_fail_hang_or_be_killed_and_all_is_well_afterwards() {
             assert!(wanted.contains(&first), "{step}: {errors:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn metadata_beside_the_volume_are_made_read_and_wiped_there() {
+    let mut stage = Stage::new();
+    std::fs::create_dir_all(stage.drbd.host.dev.join("vg0/web-metadata")).expect("made");
+    Arc::make_mut(&mut stage.target.spec).replication.metadata = MetadataPlace::External;
+    stage.drbd.create(&stage.target).await.expect("made");
+    let called = stage.run.called();
+    let looked = called.iter().find(|words| words.contains("get-gi"));
+    let looked = looked.expect("it was looked for what is there");
+    assert!(
+        looked.contains("/dev/vg0/web-metadata flex-external"),
+        "{looked}"
+    );
+    assert!(
+        called.iter().any(|words| words.contains("create-md")),
+        "{called:?}"
+    );
+    stage.drbd.adjust(&stage.target).await.expect("up");
+    assert!(stage.fake().up);
+}
+
+#[tokio::test]
+async fn a_volume_with_an_image_is_current_only_when_it_is_all_there_and_the_others_copy_it() {
+    let mut stage = Stage::new();
+    let device = stage.drbd.host.dev.join("vg0/web");
+    std::fs::remove_dir(&device).expect("a directory until now");
+    std::fs::write(&device, [0; 4096]).expect("a device");
+    stage.target.assignment.begins_here = true;
+    Arc::make_mut(&mut stage.target.spec).source = Some(VolumeSource {
+        url: Some("file:///nowhere/image".into()),
+        sha256: Some("0".repeat(64)),
+        ..VolumeSource::default()
+    });
+    // The peer is there and as new, and must not be taken for the same.
+    let refused = stage.drbd.create(&stage.target).await;
+    assert_eq!(trouble(refused), Trouble::Refused);
+    assert_eq!(stage.did("set-gi"), 0);
+    assert_eq!(
+        stage.fake().metadata.as_deref(),
+        Some(NEW),
+        "not current yet"
+    );
+    let again = stage.drbd.create(&stage.target).await;
+    assert_eq!(trouble(again), Trouble::Refused, "it begins anew");
+
+    // Once anybody may have written it is left as it is, whatever the image.
+    stage.fake().metadata = Some("00000000000000AA".into());
+    stage.drbd.create(&stage.target).await.expect("as it is");
+    assert_eq!(stage.did("set-gi"), 0);
 }
