@@ -38,6 +38,7 @@ mod state;
 mod volumes;
 mod votes;
 
+pub use guests::GUEST_FINALIZER;
 pub use decisions::{Decisions, ObjectKey, Objects, StatusPatch, Why};
 pub use reasons::Reason;
 pub use records::{Ending, record_name};

@@ -167,7 +167,7 @@ pub(crate) fn obstacle(
     barred(round, guest, host)
         .or_else(|| company(round, ledger, (name, guest), host, asking))
         .or_else(|| volumes::obstacle(round, name, guest, host, asking))
-        .or_else(|| filesystems::obstacle(round, guest, host))
+        .or_else(|| filesystems::obstacle(round, guest, host, asking))
         .or_else(|| amounts(round, ledger, (name, guest), host))
 }
 

@@ -164,7 +164,7 @@ reasons! {
         "Nothing; set `power: Running` on the Cluster when it shall start again.";
     DataNotReachable, "No replica that holds every write is there.",
         "Start a host that holds them.";
-    Deleting, "The volume is going away.",
+    Deleting, "It is going away.",
         "Wait; stop what still uses it.";
     SnapshotTaken, "The snapshot is there.",
         "Nothing.";

@@ -7,7 +7,8 @@ use crate::rights::Hosts;
 use crate::state::ClusterState;
 use crate::volumes::Views;
 use crate::{
-    Decisions, above, fencing, filesystems, guests, hosts, networks, pools, records, snapshots, volumes,
+    Decisions, above, fencing, filesystems, guests, hosts, networks, pools, records, snapshots,
+    volumes,
 };
 use jiff::Timestamp;
 use quorate_crds::{ClusterPower, ClusterSpec};

@@ -98,6 +98,11 @@ fn refused(state: &ClusterState, name: &str, volume: &Volume, place: Place<'_>) 
             "volume {name}: in pool {} it is written on one host; use SingleWriter",
             place.pool
         )
+    } else if volume.spec.source.is_some() {
+        format!(
+            "volume {name}: this release fills no volumes in pool {}; remove source",
+            place.pool
+        )
     } else if volume.spec.filesystem.is_some() {
         format!(
             "volume {name}: this release mounts no filesystem in pool {}; use a pool of type Local",

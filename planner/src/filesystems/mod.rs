@@ -7,10 +7,11 @@ mod shared;
 pub(crate) use local::remember;
 
 use crate::outcome::Outcome;
-use crate::rights::{Answer, active, answer};
+use crate::rights::{Answer, active, answer, observed};
 use crate::round::Round;
 use crate::state::{Subject, SubjectKind};
-use quorate_crds::VirtualMachine;
+use crate::volumes::Asking;
+use quorate_crds::{MountState, NodePlan, VirtualMachine};
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     shared::plan(round, outcome);
@@ -24,7 +25,12 @@ pub(crate) fn of(guest: &VirtualMachine) -> impl Iterator<Item = &str> {
 }
 
 /// Why the guest's files cannot be used on that host now, if so.
-pub(crate) fn obstacle(round: &Round<'_>, guest: &VirtualMachine, host: &str) -> Option<String> {
+pub(crate) fn obstacle(
+    round: &Round<'_>,
+    guest: &VirtualMachine,
+    host: &str,
+    asking: Asking<'_>,
+) -> Option<String> {
     of(guest).find_map(|name| {
         if !round.state.filesystems.contains_key(name) {
             return Some(format!("filesystem {name} does not exist"));
@@ -34,8 +40,16 @@ pub(crate) fn obstacle(round: &Round<'_>, guest: &VirtualMachine, host: &str) ->
             let incarnation = round.hosts.get(host).map(|host| host.incarnation);
             active(record)
                 && Some(record.spec.incarnation) == incarnation
-                && answer(record) == Answer::Converged
+                && (answer(record) == Answer::Converged
+                    || (asking.at_work_counts && is_at_work_on_mounted(round, record)))
         });
         (!mounted).then(|| format!("has filesystem {name} not mounted yet"))
     })
+}
+
+/// Whether it was seen to be mounted, and its host is at work on a newer record.
+fn is_at_work_on_mounted(round: &Round<'_>, record: &NodePlan) -> bool {
+    let seen = observed(&round.hosts, record).and_then(|said| said.mount.as_ref());
+    matches!(answer(record), Answer::Nothing | Answer::Working)
+        && seen.is_some_and(|mount| mount.state == Some(MountState::Mounted))
 }

@@ -17,7 +17,7 @@ use crate::rights::{Answer, Presence, active, answer, held, observed, seen_on};
 use crate::round::Round;
 use crate::state::{Subject, SubjectKind};
 use crate::volumes;
-use crate::{Reason, Why};
+use crate::{ObjectKey, Reason, Why};
 use assignment::{Told, assignment, step};
 use jiff::Timestamp;
 use quorate_crds::{
@@ -27,6 +27,9 @@ use quorate_crds::{
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use traffic::Traffic;
+
+/// What keeps the object of a guest that is deleted, until it is off everywhere.
+pub const GUEST_FINALIZER: &str = "quorate.dev/guest";
 
 pub(crate) type Guest<'a> = (&'a str, &'a VirtualMachine);
 
@@ -143,7 +146,14 @@ impl<'a> Work<'_, 'a> {
     fn decide(&mut self, (name, guest): Guest<'a>) {
         let round = self.round;
         let subject = Subject::guest(name);
+        if self.is_gone((name, guest)) {
+            return self.outcome.decisions.delete.push(ObjectKey {
+                kind: "VirtualMachine",
+                name: name.to_owned(),
+            });
+        }
         let mut status = guest.status.clone().unwrap_or_default();
+        self.give_another_chance((name, guest), &mut status);
         status.observed_generation = guest.metadata.generation;
         self.forget_old_failures(guest, &mut status);
         let why = self.fate((name, guest), &mut status);
@@ -204,6 +214,17 @@ impl<'a> Work<'_, 'a> {
         self.outcome.status("VirtualMachine", name, old, &status);
     }
 
+    /// A guest that is deleted goes when no host holds anything of it any more, and nothing but us waits
+    /// for that.
+    fn is_gone(&self, (name, guest): Guest<'a>) -> bool {
+        let waiting = guest.metadata.finalizers.as_deref().unwrap_or_default();
+        let ours = waiting.is_empty() || waiting.iter().any(|one| one == GUEST_FINALIZER);
+        guest.metadata.deletion_timestamp.is_some()
+            && ours
+            && holding(self.round, name).is_empty()
+            && unknown_yet(self.round, (name, guest)).is_none()
+    }
+
     /// Whether it may not stay where it is, and cannot go.
     fn say_if_stuck(&mut self, name: &str, status: &mut VirtualMachineStatus) {
         let conditions = &mut status.conditions;
@@ -230,7 +251,8 @@ impl<'a> Work<'_, 'a> {
             host.is_some_and(|host| host.mode == NodeMode::Maintenance)
         };
         let mut on = records.iter().map(|(host, _)| *host).chain(found);
-        if !guest.spec.managed || on.any(in_maintenance) {
+        let left_alone = !guest.spec.managed && guest.metadata.deletion_timestamp.is_none();
+        if left_alone || on.any(in_maintenance) {
             self.keep(name);
             if let Some((_, record)) = records.iter().find(|(_, record)| active(record)) {
                 self.take_note(record, status);
@@ -282,17 +304,16 @@ impl<'a> Work<'_, 'a> {
                 return why(Reason::WaitingForRelease, &text);
             }
             enter(status, GuestState::Stopping, round.now);
-            return why(
-                Reason::StopWanted,
-                &format!("it is being shut down on {host}"),
-            );
+            let (reason, _) = why_off(guest);
+            return why(reason, &format!("it is being shut down on {host}"));
         }
         status.node = None;
         if wanted {
             return self.place((name, guest), status);
         }
         enter(status, GuestState::Stopped, round.now);
-        why(Reason::StopWanted, "it is to be off")
+        let (reason, text) = why_off(guest);
+        why(reason, text)
     }
 
     /// What became of a guest that is left alone.
@@ -423,6 +444,22 @@ impl<'a> Work<'_, 'a> {
             .collect();
     }
 
+    /// A guest that nobody has, because it failed, is tried anew when a person has changed it, or asks
+    /// for a restart.
+    fn give_another_chance(&self, (name, guest): Guest<'a>, status: &mut VirtualMachineStatus) {
+        let seen = status.observed_generation;
+        let changed = seen.is_some() && guest.metadata.generation > seen;
+        let wish = restart_wish(guest);
+        let wished = wish.is_some() && wish != status.restarted_for.as_deref();
+        if (changed || wished)
+            && !status.failures.is_empty()
+            && holding(self.round, name).is_empty()
+        {
+            status.failures.clear();
+            status.restart_count = Some(0);
+        }
+    }
+
     fn forget_old_failures(&mut self, guest: &VirtualMachine, status: &mut VirtualMachineStatus) {
         if status.restart_count.is_some() && status.failures.is_empty() {
             status.restart_count = Some(0);
@@ -453,6 +490,14 @@ fn settle_on(status: &mut VirtualMachineStatus, host: &str, why: &Why, now: Time
         message: Some(why.message.clone()),
         since: Some(Time::from(now)),
     });
+}
+
+/// Why it is not to run.
+fn why_off(guest: &VirtualMachine) -> (Reason, &'static str) {
+    match guest.metadata.deletion_timestamp {
+        Some(_) => (Reason::Deleting, "it is deleted"),
+        None => (Reason::StopWanted, "it is to be off"),
+    }
 }
 
 /// A person's wish that it be restarted once: any new value of the annotation.

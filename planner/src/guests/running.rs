@@ -4,6 +4,7 @@ use super::assignment::{Told, assignment};
 use super::migration::presence;
 use super::{
     Guest, Work, enter, epoch, failures_on, own_failures, placed_because, restart_wish, why,
+    why_off,
 };
 use crate::amounts::{later, moment, span};
 use crate::records::Ending;
@@ -42,13 +43,8 @@ impl<'a> Work<'_, 'a> {
                 self.outcome.assign(self.round.state, &subject, host, told);
                 return why(Reason::StopWaits, &format!("{other} is stopped before it"));
             }
-            return self.stop(
-                (name, guest),
-                record,
-                status,
-                Reason::StopWanted,
-                "it is to be off",
-            );
+            let (reason, text) = why_off(guest);
+            return self.stop((name, guest), record, status, reason, text);
         }
         if presence(record) == Some(GuestPresence::Sent) {
             // It stands still here for ever, and nobody else has it: only a new epoch ends that.

@@ -102,6 +102,17 @@ impl Choice {
         }
         self.lacking = None;
         let new = status.replicas.is_empty();
+        if let Some(source) = volume.spec.source.as_ref().filter(|_| new)
+            && let Some(of) = source.snapshot.as_ref().or(source.volume.as_ref())
+        {
+            // Made empty, it would be taken for what it should hold.
+            return Err(Why {
+                reason: Reason::NotSupported,
+                message: format!(
+                    "this release does not fill a volume from {of}; copy it by hand, or use an image (source.url)"
+                ),
+            });
+        }
         lifetime::forget_gone(round, name, volume, status);
         let wanted = status
             .replicas

@@ -116,19 +116,6 @@ impl World {
     /// Objects that hosts still hold something of are only marked: they go when that has ended.
     fn delete(&mut self, kind: &str, name: &str) {
         let now = self.now.to_string();
-        if kind == "VirtualMachine" {
-            // It goes at once, and takes along what it owns; its records keep its host busy.
-            let owned: Vec<String> = self
-                .of("Volume")
-                .filter(|volume| volume["metadata"]["ownerReferences"][0]["name"] == name)
-                .map(|volume| super::text(&volume["metadata"]["name"]))
-                .collect();
-            self.forget(kind, name);
-            for volume in owned {
-                self.delete("Volume", &volume);
-            }
-            return;
-        }
         let held = self
             .of("NodePlan")
             .any(|plan| plan["spec"]["assignment"]["object"]["name"] == name);
@@ -146,6 +133,19 @@ impl World {
             });
         } else {
             self.forget(kind, name);
+            self.let_go_of_owned(name);
+        }
+    }
+
+    /// What a guest brought along goes when it is gone.
+    pub(super) fn let_go_of_owned(&mut self, guest: &str) {
+        let owned: Vec<String> = self
+            .of("Volume")
+            .filter(|volume| volume["metadata"]["ownerReferences"][0]["name"] == guest)
+            .map(|volume| super::text(&volume["metadata"]["name"]))
+            .collect();
+        for volume in owned {
+            self.delete("Volume", &volume);
         }
     }
 

@@ -250,7 +250,11 @@ impl World {
         }
         if lockspace["step"] == "Stop" {
             self.truth.locks.remove(here);
-            return converged(true);
+            let mut status = converged(true);
+            if self.truth.mounted.contains_key(here) {
+                status["mount"] = json!({"node": here.1, "state": "Mounted"});
+            }
+            return status;
         }
         if !lockspace.is_null() {
             let members = lockspace["members"].as_array();
@@ -463,5 +467,8 @@ fn stalled(reason: &str) -> Value {
 
 fn present(mut status: Value, presence: &str) -> Value {
     status["guest"] = json!({"presence": presence});
+    if presence == "Running" {
+        status["guest"]["agent"] = json!({"connected": true});
+    }
     status
 }

@@ -124,6 +124,11 @@ impl World {
             decisions
                 .commit(&mut self.objects, &mut self.state)
                 .expect("its own decisions");
+            for gone in &decisions.delete {
+                if gone.kind == "VirtualMachine" {
+                    self.let_go_of_owned(&gone.name);
+                }
+            }
         }
         self.now = self
             .now
