@@ -76,10 +76,20 @@ pub(crate) fn check(
 
 /// What a new object of a kind waits for when it is deleted.
 ///
-/// The data of a Volume lies on hosts: its object may go only when the leader has seen every replica gone, or nobody
-/// would know any more what the hosts still hold.
+/// The data of a Volume, and of a snapshot, lies on hosts: its object may go only when the leader has seen all of it gone,
+/// or nobody would know any more what the hosts still hold. A guest is shut down first, and is seen until it is off.
 pub(crate) fn finalizer(kind: &KindInfo) -> Option<&'static str> {
-    (kind.kind == "Volume").then_some("quorate.dev/data")
+    match kind.kind {
+        "Volume" | "VolumeSnapshot" => Some("quorate.dev/data"),
+        "VirtualMachine" => Some(quorate_planner::GUEST_FINALIZER),
+        _ => None,
+    }
+}
+
+/// Whether nothing of the object was ever given to a host, so that its deletion has nothing to wait for.
+pub(crate) fn is_nowhere(kind: &KindInfo, object: &Value) -> bool {
+    let said = |field: &str| object.pointer(field).is_some_and(|value| !value.is_null());
+    kind.kind == "VirtualMachine" && !said("/status/node") && !said("/status/epoch")
 }
 
 /// Gives back what an object that goes has claimed.

@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 use super::DeskError;
 
 /// The fields that are the host's.
-const FIELDS: [&str; 6] = [
+const FIELDS: [&str; 7] = [
     "capacity",
     "allocatable",
     "nics",
     "watchdog",
     "clock",
     "versions",
+    "hypervisors",
 ];
 /// Conditions that are the leader's to say.
 const OF_THE_LEADER: [&str; 6] = [

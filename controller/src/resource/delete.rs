@@ -8,7 +8,8 @@ use super::{
     Engine, Gate, Live, Target, WriteOptions, metadata, object, parse_version, write::Next,
     write::Written,
 };
-use crate::error::ApiError;
+use crate::{admission, error::ApiError};
+use quorate_crds::KindInfo;
 
 /// What happens to the objects that name the deleted one as their owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +61,19 @@ impl Engine {
             if wanted.is_some_and(|wanted| wanted != live.revision) {
                 return Err(metadata::modified(target.kind, target.name));
             }
-            Ok(marked(live, propagation, now))
+            Ok(marked(target.kind, live, propagation, now))
         })
         .await
     }
 }
 
-fn marked(live: &Live, propagation: Propagation, now: &str) -> Next {
+fn marked(kind: &KindInfo, live: &Live, propagation: Propagation, now: &str) -> Next {
     let mut next = live.object.clone();
+    if admission::is_nowhere(kind, &next)
+        && let Some(own) = admission::finalizer(kind)
+    {
+        object::remove_finalizer(&mut next, own);
+    }
     match propagation {
         Propagation::Default => {}
         Propagation::Background => {

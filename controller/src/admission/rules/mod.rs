@@ -2,11 +2,13 @@
 
 mod amounts;
 mod event_count;
+mod fence_levels;
 mod guest_fits;
 mod guest_network;
 mod guest_room;
 mod network_cards;
 mod network_subnet;
+mod pool_above;
 mod pool_room;
 mod volume_fits;
 
@@ -39,10 +41,16 @@ pub(super) fn check(
             network_subnet::check(next, &others, findings);
             network_cards::check(next, &others, findings);
         }
-        "Volume" => volume_fits::volume(view, name, old, next, findings),
+        "Node" => fence_levels::check(view, next, findings),
+        "StoragePool" => pool_above::pool(view, next, findings),
+        "Volume" => {
+            pool_above::volume(view, name, next, findings);
+            volume_fits::volume(view, name, old, next, findings);
+        }
         "VirtualMachine" => {
             guest_network::check(view, old, next, findings);
             guest_fits::check(view, name, old, next, findings);
+            pool_above::disks(view, next, findings);
             volume_fits::disks(view, name, next, findings);
         }
         _ => {}
