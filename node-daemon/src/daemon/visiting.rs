@@ -119,7 +119,7 @@ impl Book {
             if let Some(there) = there {
                 if !visitor.force {
                     let reason = format!(
-                        "{} is at the console of guest {} since {} s; --force sends him away",
+                        "{} has been at the console of guest {} for {} s; --force takes it over",
                         there.user,
                         visitor.guest,
                         there.since.elapsed().as_secs()
