@@ -38,8 +38,8 @@ mod state;
 mod volumes;
 mod votes;
 
-pub use guests::GUEST_FINALIZER;
 pub use decisions::{Decisions, ObjectKey, Objects, StatusPatch, Why};
+pub use guests::GUEST_FINALIZER;
 pub use reasons::Reason;
 pub use records::{Ending, record_name};
 pub use round::{Leader, explain, plan};

@@ -8,8 +8,8 @@ use quorate_identity::{
 use quorate_node_daemon::link::GrpcLink;
 use quorate_proto::api::v1::identity_server::{Identity, IdentityServer};
 use quorate_proto::api::v1::{
-    CanIReply, CanIRequest, CertifyHypervisorReply, CertifyHypervisorRequest, JoinReply, JoinRequest, RenewReply, RenewRequest, WhoAmIReply,
-    WhoAmIRequest,
+    CanIReply, CanIRequest, CertifyHypervisorReply, CertifyHypervisorRequest, JoinReply,
+    JoinRequest, RenewReply, RenewRequest, WhoAmIReply, WhoAmIRequest,
 };
 use quorate_proto::host::v1::hosts_server::{Hosts, HostsServer};
 use quorate_proto::host::v1::{
