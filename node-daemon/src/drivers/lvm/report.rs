@@ -360,7 +360,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_and_no_cut_of_a_report_panics(text in ".{0,200}", cut in 0..RECORDED.len()) {
+        fn no_text_and_no_cut_of_a_report_panics(text in ".{0,200}", cut in 0..RECORDED.trim_end().len()) {
             let _ = groups(&text);
             let _ = signatures(&text);
             let cut = (0..=cut).rev().find(|at| RECORDED.is_char_boundary(*at)).unwrap_or(0);
