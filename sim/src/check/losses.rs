@@ -69,9 +69,19 @@ pub(super) fn succeeded(bench: &mut Bench, name: &str) {
     let Some(of_level) = of_level else {
         return;
     };
+    // One that finds the proof of another operation about the same boot, a takeover's say, takes its evidence as it is.
+    let said: Vec<DeviceResult> = bench
+        .committed
+        .operations
+        .values()
+        .filter(|other| other.spec.node == operation.spec.node)
+        .filter_map(|other| other.status.as_ref())
+        .filter(|status| status.evidence.as_ref() == Some(evidence))
+        .flat_map(|status| status.results.clone())
+        .collect();
     let untried = levels[..of_level].iter().find(|level| {
         let tried = |result: &DeviceResult| result.level.as_str() == level.name.as_str();
-        !status.results.iter().any(tried)
+        !said.iter().any(tried)
     });
     if let Some(untried) = untried {
         let what = format!(
@@ -84,7 +94,7 @@ pub(super) fn succeeded(bench: &mut Bench, name: &str) {
         return;
     }
     let silent = levels[of_level].devices.iter().find(|target| {
-        !status.results.iter().any(|result| {
+        !said.iter().any(|result| {
             result.device == target.device
                 && result.plug == target.plug
                 && result.power == Some(PowerState::PoweredOff)
