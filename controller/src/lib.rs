@@ -11,6 +11,7 @@ pub mod config;
 pub mod consoles;
 pub mod detector;
 pub mod dev;
+mod entries;
 pub mod error;
 pub mod events;
 pub mod fencing;

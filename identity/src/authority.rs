@@ -264,11 +264,7 @@ impl Authority {
                 }
             }
         }
-        let now = self.clock.now().max(self.born);
-        params.not_before = date_time_ymd(1970, 1, 1);
-        params.not_after = date_time_ymd(1970, 1, 1) + since_1970(now, VALIDITY);
-        params.serial_number = Some(serial()?);
-        params.use_authority_key_identifier_extension = true;
+        number_and_date(&mut params, self.clock.now().max(self.born))?;
         Ok(params)
     }
 }
@@ -323,7 +319,19 @@ pub(crate) fn since_1970(begin: Timestamp, validity: SignedDuration) -> Duration
     Duration::from_secs(end.clamp(0, 253_402_300_799).unsigned_abs())
 }
 
-pub(crate) fn serial() -> Result<SerialNumber, AuthorityError> {
+/// What every certificate of an authority has: a number of its own, its authority's, and an end.
+pub(crate) fn number_and_date(
+    params: &mut CertificateParams,
+    now: Timestamp,
+) -> Result<(), AuthorityError> {
+    params.not_before = date_time_ymd(1970, 1, 1);
+    params.not_after = date_time_ymd(1970, 1, 1) + since_1970(now, VALIDITY);
+    params.serial_number = Some(serial()?);
+    params.use_authority_key_identifier_extension = true;
+    Ok(())
+}
+
+fn serial() -> Result<SerialNumber, AuthorityError> {
     let mut bytes = [0; 16];
     random(&mut bytes)?;
     // Positive and of full length, whatever came.

@@ -20,8 +20,8 @@ use ring::digest;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::{
-    AuthorityError, Clock, RESERVED_PREFIX, VALIDITY,
-    authority::{CA_VALIDITY, dns_name, parse_request, serial, since_1970},
+    AuthorityError, Clock, RESERVED_PREFIX,
+    authority::{CA_VALIDITY, dns_name, number_and_date, parse_request, since_1970},
 };
 
 /// What stands before the 32 bytes of an Ed25519 key in PKCS #8.
@@ -119,11 +119,7 @@ impl HypervisorAuthority {
                 params.subject_alt_names.push(name);
             }
         }
-        let now = self.clock.now().max(self.born);
-        params.not_before = date_time_ymd(1970, 1, 1);
-        params.not_after = date_time_ymd(1970, 1, 1) + since_1970(now, VALIDITY);
-        params.serial_number = Some(serial()?);
-        params.use_authority_key_identifier_extension = true;
+        number_and_date(&mut params, self.clock.now().max(self.born))?;
         params
             .signed_by(&request.public_key, &self.issuer)
             .map(|certificate| certificate.pem())

@@ -8,9 +8,9 @@ use quorate_store::{Bucket, Key, View};
 use serde::Deserialize;
 
 use super::Action;
+use crate::entries::entries;
 
 const PLANS: &str = "nodeplans";
-const PAGE: usize = 256;
 
 /// As much of a plan's record as decides; everything else in it may change its form.
 #[derive(Deserialize)]
@@ -78,23 +78,10 @@ fn is_record_of(view: &View, name: &str, node: &str) -> bool {
 }
 
 fn is_referred_to(view: &View, node: &str, secret: &str) -> bool {
-    let bucket = Bucket::new(PLANS);
-    let mut after: Option<String> = None;
-    loop {
-        let page = view.list(&bucket, after.as_deref(), PAGE);
-        let Some((last, _)) = page.last() else {
-            return false;
-        };
-        after = Some(last.name.to_string());
-        let found = page
-            .iter()
-            .filter_map(|(_, stored)| serde_json::from_slice::<Record>(&stored.value).ok())
-            .filter(|record| record.spec.node == node)
-            .filter_map(|record| record.spec.assignment)
-            .flat_map(|assignment| assignment.secrets)
-            .any(|reference| reference.secret == secret);
-        if found {
-            return true;
-        }
-    }
+    entries(view, PLANS)
+        .filter_map(|(_, stored)| serde_json::from_slice::<Record>(&stored.value).ok())
+        .filter(|record| record.spec.node == node)
+        .filter_map(|record| record.spec.assignment)
+        .flat_map(|assignment| assignment.secrets)
+        .any(|reference| reference.secret == secret)
 }

@@ -2,10 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_crds::{RoleBindingSpec, RoleSpec, SubjectKind};
 use quorate_identity::{ADMINS_GROUP, MEMBERS_GROUP, Subject};
-use quorate_store::{Bucket, View};
+use quorate_store::View;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Action, Caller, built_in, rule::Rule};
+use crate::entries::entries;
 
 /// All roles and who holds them, ready for decisions.
 #[derive(Debug, Default)]
@@ -20,8 +21,6 @@ pub struct Policy {
 struct Object<S> {
     spec: S,
 }
-
-const PAGE: usize = 1024;
 
 impl Policy {
     /// What `view` says. An object that cannot be read gives nobody anything.
@@ -142,17 +141,10 @@ impl Policy {
 }
 
 fn each<S: DeserializeOwned>(view: &View, bucket: &str, mut add: impl FnMut(&str, S)) {
-    let bucket = Bucket::new(bucket);
-    let mut after: Option<String> = None;
-    loop {
-        let page = view.list(&bucket, after.as_deref(), PAGE);
-        let Some((last, _)) = page.last() else { return };
-        after = Some(last.name.to_string());
-        for (key, stored) in &page {
-            match serde_json::from_slice::<Object<S>>(&stored.value) {
-                Ok(object) => add(&key.name, object.spec),
-                Err(error) => tracing::error!(%key, %error, "ignored in access control"),
-            }
+    for (key, stored) in entries(view, bucket) {
+        match serde_json::from_slice::<Object<S>>(&stored.value) {
+            Ok(object) => add(&key.name, object.spec),
+            Err(error) => tracing::error!(%key, %error, "ignored in access control"),
         }
     }
 }

@@ -1,12 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use quorate_crds::KindInfo;
-use quorate_store::{Bucket, Change, Key, Revision, Watch, WatchError, WatchScope};
+use quorate_store::{Change, Key, Revision, Watch, WatchError, WatchScope};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::graph::{Graph, Node, Work};
 use crate::{
+    entries::entries,
     error::ApiError,
     resource::{
         Engine, PatchType, Preconditions, Propagation, Target, Unrestricted, WriteOptions,
@@ -14,8 +15,6 @@ use crate::{
     },
 };
 
-/// Objects are read from the store in portions of this many.
-const CHUNK: usize = 500;
 /// How long what could not be done now is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The manager that the collector's changes belong to.
@@ -89,16 +88,9 @@ async fn survey(engine: &Engine) -> Result<(Graph, Watch), ApiError> {
     let view = engine.fresh_view().await?;
     let mut graph = Graph::default();
     for kind in quorate_crds::kinds().iter().filter(|kind| takes_part(kind)) {
-        let bucket = Bucket::new(kind.plural);
-        let mut after: Option<String> = None;
-        loop {
-            let chunk = view.list(&bucket, after.as_deref(), CHUNK);
-            let Some((last, _)) = chunk.last() else { break };
-            after = Some(last.name.to_string());
-            for (key, stored) in &chunk {
-                let object = parse(kind, &key.name, &stored.value)?;
-                graph.set(key.clone(), Some(Node::of(&object, stored.modified)));
-            }
+        for (key, stored) in entries(&view, kind.plural) {
+            let object = parse(kind, &key.name, &stored.value)?;
+            graph.set(key, Some(Node::of(&object, stored.modified)));
         }
     }
     let watch = engine

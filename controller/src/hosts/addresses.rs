@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use quorate_crds::{Network, NodePlan};
-use quorate_store::{Bucket, View};
+use quorate_store::View;
+use serde::de::DeserializeOwned;
 
-/// Networks and records are read from the store in portions of this many.
-const PAGE: usize = 256;
+use crate::entries::entries;
 
 /// The host's addresses on all networks: those that it was given, and those that were seen on it, unless another host was given,
 /// or shows, the same.
@@ -14,7 +14,7 @@ pub(crate) fn addresses_of(view: &View, node: &str) -> Vec<IpAddr> {
     let mut own = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut others = BTreeSet::new();
-    each(view, "nodeplans", |record: NodePlan| {
+    for record in each::<NodePlan>(view, "nodeplans") {
         let network = record.spec.assignment.and_then(|it| it.network);
         let address = network.and_then(|network| address(network.address.as_deref()));
         let whose = if record.spec.node.as_str() == node {
@@ -23,8 +23,8 @@ pub(crate) fn addresses_of(view: &View, node: &str) -> Vec<IpAddr> {
             &mut others
         };
         whose.extend(address);
-    });
-    each(view, "networks", |network: Network| {
+    }
+    for network in each::<Network>(view, "networks") {
         for host in network
             .status
             .map(|status| status.hosts)
@@ -37,7 +37,7 @@ pub(crate) fn addresses_of(view: &View, node: &str) -> Vec<IpAddr> {
             };
             whose.extend(address(host.address.as_deref()));
         }
-    });
+    }
     own.extend(seen.difference(&others));
     own.into_iter().collect()
 }
@@ -47,16 +47,7 @@ fn address(written: Option<&str>) -> Option<IpAddr> {
     written?.split('/').next()?.parse().ok()
 }
 
-fn each<T: serde::de::DeserializeOwned>(view: &View, bucket: &str, mut take: impl FnMut(T)) {
-    let bucket = Bucket::new(bucket);
-    let mut after: Option<String> = None;
-    loop {
-        let page = view.list(&bucket, after.as_deref(), PAGE);
-        let Some((last, _)) = page.last() else { return };
-        after = Some(last.name.to_string());
-        // What cannot be read says nothing about addresses.
-        page.iter()
-            .filter_map(|(_, stored)| serde_json::from_slice(&stored.value).ok())
-            .for_each(&mut take);
-    }
+/// What cannot be read says nothing about addresses.
+fn each<T: DeserializeOwned>(view: &View, bucket: &str) -> impl Iterator<Item = T> {
+    entries(view, bucket).filter_map(|(_, stored)| serde_json::from_slice(&stored.value).ok())
 }

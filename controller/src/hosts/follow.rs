@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     DeskError, HostDesk, check_incarnation, kind, members, node_status, settings, timing, watchdog,
 };
-use crate::resource::{Engine, find_kind};
+use crate::{
+    entries::entries_after,
+    resource::{Engine, find_kind},
+};
 
 /// How often the membership is looked at; nobody tells when it changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Records are read from the store in portions of this many.
-const PAGE: usize = 256;
 
 /// The plan as it changes. It ends with an error; the host then follows anew.
 pub type Updates = BoxStream<'static, Result<PlanUpdate, DeskError>>;
@@ -273,25 +274,16 @@ pub(super) fn records_of(view: &View, node: &str) -> Vec<(String, NodePlan)> {
 }
 
 fn stored_records_of(view: &View, node: &str) -> Vec<(Bytes, NodePlan)> {
-    let bucket = Bucket::new("nodeplans");
     let own = |value: &Bytes| read(value).filter(|record| record.spec.node.as_str() == node);
     let mut found = Vec::new();
-    if let Some(head) = view.get(&Key::new(bucket.clone(), node)) {
+    if let Some(head) = view.get(&Key::new(Bucket::new("nodeplans"), node)) {
         found.extend(own(&head.value).map(|record| (head.value, record)));
     }
     let prefix = format!("{node}.");
-    let mut after = prefix.clone();
-    loop {
-        let page = view.list(&bucket, Some(&after), PAGE);
-        let Some((last, _)) = page.last() else {
-            return found;
-        };
-        after = last.name.to_string();
-        for (key, stored) in &page {
-            if !key.name.starts_with(&prefix) {
-                return found;
-            }
-            found.extend(own(&stored.value).map(|record| (stored.value.clone(), record)));
-        }
-    }
+    let records = entries_after(view, "nodeplans", &prefix)
+        .take_while(|(key, _)| key.name.starts_with(&prefix));
+    found.extend(
+        records.filter_map(|(_, stored)| Some((stored.value.clone(), own(&stored.value)?))),
+    );
+    found
 }

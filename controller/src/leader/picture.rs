@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use quorate_crds::KindInfo;
 use quorate_planner::ClusterState;
-use quorate_store::{Bucket, Change, Revision, View};
+use quorate_store::{Change, Revision, View};
 
-use crate::resource::{find_kind, parse};
-
-/// Objects are read from the store in portions of this many.
-const PAGE: usize = 500;
+use crate::{
+    entries::entries,
+    resource::{find_kind, parse},
+};
 
 /// The cluster as of one revision.
 pub(super) struct Picture {
@@ -25,15 +25,8 @@ impl Picture {
             revision: view.revision(),
         };
         for kind in quorate_crds::kinds().iter().filter(|kind| matters(kind)) {
-            let bucket = Bucket::new(kind.plural);
-            let mut after: Option<String> = None;
-            loop {
-                let page = view.list(&bucket, after.as_deref(), PAGE);
-                let Some((last, _)) = page.last() else { break };
-                after = Some(last.name.to_string());
-                for (key, stored) in &page {
-                    picture.put(kind, &key.name, &stored.value);
-                }
+            for (key, stored) in entries(view, kind.plural) {
+                picture.put(kind, &key.name, &stored.value);
             }
         }
         picture
