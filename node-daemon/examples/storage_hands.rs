@@ -157,7 +157,7 @@ async fn act(drivers: &Drivers, verb: &str, text: &str) -> Result<(), Failure> {
         "resize" => replication.resize(&name()).await?,
         "outdate" => replication.outdate(&name()).await?,
         "discard" => replication.discard(&name()).await?,
-        "verify" => replication.verify(&name()).await?,
+        "verify" => replication.verify(&name(), 1).await?,
         "take-down" => replication.take_down(&name()).await?,
         "serve" => serve(drivers, Path::new(text)).await?,
         "watch" => watch(drivers, text.parse()?).await?,

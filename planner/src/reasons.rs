@@ -156,6 +156,14 @@ reasons! {
         "Wait. When it lasts, look at the pool on the hosts that keep it.";
     Growing, "A replica has not its new size yet.",
         "Wait. When it lasts, look at that host's plan: `quorate get nodeplans`.";
+    Verifying, "Every block of the volume's replicas is compared.",
+        "Wait. What runs goes on; the hosts' disks are busier.";
+    Verified, "Every block was compared, and none differed.",
+        "Nothing.";
+    ReplicasDiffer, "Blocks of the replicas differed when they were compared.",
+        "Look at the disks and the memory of both hosts, then replace one side's data: docs/storage.md, \"When replicas differ\".";
+    VerifyBroken, "The comparison of the replicas ended before all was compared; the message says why.",
+        "Nothing, when the hosts lost each other: it is begun anew within the hour. Else repair what the message names.";
     WritesFrozen, "A host that writes has lost a replica, and waits until that one is surely out of the way.",
         "Wait; when the other host cannot be fenced, see its fence operation.";
     WaitingForPeer, "The replicas that are there cannot know whether they hold every write.",

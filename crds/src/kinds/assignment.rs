@@ -132,6 +132,10 @@ pub struct ReplicaAssignment {
     /// first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub give_up: Option<u64>,
+    /// The verification, by its number, that this host carries out: it compares every block with the
+    /// other replicas'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<u64>,
     /// What becomes of its data when it is not to be active here.
     #[serde(default, skip_serializing_if = "ReplicaData::is_kept")]
     pub data: ReplicaData,

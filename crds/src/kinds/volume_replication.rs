@@ -1,7 +1,7 @@
 //! How the replicas of a volume are kept the same: what DRBD calls its policies.
 
 use super::condition::SecretKey;
-use crate::scalar::{Duration, Name, Size};
+use crate::scalar::{Duration, Name, Size, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -360,6 +360,9 @@ pub struct Verify {
     pub algorithm: Option<Digest>,
     /// How often.
     pub interval: Duration,
+    /// Once more, from this moment on, whatever the interval says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
 }
 
 impl Default for Verify {
@@ -367,6 +370,7 @@ impl Default for Verify {
         Self {
             algorithm: None,
             interval: Duration::from("168h"),
+            at: None,
         }
     }
 }

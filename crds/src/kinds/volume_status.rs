@@ -142,6 +142,9 @@ pub struct ReplicaStatus {
     /// How far a resync is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync: Option<SyncProgress>,
+    /// The verification that its host was asked for last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify: Option<ReplicaVerify>,
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -257,17 +260,53 @@ pub struct SplitBrainSide {
     pub last_write: Option<Time>,
 }
 
+/// What a host says of the verification that it was asked for last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaVerify {
+    /// Its number.
+    pub number: u64,
+    /// How far it is.
+    pub state: VerifyState,
+    /// How much differed, when it is finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_sync: Option<Size>,
+    /// Why it was broken off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+}
+
+/// How far a verification is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum VerifyState {
+    /// Blocks are compared.
+    Running,
+    /// Every block was compared.
+    Finished,
+    /// It ended before every block was compared, or could not begin.
+    Broken,
+}
+
 /// The last verification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VerifyStatus {
-    /// When it began.
+    /// The number of the one that was begun last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// The host that compares at present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
+    /// When the last one began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When it ended.
+    /// When every block was last compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// How much differed.
+    /// How much differed then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_of_sync: Option<Size>,
 }

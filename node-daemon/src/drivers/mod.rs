@@ -51,7 +51,7 @@ pub use pools::{
 };
 pub use replication::{
     Abilities, PeerSeen, PeerVerdict, Question, ReplicaSeen, ReplicaTarget, Replication,
-    metadata_of,
+    VerifySeen, metadata_of,
 };
 pub use trouble::Trouble;
 pub use watchdog::{Watchdog, WatchdogFound};

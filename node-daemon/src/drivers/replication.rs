@@ -5,7 +5,7 @@ use futures_util::stream::BoxStream;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
     ConnectionState, DiskState, MetadataPlace, Name, ReplicaAssignment, ReplicaRole, SyncProgress,
-    VolumeSpec,
+    VerifyState, VolumeSpec,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -47,8 +47,21 @@ pub struct ReplicaSeen {
     pub out_of_sync: u64,
     /// How far a resync is.
     pub sync: Option<SyncProgress>,
+    /// The verification that was asked for last.
+    pub verify: Option<VerifySeen>,
     /// The peers.
     pub peers: Vec<PeerSeen>,
+}
+
+/// A verification, as far as it is known what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifySeen {
+    /// The number under which it was asked for.
+    pub number: u64,
+    /// How far it is. One whose end nobody has seen is broken off.
+    pub state: VerifyState,
+    /// Why it was broken off.
+    pub message: Option<String>,
 }
 
 /// A peer, as this host sees it.
@@ -162,8 +175,9 @@ pub trait Replication: Send + Sync {
     /// Gives up this host's data after a split brain, and takes the peer's. The caller has made the snapshot.
     fn discard<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
 
-    /// Compares all blocks with the peers'.
-    fn verify<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;
+    /// Begins to compare all blocks with the peers'. That it cannot begin is no failure of the replica: it is what
+    /// [`ReplicaSeen::verify`] says under that number.
+    fn verify<'a>(&'a self, volume: &'a Name, number: u64) -> Doing<'a, ()>;
 
     /// Takes it down and forgets its configuration. Its data stays on the backing device.
     fn take_down<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()>;

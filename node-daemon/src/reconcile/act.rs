@@ -39,6 +39,8 @@ pub enum Act {
     Outdate(Name),
     /// Give up a replica's data.
     Discard(Name),
+    /// Compare a replica with its peers', under that number.
+    Verify(Name, u64),
     /// Take a replica down.
     TakeDown(Name),
     /// Mount a filesystem, after making it where there is none and the plan says so.
@@ -133,6 +135,7 @@ impl Act {
             | Self::Resize(_)
             | Self::Outdate(_)
             | Self::Discard(_)
+            | Self::Verify(..)
             | Self::TakeDown(_) => &[Subsystem::Replication],
             Self::Mount(..)
             | Self::GrowFilesystem(_)
@@ -169,6 +172,7 @@ impl Act {
             Self::Resize(_) | Self::GrowFilesystem(_) => "grow",
             Self::Outdate(_) => "outdate",
             Self::Discard(_) => "discard",
+            Self::Verify(..) => "verify",
             Self::TakeDown(_) => "take down",
             Self::Mount(..) => "mount",
             Self::Unmount(_) => "unmount",

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use quorate_crds::{
     Condition, ConditionStatus, ConnectionState, GuestObservation, GuestPresence, MountStatus,
     Name, NetworkHostStatus, NodePlanStatus, PeerStatus, PoolHostStatus, PoolState, ReplicaStatus,
-    Size, SyncProgress, Time,
+    ReplicaVerify, Size, SyncProgress, Time, VerifyState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -219,6 +219,13 @@ fn replica_seen(seen: &ReplicaSeen, host: &Name, node_id: u32) -> ReplicaStatus 
             percent: sync.percent.map(|percent| percent / 10 * 10),
             rate: None,
             remaining: None,
+        }),
+        verify: seen.verify.as_ref().map(|verify| ReplicaVerify {
+            number: verify.number,
+            state: verify.state,
+            out_of_sync: (verify.state == VerifyState::Finished)
+                .then(|| Size(seen.out_of_sync.to_string())),
+            message: verify.message.clone(),
         }),
         message: seen
             .peers

@@ -103,6 +103,7 @@ impl Hands {
             Act::Resize(name) => replication.resize(&name).await,
             Act::Outdate(name) => replication.outdate(&name).await,
             Act::Discard(name) => replication.discard(&name).await,
+            Act::Verify(name, number) => replication.verify(&name, number).await,
             Act::TakeDown(name) => replication.take_down(&name).await,
             Act::Mount(make, target) => {
                 if let Some(make) = make {

@@ -1,10 +1,10 @@
 use super::*;
 use crate::drivers::{
-    GuestDoing, GuestSeen, HowEnded, LogicalVolumeSeen, Owner, PeerSeen, ReplicaSeen,
+    GuestDoing, GuestSeen, HowEnded, LogicalVolumeSeen, Owner, PeerSeen, ReplicaSeen, VerifySeen,
     VolumeGroupSeen,
 };
 use crate::plan::Remembered;
-use quorate_crds::{ConditionStatus, ConnectionState, DiskState, ReplicaRole};
+use quorate_crds::{ConditionStatus, ConnectionState, DiskState, ReplicaRole, VerifyState};
 use quorate_proto::host::v1::PlanUpdate;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -332,6 +332,7 @@ fn replica(role: ReplicaRole, disk: DiskState) -> ReplicaSeen {
         as_adjusted: true,
         out_of_sync: 0,
         sync: None,
+        verify: None,
         peers: vec![PeerSeen {
             node: "an2".into(),
             connection: ConnectionState::Connected,
@@ -405,6 +406,34 @@ fn a_replica_that_has_met_its_peer_again_is_not_outdated() {
     story.look();
     story.act();
     assert!(story.acts.contains(&"outdate"), "{:?}", story.acts);
+}
+
+#[test]
+fn a_comparison_is_begun_once_under_its_number() {
+    let order = data("Secondary", &json!({"verify": 3}));
+    let mut story = Story::new(&[order], &[data_manifest()]);
+    story.groups = vec![group(&["data"])];
+    story.replicas = vec![replica(ReplicaRole::Secondary, DiskState::UpToDate)];
+    story.pass(Duration::from_secs(10));
+    assert_eq!(story.acts.first(), Some(&"adjust"), "{:?}", story.acts);
+    assert!(story.acts.contains(&"verify"), "{:?}", story.acts);
+
+    let mut runs = replica(ReplicaRole::Secondary, DiskState::UpToDate);
+    runs.verify = Some(VerifySeen {
+        number: 3,
+        state: VerifyState::Finished,
+        message: None,
+    });
+    runs.out_of_sync = 8192;
+    story.replicas = vec![runs];
+    story.acts.clear();
+    story.reconciler.hint(Subsystem::Replication);
+    story.pass(Duration::from_secs(10));
+    assert!(!story.acts.contains(&"verify"), "{:?}", story.acts);
+    let said = story.said(DATA).replica.and_then(|replica| replica.verify);
+    let verify = said.expect("it is said");
+    assert_eq!((verify.number, verify.state), (3, VerifyState::Finished));
+    assert_eq!(verify.out_of_sync, Some("8192".into()));
 }
 
 #[test]

@@ -114,6 +114,11 @@ pub(super) fn decide(case: &Case<'_>, assigned: &ReplicaAssignment) -> Verdict {
     if seen.size < wanted && whole(seen) {
         return Verdict::Do(Act::Resize(case.name().clone()));
     }
+    if let Some(number) = assigned.verify
+        && seen.verify.as_ref().map(|seen| seen.number) != Some(number)
+    {
+        return Verdict::Do(Act::Verify(case.name().clone(), number));
+    }
     Verdict::Converged
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Role {
     pub(crate) begins_here: bool,
     pub(crate) outdate: bool,
     pub(crate) give_up: Option<u64>,
+    pub(crate) verify: Option<u64>,
     pub(crate) data: ReplicaData,
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn assignment(
             begins_here: role.begins_here,
             outdate: role.outdate,
             give_up: role.give_up,
+            verify: role.verify,
             data: role.data,
             peers: peers
                 .map(|peer| ReplicaPeer {

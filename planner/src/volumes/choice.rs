@@ -398,6 +398,7 @@ pub(crate) fn blank(node: Name) -> ReplicaStatus {
         backing_device: None,
         out_of_sync: None,
         sync: None,
+        verify: None,
         message: None,
     }
 }

@@ -7,6 +7,7 @@ mod lifetime;
 mod members;
 mod roles;
 mod room;
+mod verify;
 mod view;
 mod writing;
 
@@ -80,6 +81,7 @@ pub(crate) fn device(round: &Round<'_>, name: &str, host: &str) -> String {
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     let none = VolumeStatus::default();
     let mut choice = choice::Choice::of(round);
+    let mut comparing = verify::Comparing::of(round);
     for (name, volume) in round.state.volumes.iter() {
         if above::place(round.state, volume).is_some() {
             continue;
@@ -99,6 +101,13 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         let growing = choice.grow(round, volume, &mut status);
         let users = outcome.users.get(name).cloned().unwrap_or_default();
         let leaving = lifetime::leaving(round, volume, &status, &users);
+        let one = verify::One {
+            round,
+            name,
+            volume,
+            changing: growing.is_some() || !leaving.is_empty(),
+        };
+        let compares = comparing.settle(outcome, &one, &mut status);
         roles::plan(
             round,
             outcome,
@@ -106,6 +115,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             &mut status,
             &users,
             &leaving,
+            compares.as_ref(),
         );
         view::summarise(round, &mut status);
         let why = describe(round, &status);

@@ -11,7 +11,7 @@ use crate::round::Round;
 use crate::state::Subject;
 use jiff::Timestamp;
 use quorate_crds::{
-    ConditionStatus, NodeMode, NodePlan, ReplicaData, ReplicaStatus, Volume, VolumeAccess,
+    ConditionStatus, Name, NodeMode, NodePlan, ReplicaData, ReplicaStatus, Volume, VolumeAccess,
     VolumeState, VolumeStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,7 @@ pub(crate) fn plan(
     status: &mut VolumeStatus,
     users: &BTreeSet<String>,
     leaving: &BTreeMap<String, ReplicaData>,
+    compares: Option<&(Name, u64)>,
 ) {
     let subject = Subject::volume(name);
     let moving = outcome.moving.get(name).cloned();
@@ -79,6 +80,9 @@ pub(crate) fn plan(
                 .as_ref()
                 .filter(|(_, victim)| *victim == host)
                 .map(|(number, _)| *number),
+            verify: compares
+                .filter(|(node, _)| *node == replica.node)
+                .map(|(_, number)| *number),
             data: leaving.get(host).copied().unwrap_or_default(),
         };
         let assigned = assignment(round, (name, volume), status, replica, &role);

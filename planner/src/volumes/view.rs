@@ -102,6 +102,7 @@ fn updated(
             node_id: known.node_id,
             sync: None,
             out_of_sync: None,
+            verify: None,
             ..seen.clone()
         },
         None if gone || known.disk.is_some() => ReplicaStatus {

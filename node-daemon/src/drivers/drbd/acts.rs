@@ -44,7 +44,7 @@ impl Drbd {
         }
     }
 
-    async fn up(&self, volume: &Name) -> Result<(Kept, Resource), DriverError> {
+    pub(super) async fn up(&self, volume: &Name) -> Result<(Kept, Resource), DriverError> {
         self.ours(volume).await?.ok_or_else(|| {
             DriverError::passing(
                 Trouble::DeviceMissing,
@@ -118,7 +118,8 @@ impl Drbd {
             two_primaries: two,
             adjusted,
             snapshot_target: target.spec.resync.snapshot_target,
-            met_split: before.and_then(|kept| kept.met_split),
+            met_split: before.as_ref().and_then(|kept| kept.met_split),
+            verify: before.and_then(|kept| kept.verify),
         };
         self.place
             .prepare()
@@ -478,12 +479,6 @@ impl Drbd {
         self.simply(volume, asked).await
     }
 
-    pub(super) async fn verify(&self, volume: &Name) -> Result<(), DriverError> {
-        self.up(volume).await?;
-        let asked = self.administer(["verify", volume.as_str()]);
-        self.simply(volume, asked).await
-    }
-
     pub(super) async fn take_down(&self, volume: &Name) -> Result<(), DriverError> {
         if self.ours(volume).await?.is_some() {
             self.down(volume).await?;
@@ -520,7 +515,7 @@ impl Drbd {
         self.simply(&target.name, asked).await
     }
 
-    async fn simply(&self, volume: &Name, asked: Command) -> Result<(), DriverError> {
+    pub(super) async fn simply(&self, volume: &Name, asked: Command) -> Result<(), DriverError> {
         let words = asked.to_string();
         let said = self.act(asked).await?;
         match code(&said) {

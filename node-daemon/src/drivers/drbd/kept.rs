@@ -29,6 +29,17 @@ pub(super) struct Kept {
     /// When it met a peer that has written as well, in seconds: what it holds is kept aside before it is overwritten.
     #[serde(default)]
     pub(super) met_split: Option<i64>,
+    /// The verification that was asked for last.
+    #[serde(default)]
+    pub(super) verify: Option<KeptVerify>,
+}
+
+/// A verification, so that a daemon that starts knows under which number the kernel compares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptVerify {
+    pub(super) number: u64,
+    /// Why it did not begin.
+    pub(super) refused: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +166,7 @@ mod tests {
             adjusted: true,
             snapshot_target: false,
             met_split: None,
+            verify: None,
         };
         place.configure("web", "resource web {}").expect("written");
         place.keep(&kept).expect("written");

@@ -19,6 +19,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+mod verify;
 mod version;
 mod watch;
 
@@ -43,6 +44,7 @@ use crate::handler::Call;
 use kept::Place;
 use questions::{Knows, Questions};
 use state::State;
+use verify::Verification;
 use version::{Generation, Version};
 
 /// While something moves, and nothing else is known to have happened, figures are as old as this at most.
@@ -161,7 +163,8 @@ impl Drbd {
     fn live(&self, acts: u64) -> Option<State> {
         let live = lock(&self.shared.live);
         let (counted, at) = (*lock(&self.shared.looked))?;
-        let moves = live.resources.values().any(state::Resource::moves);
+        let moves = live.resources.values().any(state::Resource::moves)
+            || live.verifications.values().any(Verification::runs);
         let figures_are_old = moves && at.elapsed() >= FIGURES;
         (live.complete && counted == acts && !figures_are_old).then(|| live.clone())
     }
@@ -297,8 +300,8 @@ impl Replication for Drbd {
         Box::pin(self.discard(volume))
     }
 
-    fn verify<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()> {
-        Box::pin(self.verify(volume))
+    fn verify<'a>(&'a self, volume: &'a Name, number: u64) -> Doing<'a, ()> {
+        Box::pin(self.verify(volume, number))
     }
 
     fn take_down<'a>(&'a self, volume: &'a Name) -> Doing<'a, ()> {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::kept::{Kept, KeptPeer};
 use super::state::{Connection, Resource};
+use super::verify::Verification;
 use super::version::Generation;
 use super::{Drbd, lock};
 use crate::drivers::{DriverError, Owner, PeerSeen, ReplicaSeen};
@@ -26,11 +27,20 @@ impl Drbd {
         };
         let resources = state.resources.iter();
         Ok(resources
-            .map(|(name, resource)| self.replica(name, resource, nine))
+            .map(|(name, resource)| {
+                let verification = state.verifications.get(name);
+                self.replica(name, resource, verification, nine)
+            })
             .collect())
     }
 
-    fn replica(&self, name: &str, resource: &Resource, nine: bool) -> ReplicaSeen {
+    fn replica(
+        &self,
+        name: &str,
+        resource: &Resource,
+        verification: Option<&Verification>,
+        nine: bool,
+    ) -> ReplicaSeen {
         let kept = self.place.kept(name);
         let device = resource.device();
         let minor = device
@@ -55,6 +65,7 @@ impl Drbd {
             as_adjusted: true,
             out_of_sync: out_of_sync(resource),
             sync: None,
+            verify: None,
             peers: Vec::new(),
         };
         seen.sync = self.progress(name, resource, &seen);
@@ -65,6 +76,7 @@ impl Drbd {
             (seen.out_of_sync, seen.sync) = (0, None);
         }
         seen.two_primaries = kept.two_primaries;
+        seen.verify = kept.verification(verification);
         seen.peers = kept
             .peers
             .iter()

@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_crds::{ConnectionState, DiskState, ReplicaRole};
 
 use super::events::{self, Event, Fields, Happening, Subject};
+use super::verify::Verification;
 
 /// Every resource, by its name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct State {
     pub(super) resources: BTreeMap<String, Resource>,
+    /// Resources that are compared with their peers, or were.
+    pub(super) verifications: BTreeMap<String, Verification>,
+    /// Counts the verifications that have ended: figures from before are old.
+    pub(super) ended: u64,
     /// Everything that is there has been said.
     pub(super) complete: bool,
 }
@@ -112,8 +117,11 @@ impl State {
         state
     }
 
-    /// A look knows the figures, and the stream knows of splits: each takes what the other has.
+    /// A look knows the figures, and the stream knows of splits and verifications: each takes what the other has.
     pub(super) fn learn_from(&mut self, look: &mut Self) {
+        let heard = self.verifications.clone();
+        look.verifications.retain(|_, seen| seen.runs());
+        look.verifications.extend(heard);
         for (name, resource) in &mut look.resources {
             let Some(known) = self.resources.get_mut(name) else {
                 continue;
@@ -137,6 +145,9 @@ impl State {
     /// A new stream begins: everything is said again, but who has split.
     pub(super) fn begin_anew(&mut self) {
         self.complete = false;
+        for verification in self.verifications.values_mut() {
+            verification.lose_sight();
+        }
         for resource in self.resources.values_mut() {
             *resource = Resource {
                 split: std::mem::take(&mut resource.split),
@@ -199,6 +210,8 @@ impl State {
                     device.out_of_sync_kibibytes = left;
                 }
                 if let Some(word) = fields.get("replication") {
+                    let verification = self.verifications.entry(name.to_owned()).or_default();
+                    self.ended += u64::from(verification.replicates(peer, word));
                     word.clone_into(&mut device.replication);
                     if word == "Established" || device.resyncs() {
                         resource.split.remove(&peer);
@@ -214,6 +227,7 @@ impl State {
             (fields.number("peer-node-id"), fields.number("volume"));
         if subject == Subject::Resource {
             self.resources.remove(name);
+            self.verifications.remove(name);
             return;
         }
         let Some(resource) = self.resources.get_mut(name) else {

@@ -8,7 +8,9 @@ use crate::drivers::lvm::Lvm;
 use crate::drivers::{Hint, Owner};
 use futures_util::StreamExt;
 use quorate_crds::scalar::AbsolutePath;
-use quorate_crds::{DiskState, MetadataPlace, ReplicaAssignment, ReplicaRole, VolumeSource};
+use quorate_crds::{
+    DiskState, MetadataPlace, ReplicaAssignment, ReplicaRole, VerifyState, VolumeSource,
+};
 use std::sync::Arc;
 
 type Answer = Option<Result<Ended, CommandError>>;
@@ -795,4 +797,47 @@ async fn a_volume_with_an_image_is_current_only_when_it_is_all_there_and_the_oth
     stage.fake().metadata = Some("00000000000000AA".into());
     stage.drbd.create(&stage.target).await.expect("as it is");
     assert_eq!(stage.did("set-gi"), 0);
+}
+
+/// The stream says when it ends; how much differed is asked for after that.
+#[tokio::test]
+async fn a_comparison_is_followed_to_its_end_and_one_that_cannot_begin_is_an_answer() {
+    let stage = Stage::at_work().await;
+    let say = |line: &str| lock(&stage.drbd.shared.live).take(line);
+    let replicates = |word: &str| {
+        say(&format!(
+            "change peer-device name:web peer-node-id:0 conn-name:peer volume:0 replication:{word}"
+        ));
+    };
+    stage.drbd.verify(&web(), 3).await.expect("it is asked");
+    assert_eq!(stage.did("verify"), 1);
+    let state = |seen: &ReplicaSeen| {
+        let verify = seen.verify.clone().expect("it was asked for");
+        (verify.number, verify.state)
+    };
+    assert_eq!(state(&stage.seen().await), (3, VerifyState::Running));
+    replicates("VerifyS");
+    assert_eq!(state(&stage.seen().await), (3, VerifyState::Running));
+    replicates("Established");
+    assert_eq!(state(&stage.seen().await), (3, VerifyState::Finished));
+
+    stage.drbd.verify(&web(), 4).await.expect("it is asked");
+    replicates("VerifyS");
+    replicates("Off");
+    replicates("Established");
+    assert_eq!(state(&stage.seen().await), (4, VerifyState::Broken));
+
+    // A daemon that starts anew has not seen how it ended.
+    let mut again = stage.drbd.clone();
+    again.shared = Arc::default();
+    let seen = again.observe().await.expect("it answers");
+    assert_eq!(state(&seen[0]), (4, VerifyState::Broken));
+
+    let refused = failed(11, "0: State change failed: (-15) Need a connection");
+    stage.run.fault("verify", refused);
+    stage.drbd.verify(&web(), 5).await.expect("an answer");
+    let verify = stage.seen().await.verify.expect("it was asked for");
+    assert_eq!((verify.number, verify.state), (5, VerifyState::Broken));
+    let why = verify.message.expect("a reason");
+    assert!(why.contains("Need a connection"), "{why}");
 }

@@ -1,6 +1,7 @@
 //! Follows the kernel's events.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -36,7 +37,11 @@ impl Following {
             match self.lines.next().await {
                 Some(Ok(line)) => {
                     let mut live = lock(&self.shared.live);
+                    let ended = live.ended;
                     live.take(&line);
+                    if live.ended != ended {
+                        self.shared.acts.fetch_add(1, Ordering::SeqCst);
+                    }
                     if !live.complete {
                         continue;
                     }

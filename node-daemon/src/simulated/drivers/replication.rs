@@ -187,12 +187,10 @@ impl Replication for Replicas {
         })
     }
 
-    fn verify<'a>(&'a self, _volume: &'a Name) -> Doing<'a, ()> {
-        Box::pin(async {
-            Err(DriverError::lasting(
-                Trouble::NotSupported,
-                "a simulated replica has no blocks that could be compared",
-            ))
+    fn verify<'a>(&'a self, volume: &'a Name, number: u64) -> Doing<'a, ()> {
+        self.act(ReplicationCall::Verify {
+            volume: volume.to_string(),
+            number,
         })
     }
 

@@ -202,6 +202,7 @@ impl MachineRoom {
             ReplicationCall::Resize { volume } => self.resize(host, &volume),
             ReplicationCall::Outdate { volume } => self.outdate(host, &volume),
             ReplicationCall::Discard { volume } => self.discard(host, &volume),
+            ReplicationCall::Verify { volume, number } => self.verify(host, &volume, number),
             ReplicationCall::TakeDown { volume } => self.take_down(host, &volume),
             ReplicationCall::Erase { volume } => self.erase(host, &volume),
             ReplicationCall::Answer { volume, peer, fate } => {
@@ -430,6 +431,19 @@ impl MachineRoom {
             self.reconnect(&peer, volume, host, false)?;
             self.reconnect(host, volume, &peer, true)?;
         }
+        Ok(())
+    }
+
+    fn verify(&mut self, host: &str, volume: &str, number: u64) -> Result<(), Refusal> {
+        let known = self.volumes.get_mut(volume);
+        let replica = known.and_then(|known| known.replicas.get_mut(host));
+        let live = replica.and_then(|replica| replica.live.as_mut());
+        let Some(live) = live else {
+            let text = format!("the replica of volume {volume} is not up on {host}");
+            return Err(Refusal::NotThere(text));
+        };
+        live.verified = Some(number);
+        self.touch(host, Changed::Volume(volume.to_owned()));
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 
 use quorate_crds::{
     Condition, ConnectionState, DiskState, LinkState, NicStatus, NodeResources, ReplicaRole,
-    SyncProgress, Versions,
+    SyncProgress, VerifyState, Versions,
     scalar::{AbsolutePath, Size},
 };
 
 use super::{MachineRoom, refusal::Refusal, replica::BLOCKS};
-use crate::drivers::{HostFacts, Owner, PeerSeen, ReplicaSeen};
+use crate::drivers::{HostFacts, Owner, PeerSeen, ReplicaSeen, VerifySeen};
 
 impl MachineRoom {
     pub(crate) fn facts(&mut self, host: &str) -> Result<HostFacts, Refusal> {
@@ -116,6 +116,11 @@ impl MachineRoom {
                 as_adjusted: true,
                 out_of_sync: size / u64::from(BLOCKS) * lacking as u64,
                 sync,
+                verify: live.verified.map(|number| VerifySeen {
+                    number,
+                    state: VerifyState::Finished,
+                    message: None,
+                }),
                 peers,
             });
         }

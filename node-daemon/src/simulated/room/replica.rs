@@ -73,6 +73,8 @@ pub(crate) struct Live {
     pub(crate) links: BTreeMap<String, Link>,
     /// Whether a lost peer must be dealt with before anything is written without it.
     pub(crate) fencing: bool,
+    /// The verification that was asked for last; the blocks of a room are compared in no time.
+    pub(crate) verified: Option<u64>,
 }
 
 impl Live {
@@ -110,6 +112,7 @@ impl Replica {
             allow_two_primaries: false,
             links: BTreeMap::new(),
             fencing,
+            verified: None,
         });
         live.fencing = fencing;
         live.links.retain(|peer, _| peers.contains(peer));

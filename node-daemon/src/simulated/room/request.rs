@@ -139,6 +139,10 @@ pub enum ReplicationCall {
     Discard {
         volume: String,
     },
+    Verify {
+        volume: String,
+        number: u64,
+    },
     TakeDown {
         volume: String,
     },

@@ -51,6 +51,11 @@ impl World {
             ["snapshot-lost", snapshot, host] => {
                 self.truth.snapshots.remove(&place(snapshot, host));
             }
+            ["differ", volume, size] => {
+                self.truth
+                    .differ
+                    .insert((*volume).to_owned(), (*size).to_owned());
+            }
             ["split", volume] => {
                 self.truth.apart.insert((*volume).to_owned());
             }

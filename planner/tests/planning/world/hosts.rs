@@ -5,6 +5,9 @@ use super::{World, condition, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// How long it takes to compare all blocks of a volume, in seconds.
+const COMPARING_TAKES: i64 = 5;
+
 impl World {
     /// Every host that is up makes its plan so; those that are not muted say so.
     pub(super) fn obey(&mut self) {
@@ -129,6 +132,13 @@ impl World {
             self.truth.apart.remove(&here.0);
             self.truth.current.remove(here);
         }
+        if let Some(number) = replica["verify"].as_u64() {
+            let known = self.truth.compares.get(here);
+            if known.is_none_or(|(known, _)| *known != number) {
+                let begun = (number, self.now);
+                self.truth.compares.insert(here.clone(), begun);
+            }
+        }
         match replica["allowTwoPrimaries"] == true {
             true => self.truth.two.insert(here.clone()),
             false => self.truth.two.remove(here),
@@ -203,12 +213,25 @@ impl World {
             false => "Secondary",
         };
         let asks = self.truth.asks.get(here).cloned().unwrap_or_default();
-        json!({
+        let mut seen = json!({
             "node": here.1, "role": role, "disk": disk, "peers": peers,
             "connection": if heard { "Connected" } else { "Connecting" },
             "twoPrimariesAllowed": self.truth.two.contains(here),
             "size": self.truth.made.get(here), "asksAbout": asks,
-        })
+        });
+        if let Some((number, since)) = self.truth.compares.get(here) {
+            let took = self.now.duration_since(*since).as_secs();
+            seen["verify"] = if !heard {
+                json!({"number": number, "state": "Broken", "message": "the peer was lost"})
+            } else if took < COMPARING_TAKES {
+                json!({"number": number, "state": "Running"})
+            } else {
+                let differs = self.truth.differ.get(&here.0);
+                let differs = differs.map_or("0", String::as_str);
+                json!({"number": number, "state": "Finished", "outOfSync": differs})
+            };
+        }
+        seen
     }
 
     /// Whether one that writes is heard.

@@ -1,5 +1,6 @@
 //! What is really so on the hosts, which the planner does not know.
 
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An object, and a host.
@@ -38,6 +39,10 @@ pub(crate) struct Truth {
     pub(super) apart: BTreeSet<String>,
     /// Guests that came to an end by themselves, and how.
     pub(super) ended: BTreeMap<Place, String>,
+    /// Replicas that compare their blocks: since when, and under which number.
+    pub(super) compares: BTreeMap<Place, (u64, Timestamp)>,
+    /// Volumes whose replicas differ, and by how much.
+    pub(super) differ: BTreeMap<String, String>,
     /// Writers that wait, with the peers that they wait for.
     pub(super) asks: BTreeMap<Place, BTreeSet<String>>,
     /// Filesystems that are mounted, `true` when by one host at a time.
