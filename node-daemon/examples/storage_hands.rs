@@ -6,13 +6,14 @@
 
 use futures_util::StreamExt;
 use quorate_crds::scalar::AbsolutePath;
-use quorate_crds::{Name, ReplicaAssignment, VolumeSpec};
+use quorate_crds::{Name, ReplicaAssignment, VerifyState, VolumeSpec};
 use quorate_node_daemon::drivers::{
     Activation, DriverError, Drivers, LibvirtSettings, LogicalVolumeTarget, PeerVerdict,
     ReplicaTarget, SecretValue, SnapshotTarget, Space, VolumeGroupTarget, of_this_host,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
@@ -157,7 +158,7 @@ async fn act(drivers: &Drivers, verb: &str, text: &str) -> Result<(), Failure> {
         "resize" => replication.resize(&name()).await?,
         "outdate" => replication.outdate(&name()).await?,
         "discard" => replication.discard(&name()).await?,
-        "verify" => replication.verify(&name(), 1).await?,
+        "compare" => compare(drivers, &name()).await?,
         "take-down" => replication.take_down(&name()).await?,
         "serve" => serve(drivers, Path::new(text)).await?,
         "watch" => watch(drivers, text.parse()?).await?,
@@ -195,6 +196,32 @@ async fn serve(drivers: &Drivers, directory: &Path) -> Result<(), Failure> {
                 std::fs::rename(directory.join("draft"), directory.join("replicas"))?;
             }
         }
+    }
+}
+
+/// Compares a replica with its peer, and stays until that has ended.
+async fn compare(drivers: &Drivers, volume: &Name) -> Result<(), Failure> {
+    let replication = &drivers.replication;
+    let mut hints = replication.watch();
+    // The stream has said everything.
+    hints.next().await.ok_or("DRBD's events are not heard")?;
+    replication.verify(volume, 1).await?;
+    loop {
+        let all = replication.observe().await?;
+        let seen = all
+            .iter()
+            .find(|seen| seen.owner.object() == Some(volume))
+            .ok_or("it is not there")?;
+        let verify = seen.verify.as_ref().ok_or("it was not asked for")?;
+        if verify.state != VerifyState::Running {
+            let message = verify.message.as_deref();
+            println!(
+                "{}",
+                json!({"state": verify.state, "outOfSync": seen.out_of_sync, "message": message})
+            );
+            return Ok(());
+        }
+        hints.next().await.ok_or("DRBD's events ended")?;
     }
 }
 

@@ -202,7 +202,7 @@ fn replica(number: u8, spec: Value, assigned: Value) -> Value {
     let other = 3 - number;
     let mut target = json!({
         "name": "web", "node": format!("node{number}"), "secret": "a secret of the \"lab\"",
-        "spec": {"size": "16Mi", "pool": "fast"},
+        "spec": {"size": "16Mi", "pool": "fast", "verify": {"algorithm": "Sha256"}},
         "assignment": {
             "minor": 7, "port": 7790, "nodeId": number - 1, "backingDevice": "/dev/fast/web", "size": "16Mi",
             "role": "Secondary", "allowTwoPrimaries": false, "beginsHere": number == 1,
@@ -285,6 +285,26 @@ pub(crate) fn a_volume_is_made_written_cut_off_caught_up_grown_and_removed(room:
         .run("blockdev --getsize64 /dev/drbd7")
         .expect("asked");
     assert!(size.parse::<u64>().expect("bytes") >= 32 * MIB, "{size}");
+
+    // Every block is compared; one that a disk has changed behind DRBD's back is found, and its replica made anew.
+    let same = json!({"state": "Finished", "outOfSync": 0, "message": null});
+    assert_eq!(hands.seen(2, "compare web"), Ok(same.clone()));
+    room.host(1)
+        .run("dd if=/dev/urandom of=/dev/fast/web bs=4k count=1 seek=300 conv=notrunc oflag=direct status=none")
+        .expect("a disk that lies");
+    let other = json!({"state": "Finished", "outOfSync": 4096, "message": null});
+    assert_eq!(hands.seen(2, "compare web"), Ok(other));
+    room.host(1)
+        .run("drbdadm -c /run/quorate-node/drbd/drbd.conf invalidate web")
+        .expect("it copies everything anew");
+    hands.in_sync();
+    room.eventually("nothing differs any more", SOON, |_| {
+        match hands.seen(2, "compare web")? {
+            it if it == same => Ok(()),
+            other => Err(other.to_string()),
+        }
+    })
+    .expect("the same again");
 
     // Everything is as planned: looking at it starts no program.
     let looks = room
