@@ -7,8 +7,8 @@ pub use subject::{Subject, SubjectKind};
 pub(crate) use table::{Hosted, Index, Table};
 
 use quorate_crds::{
-    Cluster, FailoverDomain, FenceOperation, Network, Node, NodePlan, SharedFilesystem,
-    StoragePool, VirtualMachine, VirtualMachineMigration, Volume, VolumeSnapshot,
+    Cluster, ConnectionState, FailoverDomain, FenceOperation, Network, Node, NodePlan,
+    SharedFilesystem, StoragePool, VirtualMachine, VirtualMachineMigration, Volume, VolumeSnapshot,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -269,7 +269,11 @@ fn steady_plan(mut plan: NodePlan) -> NodePlan {
         status.attempts = None;
         if let Some(replica) = &mut status.replica {
             replica.sync = None;
-            replica.out_of_sync = None;
+            // Of one that has split it is what it has written alone.
+            let alone = Some(ConnectionState::StandAlone);
+            if !replica.peers.iter().any(|peer| peer.connection == alone) {
+                replica.out_of_sync = None;
+            }
         }
         if let Some(pool) = &mut status.pool {
             pool.free = None;

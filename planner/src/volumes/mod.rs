@@ -17,6 +17,7 @@ pub(crate) use room::Room;
 pub(crate) use view::{Views, look};
 pub(crate) use writing::{Asking, joined, obstacle, unwritable};
 
+use crate::amounts::{bytes, words};
 use crate::outcome::{Outcome, condition};
 use crate::round::Round;
 use crate::{Reason, Why, above};
@@ -160,6 +161,21 @@ pub(crate) fn usable(status: &VolumeStatus) -> bool {
     )
 }
 
+/// What each side of a split has written alone, as far as it is known.
+fn amounts(status: &VolumeStatus) -> String {
+    let split = status.split_brain.iter();
+    let sides = split.flat_map(|split| &split.sides);
+    let known = sides.filter_map(|side| {
+        let written = bytes(side.written.as_ref()?);
+        Some(format!("{} about {}", side.node, words(written)))
+    });
+    let known: Vec<String> = known.collect();
+    match known.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", known.join(", ")),
+    }
+}
+
 fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
     let members: Vec<&str> = status.in_sync.iter().map(Name::as_str).collect();
     let members = members.join(" and ");
@@ -171,8 +187,9 @@ fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
                 .and_then(|split| split.number)
                 .unwrap_or(0);
             let text = format!(
-                "both sides have written; choose the one whose data is given up: spec.resolve \
-                 with splitBrain {number} and discard"
+                "both sides have written{}; choose the one whose data is given up: spec.resolve \
+                 with splitBrain {number} and discard",
+                amounts(status)
             );
             (Reason::SplitBrain, text)
         }

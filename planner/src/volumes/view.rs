@@ -5,8 +5,8 @@ use crate::round::Round;
 use crate::state::{ClusterState, Index, Subject};
 use jiff::Timestamp;
 use quorate_crds::{
-    ConnectionState, DiskState, ReplicaRole, ReplicaStatus, SplitBrainSide, SplitBrainStatus, Time,
-    VolumeState, VolumeStatus,
+    ConnectionState, DiskState, Name, ReplicaRole, ReplicaStatus, SplitBrainSide, SplitBrainStatus,
+    Time, VolumeState, VolumeStatus,
 };
 
 /// A volume's status as of now. Most are as they were: only what is seen anew is held in memory twice.
@@ -80,6 +80,22 @@ pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestam
         if is != was {
             view.change(|status| note_the_split(status, is, now));
         }
+        if is {
+            let written = |node: &Name| {
+                let record = records?.get(node.as_str())?;
+                let replica = observed(hosts, record)?.replica.as_ref()?;
+                replica.out_of_sync.clone()
+            };
+            let known = view.status().split_brain.clone();
+            let mut split = known.clone();
+            for side in split.iter_mut().flat_map(|split| &mut split.sides) {
+                // That nothing is said takes nothing back.
+                side.written = written(&side.node).or_else(|| side.written.take());
+            }
+            if split != known {
+                view.change(|status| status.split_brain = split);
+            }
+        }
         (name, view)
     });
     let order: Vec<_> = views.collect();
@@ -147,7 +163,7 @@ fn note_the_split(status: &mut VolumeStatus, split: bool, now: Timestamp) {
             .unwrap_or(0);
         let sides = status.replicas.iter().map(|replica| SplitBrainSide {
             node: replica.node.clone(),
-            written: replica.out_of_sync.clone(),
+            written: None,
             last_write: None,
         });
         status.split_brain = Some(SplitBrainStatus {

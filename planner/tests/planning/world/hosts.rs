@@ -219,6 +219,9 @@ impl World {
             "twoPrimariesAllowed": self.truth.two.contains(here),
             "size": self.truth.made.get(here), "asksAbout": asks,
         });
+        if apart && role == "Primary" {
+            seen["outOfSync"] = json!("4Mi");
+        }
         if let Some((number, since)) = self.truth.compares.get(here) {
             let took = self.now.duration_since(*since).as_secs();
             seen["verify"] = if !heard {
