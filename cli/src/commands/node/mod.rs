@@ -3,6 +3,7 @@
 mod confirm;
 mod fence;
 mod mode;
+mod storage;
 
 use clap::Subcommand;
 
@@ -39,6 +40,8 @@ enum Command {
     /// Vouch for it that a host is off, when no fence device can
     #[command(name = "confirm-fenced")]
     ConfirmFenced(confirm::Args),
+    /// Show what a host keeps: its parts of pools, and its replicas
+    Storage(storage::Args),
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
@@ -50,5 +53,6 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         Command::Withdraw(args) => mode::run(session, &args, mode::Mode::Withdrawn).await,
         Command::Fence(args) => fence::run(session, &args).await,
         Command::ConfirmFenced(args) => confirm::run(session, &args).await,
+        Command::Storage(args) => storage::run(session, &args).await,
     }
 }

@@ -85,7 +85,7 @@ fn said(volume: &Value, condition: &str) -> String {
     let known = conditions.iter().find(|one| one.type_ == condition);
     known.map_or_else(
         || "its hosts have not said anything yet".to_owned(),
-        |one| one.message.clone(),
+        |one| one.message.to_owned(),
     )
 }
 
