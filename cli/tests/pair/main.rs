@@ -1,0 +1,372 @@
+//! Two machines with a member each, as programs of their own: one goes on by a person's word, and a witness comes and goes
+//! under load.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// How long anything may take on a machine that is busy with other things. Nothing is expected to be faster.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A machine with a member on it.
+struct Machine {
+    dir: TempDir,
+    name: &'static str,
+    address: String,
+    member: Option<Child>,
+}
+
+impl Machine {
+    fn empty(name: &'static str) -> Self {
+        build();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self {
+            address: listener.local_addr().expect("its address").to_string(),
+            dir: tempfile::tempdir().expect("a directory"),
+            name,
+            member: None,
+        }
+    }
+
+    /// The first machine of a new cluster.
+    fn founder(name: &'static str) -> Self {
+        let mut machine = Self::empty(name);
+        let files = machine.member_args();
+        machine.done(&[&["init", "--cluster-name", "pair"], &texts(&files)[..]].concat());
+        machine.start();
+        machine.until("it leads", || machine.run(&["get", "networks"]).code == 0);
+        machine
+    }
+
+    /// A machine whose member joins this one's cluster and votes.
+    fn joined_by(&self, name: &'static str, token: &[&str]) -> Self {
+        let mut other = Self::empty(name);
+        let create = ["cluster", "join-token", "create", "member"];
+        let token = self.done(&[&create, token].concat());
+        let files = other.member_args();
+        let join = ["join", token.trim(), "--server", &self.address];
+        other.done(&[&join, &texts(&files)[..]].concat());
+        other.start();
+        let promote = ["cluster", "promote", name];
+        self.until("it votes", || self.run(&promote).code == 0);
+        other
+    }
+
+    fn member_args(&self) -> Vec<String> {
+        let below = |name: &str| self.path(name).display().to_string();
+        [
+            ("--name", self.name.to_owned()),
+            ("--address", self.address.clone()),
+            ("--listen", self.address.clone()),
+            ("--data-dir", below("data")),
+            ("--pki-dir", below("pki")),
+            ("--member-config", below("quorated.yaml")),
+            ("--audit-dir", below("audit")),
+        ]
+        .into_iter()
+        .flat_map(|(option, value)| [option.to_owned(), value])
+        .collect()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn start(&mut self) {
+        let config = self.path("quorated.yaml");
+        let member = Command::new(program("quorated"))
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .env("QUORATE_LOG", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("quorated starts");
+        self.member = Some(member);
+    }
+
+    /// Its power fails, as far as the program can tell.
+    fn kill(&mut self) {
+        let mut member = self.member.take().expect("it runs");
+        member.kill().expect("killed");
+        member.wait().expect("it has ended");
+    }
+
+    fn run(&self, words: &[&str]) -> Said {
+        said(
+            Command::new(env!("CARGO_BIN_EXE_quorate"))
+                .args(words)
+                .env("QUORATE_CONFIG", self.path("config.yaml")),
+        )
+    }
+
+    #[track_caller]
+    fn done(&self, words: &[&str]) -> String {
+        let said = self.run(words);
+        assert_eq!(said.code, 0, "{words:?}: {}{}", said.out, said.err);
+        said.out
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !so() {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}\n{}",
+                self.run(&["cluster", "status"]).out
+            );
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// A role that allows nothing, as a manifest.
+    fn manifest(&self, name: &str) -> String {
+        let path = self.path(&format!("{name}.yaml"));
+        fs::write(&path, role(name, 0)).expect("written");
+        path.display().to_string()
+    }
+
+    fn votes(&self) -> String {
+        let status = self.run(&["cluster", "status"]).out;
+        let quorum = status.lines().find(|line| line.starts_with("Quorum"));
+        quorum.unwrap_or_default().to_owned()
+    }
+
+    /// What the kernel says of the member's memory, in KiB.
+    fn memory(&self) -> u64 {
+        let id = self.member.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmHWM"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.and_then(|text| text.parse().ok()).expect("a number")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if self.member.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// How a command ended and what it printed.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs a program to its end.
+fn said(command: &mut Command) -> Said {
+    let output = command
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    Said {
+        code: output.status.code().expect("a code"),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_quorate")).with_file_name(name)
+}
+
+/// The member's program is there, and as its sources, when the whole workspace is tested; where it is missing it is built.
+fn build() {
+    if program("quorated").exists() {
+        return;
+    }
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "-p", "quorate-controller"])
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "the program was not built");
+}
+
+fn role(name: &str, pass: usize) -> String {
+    format!(
+        "apiVersion: quorate.dev/v1alpha1\nkind: Role\nmetadata: {{name: {name}, labels: {{pass: p{pass}}}}}\n\
+         spec: {{rules: [{{kinds: [networks], verbs: [get]}}]}}\n"
+    )
+}
+
+fn texts(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+/// The bytes of a directory and of all below it.
+fn size(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).expect("readable");
+    entries
+        .map(|entry| {
+            let entry = entry.expect("an entry");
+            let about = entry.metadata().expect("known");
+            if about.is_dir() {
+                size(&entry.path())
+            } else {
+                about.len()
+            }
+        })
+        .sum()
+}
+
+#[test]
+fn one_of_a_pair_goes_on_by_a_persons_word() {
+    let mut first = Machine::founder("m1");
+    let mut second = first.joined_by("m2", &[]);
+    first.done(&["apply", "-f", &first.manifest("kept")]);
+    // Both lose their power; only the first comes back.
+    second.kill();
+    first.kill();
+
+    let config = first.path("quorated.yaml").display().to_string();
+    let takeover = ["cluster", "takeover", "--member-config", &config];
+    let shown = first.run(&takeover);
+    assert_ne!(shown.code, 0);
+    assert!(
+        shown.out.contains("knows everything up to term"),
+        "{}",
+        shown.out
+    );
+    assert!(shown.out.contains("no volume is at risk"), "{}", shown.out);
+    assert!(
+        shown.err.contains("--i-verified-m2-is-off"),
+        "{}",
+        shown.err
+    );
+    let wrong = first.run(&[&takeover[..], &["--i-verified-m3-is-off"]].concat());
+    assert_ne!(wrong.code, 0);
+    assert!(
+        wrong.err.contains("m3 is no machine of another voter"),
+        "{}",
+        wrong.err
+    );
+    assert!(!first.path("audit").join("takeover").exists());
+
+    let done = first.done(&[&takeover[..], &["--i-verified-m2-is-off"]].concat());
+    assert!(done.contains("taken over: member 3"), "{done}");
+
+    // A crash between its last two renames would have left it like this.
+    let data = first.path("data");
+    let aside = fs::read_dir(&data)
+        .expect("readable")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.display().to_string().contains("store.of-history-"))
+        .expect("the former directory is kept");
+    let successor = PathBuf::from(format!("{}.successor", aside.display()));
+    fs::rename(data.join("store"), &successor).expect("moved");
+    first.start();
+    first.until("it goes on alone", || {
+        first.votes().contains("1 of 1 votes")
+    });
+    assert!(!successor.exists() && aside.exists());
+    first.done(&["get", "role", "kept"]);
+    first.done(&["apply", "-f", &first.manifest("after")]);
+
+    let audit = fs::read_to_string(first.path("audit/audit.log")).expect("readable");
+    let lines: Vec<&str> = audit
+        .lines()
+        .filter(|line| line.contains("\"verb\":\"takeover\""))
+        .collect();
+    assert_eq!(lines.len(), 2, "{audit}");
+    assert!(lines[0].contains("\"result\":\"Begun\"") && lines[0].contains("\"name\":\"m2\""));
+    assert!(lines[1].contains("\"result\":\"OK\""), "{}", lines[1]);
+    let events = first.done(&["get", "events"]);
+    assert!(events.contains("TakenOver"), "{events}");
+}
+
+/// Prints what a witness needs (`--nocapture`).
+#[test]
+fn a_witness_comes_and_goes_while_a_pair_is_written_to() {
+    let first = Machine::founder("m1");
+    let mut second = first.joined_by("m2", &[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let written = Arc::new(AtomicUsize::new(0));
+    let writer = {
+        let (stop, written) = (stop.clone(), written.clone());
+        let manifest = first.path("written.yaml");
+        let config = first.path("config.yaml");
+        thread::spawn(move || {
+            let mut failures = Vec::new();
+            let mut pass = 0_usize;
+            while !stop.load(Ordering::Relaxed) {
+                let name = format!("r{}", pass % 50);
+                fs::write(&manifest, role(&name, pass)).expect("written");
+                let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+                command
+                    .args(["apply", "-f"])
+                    .arg(&manifest)
+                    .env("QUORATE_CONFIG", &config);
+                let said = said(&mut command);
+                if said.code != 0 {
+                    failures.push(said.err);
+                }
+                written.fetch_add(1, Ordering::Relaxed);
+                pass += 1;
+            }
+            failures
+        })
+    };
+    let more = |count: usize| {
+        let from = written.load(Ordering::Relaxed);
+        first.until("more is written", || {
+            written.load(Ordering::Relaxed) >= from + count
+        });
+    };
+    more(10);
+    assert!(
+        first.votes().contains("no voter may be lost"),
+        "{}",
+        first.votes()
+    );
+
+    let witness = first.joined_by("w", &["--witness"]);
+    first.until("one may be lost", || {
+        first.votes().contains("one voter may be lost")
+    });
+    let members = first.done(&["cluster", "members"]);
+    assert!(members.contains("witness"), "{members}");
+    more(20);
+    println!(
+        "a witness beside {} writes: {} KiB of memory, {} KiB on disk",
+        written.load(Ordering::Relaxed),
+        witness.memory(),
+        size(&witness.path("data")) >> 10
+    );
+
+    // The witness and one of the pair are a majority.
+    second.kill();
+    more(10);
+    second.start();
+    first.until("all are there", || {
+        first.votes().contains("3 of 3 votes are there")
+    });
+    first.done(&["cluster", "remove", "w", "--force"]);
+    more(10);
+    stop.store(true, Ordering::Relaxed);
+    let failures = writer.join().expect("the writer ran");
+    assert!(failures.is_empty(), "{failures:?}");
+    assert!(
+        first.votes().contains("2 of 2 votes are there"),
+        "{}",
+        first.votes()
+    );
+}
