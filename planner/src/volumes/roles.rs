@@ -9,6 +9,7 @@ use crate::outcome::Outcome;
 use crate::rights::{Presence, held, is_primary, writes};
 use crate::round::Round;
 use crate::state::Subject;
+use crate::votes::Votes;
 use jiff::Timestamp;
 use quorate_crds::{
     ConditionStatus, Name, NodeMode, NodePlan, ReplicaData, ReplicaStatus, Volume, VolumeAccess,
@@ -142,10 +143,12 @@ fn resolved(volume: &Volume, status: &VolumeStatus) -> Option<(u64, String)> {
 }
 
 /// Hosts whose storage lost each other while both write: one of each pair must go, and the one that
-/// carries less is chosen. One of them may as well be dead and not yet missed, so that only what both
+/// carries less is chosen, unless nothing could be decided any more without its vote and without the
+/// other's it could. One of them may as well be dead and not yet missed, so that only what both
 /// say counts at once; of two of which only one asks, the other goes when it has had time to be missed.
 pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
     let mut victims = BTreeMap::new();
+    let votes = Votes::of(round);
     for (name, status) in round.views.iter() {
         let writing = |host: &str| {
             let record: Option<&NodePlan> = round.state.record(&Subject::volume(name), host);
@@ -163,7 +166,10 @@ pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
                 if !writing(asker) || !writing(peer) {
                     continue;
                 }
-                let weight = |host| (carried(round, host), std::cmp::Reverse(host));
+                let weight = |host| {
+                    let needed = votes.rest_on(host);
+                    (needed, carried(round, host), std::cmp::Reverse(host))
+                };
                 let victim = match asks(peer, asker) {
                     true if weight(asker) < weight(peer) => asker,
                     true => peer,
