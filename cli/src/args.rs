@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Join(commands::join::Args),
     /// Manage contexts: which clusters you know and who you are there
     Config(commands::config::Args),
+    /// Let kubectl reach the cluster: print a kubeconfig, or write it into kubectl's file
+    Kubeconfig(commands::kubeconfig::Args),
     /// Show the versions of this program and of the cluster
     Version(commands::version::Args),
     /// Print a completion script for a shell

@@ -223,6 +223,11 @@ impl ApiError {
         }
     }
 
+    /// The HTTP status.
+    pub(crate) fn http_code(&self) -> u16 {
+        self.codes().1
+    }
+
     fn codes(&self) -> (Code, u16) {
         match self {
             Self::NotFound(_) | Self::UnknownKind { .. } => (Code::NotFound, 404),
@@ -256,7 +261,8 @@ impl ApiError {
         )
     }
 
-    fn subject(&self) -> (&str, &str) {
+    /// The plural and the name of the object that it is about; empty where there is none.
+    pub(crate) fn subject(&self) -> (&str, &str) {
         match self {
             Self::NotFound(subject)
             | Self::AlreadyExists(subject)
@@ -266,7 +272,8 @@ impl ApiError {
         }
     }
 
-    fn causes(&self) -> &[Cause] {
+    /// The single things that are wrong.
+    pub(crate) fn causes(&self) -> &[Cause] {
         match self {
             Self::Conflict { causes, .. } | Self::Invalid { causes, .. } => causes,
             _ => &[],

@@ -108,7 +108,8 @@ impl Trust {
         .map_err(TrustError::Tls)?
         .with_client_cert_verifier(Arc::new(PeerVerifier { inner }))
         .with_cert_resolver(own);
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        // Clients of Kubernetes may know nothing newer than HTTP/1.1.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)

@@ -17,6 +17,7 @@ pub(crate) mod get;
 pub(crate) mod help;
 pub(crate) mod init;
 pub(crate) mod join;
+pub(crate) mod kubeconfig;
 pub(crate) mod label;
 pub(crate) mod node;
 pub(crate) mod patch;
@@ -58,6 +59,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<(), CliEr
         Command::Init(args) => init::run(session, &args),
         Command::Join(args) => join::run(session, args).await,
         Command::Config(args) => config::run(session, args),
+        Command::Kubeconfig(args) => kubeconfig::run(session, args),
         Command::Version(args) => version::run(session, args).await,
         Command::Completion(args) => completion::run(session, args).await,
         Command::Help(args) => help::run(session, &args),

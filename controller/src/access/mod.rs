@@ -28,6 +28,17 @@ pub use policy::Policy;
 
 use crate::error::ApiError;
 
+/// A rule that holds for a caller, in Kubernetes' words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// What may be done.
+    pub verbs: Vec<&'static str>,
+    /// To which kinds, each with its parts: `volumes`, `volumes/status`.
+    pub resources: Vec<String>,
+    /// To which objects; empty for all.
+    pub names: Vec<String>,
+}
+
 /// Decides, for one member.
 #[derive(Debug, Default)]
 pub struct Access {
@@ -91,6 +102,14 @@ impl Access {
         match caller.node_name() {
             Some(node) => host::describe(node),
             None => self.policy(view).describe(caller),
+        }
+    }
+
+    /// The rules that hold for the caller. A host has none: what it may do follows from its plan.
+    pub fn granted(&self, view: &View, caller: &Caller) -> Vec<Granted> {
+        match caller.node_name() {
+            Some(_) => Vec::new(),
+            None => self.policy(view).granted(caller),
         }
     }
 

@@ -5,7 +5,7 @@ use quorate_identity::{ADMINS_GROUP, MEMBERS_GROUP, Subject};
 use quorate_store::View;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Action, Caller, built_in, rule::Rule};
+use super::{Action, Caller, Granted, built_in, rule::Rule};
 use crate::entries::entries;
 
 /// All roles and who holds them, ready for decisions.
@@ -90,6 +90,11 @@ impl Policy {
             .map(ToString::to_string)
             .collect();
         lines.into_iter().collect()
+    }
+
+    /// The same for programs.
+    pub(super) fn granted(&self, caller: &Caller) -> Vec<Granted> {
+        self.held(caller.subject()).map(Rule::granted).collect()
     }
 
     /// Something that the holders of these rules may do and the caller may not.

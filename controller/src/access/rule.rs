@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, fmt};
 use quorate_crds::{Rule as Written, Verb};
 
 use super::{
-    Action,
+    Action, Granted,
     action::{canonical_kind, verb_name},
 };
 
@@ -118,6 +118,24 @@ impl Rule {
             }
         }
         None
+    }
+
+    /// The rule in Kubernetes' words.
+    pub(super) fn granted(&self) -> Granted {
+        let mut resources = Vec::new();
+        for kind in &self.kinds {
+            for part in &self.subresources {
+                resources.push(match part.as_str() {
+                    "" => kind.clone(),
+                    part => format!("{kind}/{part}"),
+                });
+            }
+        }
+        Granted {
+            verbs: self.verbs.iter().copied().map(verb_name).collect(),
+            resources,
+            names: self.names.iter().cloned().collect(),
+        }
     }
 
     fn has_kind(&self, kind: &str) -> bool {

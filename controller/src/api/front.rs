@@ -58,6 +58,15 @@ impl Front {
             .ok_or_else(|| {
                 ApiError::Internal("the call came over a connection that nobody looked at".into())
             })?;
+        self.begin_from(connection, weight)
+    }
+
+    /// The same for a call that did not come by gRPC.
+    pub(crate) fn begin_from(
+        &self,
+        connection: &ConnectionInfo,
+        weight: Weight,
+    ) -> Result<Call, ApiError> {
         let caller = Caller::authenticate(connection, Timestamp::now())?;
         let permit = self.admittance.admit(caller.user(), weight)?;
         Ok(Call {

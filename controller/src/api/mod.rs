@@ -6,7 +6,7 @@ mod limits;
 mod objects;
 
 pub use cluster::Cluster;
-pub(crate) use front::Call;
+pub(crate) use front::{Call, WriteGate};
 pub use front::Front;
 pub(crate) use limits::Weight;
 pub use limits::{Admittance, CallLimits, Permit};

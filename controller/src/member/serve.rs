@@ -1,4 +1,4 @@
-//! The one port: all services behind TLS.
+//! The one port: all services, and the Kubernetes face beside them, behind TLS.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -30,6 +30,7 @@ use crate::{
     hosts::HostsService,
     identity_service::IdentityService,
     members::MembersService,
+    rest::{Face, RestLayer},
     tls::{Connection, ConnectionInfo},
     tokens::{JoinLimiter, Tokens},
 };
@@ -98,12 +99,16 @@ pub(super) fn serve(
     let (reporter, health) = tonic_health::server::health_reporter();
     let health_loop = tokio::spawn(report_health(reporter, store.clone()));
 
+    let rest = RestLayer::new(Face::new(front.clone(), stopping.clone()));
     let server = Server::builder()
+        // Many clients of the Kubernetes face speak nothing newer.
+        .accept_http1(true)
         .http2_keepalive_interval(Some(SILENCE))
         .http2_keepalive_timeout(Some(SILENCE))
         .max_concurrent_streams(STREAMS)
         .initial_connection_window_size(WINDOW)
         .initial_stream_window_size(WINDOW)
+        .layer(rest)
         .add_service(
             ObjectsServer::new(Objects::new(front.clone())).max_decoding_message_size(MAX_REQUEST),
         )
