@@ -139,13 +139,18 @@ fn verdict(view: &View, question: &PeerQuestion) -> (Verdict, String) {
     }
 }
 
-/// Whether the host has said, in this boot and about what it is told now, that its data is outdated.
+/// Whether the host has been told to outdate its data, and has said since, in this boot, that it is: what it said before
+/// may have been overtaken by its catching up. While the order stands, the planner takes nobody back into the set. Data
+/// that lack something anyway need no order to be refused by everybody.
 fn is_outdated(record: &NodePlan, incarnation: Option<u64>) -> bool {
     let Some(status) = &record.status else {
         return false;
     };
+    let assigned = record.spec.assignment.as_ref();
+    let assigned = assigned.and_then(|assigned| assigned.replica.as_ref());
     let disk = status.replica.as_ref().and_then(|replica| replica.disk);
-    disk == Some(DiskState::Outdated)
+    assigned.is_some_and(|assigned| assigned.outdate)
+        && matches!(disk, Some(DiskState::Outdated | DiskState::Inconsistent))
         && status.incarnation == incarnation
         && status.observed_plan_generation >= Some(record.spec.plan_generation)
 }

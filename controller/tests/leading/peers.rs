@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quorate_proto::host::v1::{PeerAnswer, PeerQuestion, RegisterRequest, peer_answer::Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::support::World;
@@ -46,22 +46,26 @@ async fn replicated() -> Arc<World> {
             .register(host, request)
             .await
             .expect("it is a host");
-        let spec = json!({
-            "node": host, "incarnation": 1, "term": 1, "planGeneration": 1,
-            "assignment": {
-                "object": {"kind": "Volume", "name": "data"}, "objectGeneration": 1,
-                "epoch": 1, "active": true,
-                "replica": {
-                    "minor": 0, "port": 7788, "nodeId": number, "backingDevice": "/dev/vg/data",
-                    "size": "1Gi", "role": "Secondary", "allowTwoPrimaries": false,
-                },
-            },
-        });
+        let spec = record(host, number, 1);
         world
             .apply("NodePlan", &format!("{host}.volume.data"), spec)
             .await;
     }
     Arc::new(world)
+}
+
+fn record(host: &str, number: usize, generation: u64) -> Value {
+    json!({
+        "node": host, "incarnation": 1, "term": 1, "planGeneration": generation,
+        "assignment": {
+            "object": {"kind": "Volume", "name": "data"}, "objectGeneration": 1,
+            "epoch": 1, "active": true,
+            "replica": {
+                "minor": 0, "port": 7788, "nodeId": number, "backingDevice": "/dev/vg/data",
+                "size": "1Gi", "role": "Secondary", "allowTwoPrimaries": false,
+            },
+        },
+    })
 }
 
 fn ask(world: &Arc<World>) -> JoinHandle<PeerAnswer> {
@@ -112,22 +116,54 @@ async fn a_peer_is_fenced_once_it_is_confirmed_off_and_out_of_the_set() {
 async fn a_peer_that_lives_is_outdated_once_it_says_so_and_is_out_of_the_set() {
     let world = replicated().await;
     let asked = ask(&world);
-    let outdated = |generation| {
-        json!({
-            "incarnation": 1, "observedPlanGeneration": generation,
-            "replica": {"node": "an2", "disk": "Outdated"},
-        })
-    };
     world.pass(SECOND).await;
-    world.say("NodePlan", "an2.volume.data", outdated(0)).await;
+    world
+        .apply("NodePlan", "an2.volume.data", told_to_outdate(2))
+        .await;
+    let said = outdated(1);
+    world.say("NodePlan", "an2.volume.data", said).await;
     world
         .say("Volume", "data", json!({"inSync": ["an1"]}))
         .await;
     world.pass(SECOND).await;
     assert!(!asked.is_finished(), "it spoke of an older plan");
-    world.say("NodePlan", "an2.volume.data", outdated(1)).await;
+    world.say("NodePlan", "an2.volume.data", outdated(2)).await;
     let answer = asked.await.expect("it came back");
     assert_eq!(answer.verdict(), Verdict::Outdated);
+}
+
+/// It was outdated once, and may have caught up since: that alone lets nobody write without it.
+#[tokio::test(start_paused = true)]
+async fn that_a_peer_was_outdated_before_it_was_told_to_be_is_no_answer() {
+    let world = replicated().await;
+    world.say("NodePlan", "an2.volume.data", outdated(1)).await;
+    world
+        .say("Volume", "data", json!({"inSync": ["an1"]}))
+        .await;
+    let asked = ask(&world);
+    world.pass(SECOND).await;
+    assert!(!asked.is_finished(), "nobody has told it anything");
+    world
+        .apply("NodePlan", "an2.volume.data", told_to_outdate(2))
+        .await;
+    world.pass(SECOND).await;
+    assert!(!asked.is_finished(), "it has not answered the order");
+    world.say("NodePlan", "an2.volume.data", outdated(2)).await;
+    let answer = asked.await.expect("it came back");
+    assert_eq!(answer.verdict(), Verdict::Outdated);
+}
+
+fn told_to_outdate(generation: u64) -> Value {
+    let mut spec = record("an2", 1, generation);
+    spec["assignment"]["replica"]["outdate"] = json!(true);
+    spec
+}
+
+fn outdated(generation: u64) -> Value {
+    json!({
+        "incarnation": 1, "observedPlanGeneration": generation,
+        "replica": {"node": "an2", "disk": "Outdated"},
+    })
 }
 
 #[tokio::test(start_paused = true)]

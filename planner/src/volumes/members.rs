@@ -2,8 +2,9 @@
 
 use super::view::current;
 use crate::mistake::{Mistake, made};
-use crate::rights::Presence;
+use crate::rights::{Answer, Presence, answer, writes};
 use crate::round::Round;
+use crate::state::Subject;
 use quorate_crds::{ConnectionState, DiskState, Name, ReplicaRole, ReplicaStatus, VolumeStatus};
 use std::collections::BTreeSet;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 /// connected and up to date. Nobody leaves while nobody writes, and the last one never leaves.
 pub(crate) fn settle(
     round: &Round<'_>,
+    subject: &Subject,
     status: &mut VolumeStatus,
     primaries: &BTreeSet<String>,
     leaving: &BTreeSet<String>,
@@ -39,7 +41,7 @@ pub(crate) fn settle(
         let goes = leaving.contains(host) && another;
         if (((lost || behind) && written_elsewhere) || goes) && members.len() > 1 {
             members.remove(host);
-        } else if !leaving.contains(host) && follows(round, status, replica) {
+        } else if !leaving.contains(host) && follows(round, subject, status, replica) {
             members.insert(host.to_owned());
         }
     }
@@ -50,28 +52,53 @@ pub(crate) fn settle(
     }
 }
 
-/// Whether the replica is current and hears whoever writes, so that it misses nothing.
-fn follows(round: &Round<'_>, status: &VolumeStatus, replica: &ReplicaStatus) -> bool {
+/// Whether the replica is current and hears whoever may write, so that it misses nothing.
+///
+/// What counts is what its host says of the newest generation of its record, and only while that does not tell it to
+/// outdate itself. Whoever writes without a replica has asked about it before, and got an answer only while its record
+/// said so; the order goes with a generation of its own. So an answer to a later one was given after writes went on
+/// alone, whatever became of the host that asked, and a word from before counts no more.
+fn follows(
+    round: &Round<'_>,
+    subject: &Subject,
+    status: &VolumeStatus,
+    replica: &ReplicaStatus,
+) -> bool {
     let connected = replica.connection == Some(ConnectionState::Connected);
     if made(Mistake::ConnectedIsInSync) && connected {
         return true;
     }
-    if !current(&round.hosts, replica) || replica.connection != Some(ConnectionState::Connected) {
+    if !current(&round.hosts, replica) || !says_so_now(round, subject, replica) {
         return false;
     }
     let asked_about = status
         .replicas
         .iter()
         .any(|other| other.asks_about.contains(&replica.node));
-    let writers = status
-        .replicas
-        .iter()
-        .filter(|other| other.node != replica.node && other.role == Some(ReplicaRole::Primary));
-    let hears = |writer: &ReplicaStatus| {
-        replica.peers.is_empty()
-            || replica.peers.iter().any(|peer| {
-                peer.node == writer.node && peer.connection == Some(ConnectionState::Connected)
-            })
+    let hears = |other: &ReplicaStatus| match replica.peers.is_empty() {
+        true => connected,
+        false => replica.peers.iter().any(|peer| {
+            peer.node == other.node && peer.connection == Some(ConnectionState::Connected)
+        }),
     };
-    !asked_about && writers.into_iter().all(hears)
+    let others = status.replicas.iter().filter(|it| it.node != replica.node);
+    let member = |it: &&ReplicaStatus| status.in_sync.contains(&it.node);
+    let writes = |it: &&ReplicaStatus| {
+        it.role == Some(ReplicaRole::Primary) || may_write(round, subject, it)
+    };
+    !asked_about && others.clone().filter(member).any(hears) && others.filter(writes).all(hears)
+}
+
+fn says_so_now(round: &Round<'_>, subject: &Subject, replica: &ReplicaStatus) -> bool {
+    let record = round.state.record(subject, replica.node.as_str());
+    record.is_some_and(|record| {
+        let assigned = record.spec.assignment.as_ref();
+        let assigned = assigned.and_then(|assigned| assigned.replica.as_ref());
+        assigned.is_some_and(|assigned| !assigned.outdate) && answer(record) != Answer::Nothing
+    })
+}
+
+fn may_write(round: &Round<'_>, subject: &Subject, replica: &ReplicaStatus) -> bool {
+    let record = round.state.record(subject, replica.node.as_str());
+    record.is_some_and(|record| writes(&round.hosts, record))
 }

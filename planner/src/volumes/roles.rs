@@ -96,7 +96,7 @@ pub(crate) fn plan(
         status.in_sync.retain(|member| member.as_str() != victim);
     }
     let going: BTreeSet<String> = leaving.keys().cloned().collect();
-    members::settle(round, status, &primaries, &going);
+    members::settle(round, &subject, status, &primaries, &going);
 }
 
 /// Whether two that had it open together may both have it open yet: it is closed for two only when

@@ -125,7 +125,13 @@ impl World {
             self.truth.current.insert(here.clone());
         }
         self.truth.up.insert(here.clone());
-        if replica["outdate"] == true && !self.truth.writing.contains(here) {
+        // One that has met the other again refuses to be outdated.
+        let met = self
+            .truth
+            .up
+            .iter()
+            .any(|place| place.0 == here.0 && place.1 != here.1 && self.hears(here, place));
+        if replica["outdate"] == true && !self.truth.writing.contains(here) && !met {
             self.truth.outdated.insert(here.clone());
         }
         if replica["giveUp"].is_u64() {
