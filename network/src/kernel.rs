@@ -1,5 +1,6 @@
 //! What carries steps out.
 
+use crate::firewall::{NftError, Table};
 use crate::model::Host;
 use crate::plan::Step;
 use std::io;
@@ -18,6 +19,18 @@ pub trait Kernel {
     /// # Errors
     /// When the kernel refuses a part of it. The other parts may have been done.
     fn carry_out(&self, step: &Step) -> Result<(), KernelError>;
+
+    /// The mark of the firewall's table, if there is one.
+    ///
+    /// # Errors
+    /// When that cannot be seen.
+    fn firewall(&self) -> Result<Option<String>, NftError>;
+
+    /// Puts the firewall's table in place of the one that is there, whole or not at all.
+    ///
+    /// # Errors
+    /// When it is not in place.
+    fn guard(&self, table: &Table) -> Result<(), NftError>;
 }
 
 /// The kernel refused, or could not be asked.

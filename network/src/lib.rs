@@ -5,11 +5,13 @@
 //! and takes them back when nobody says in time that the cluster was reached. It lives in a process of its own
 //! ([`service`]), so that it outlives whoever asked; `docs/adr/0008-networks.md` says why.
 
+pub mod firewall;
 pub mod keeper;
 pub mod kernel;
 pub mod model;
 pub mod netlink;
 pub mod plan;
+pub mod probe;
 pub mod service;
 mod wanted;
 

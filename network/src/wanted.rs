@@ -1,5 +1,6 @@
 //! One network on one host, as it is wanted: what is remembered on disk, and becomes interfaces here.
 
+use crate::firewall::Guard;
 use crate::model::{Address, BondOptions, BridgeOptions, Host, Kind, Link, LinkName, Mark, Route};
 use crate::plan::{Desired, Refusal, Step, WantedLink, steps};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct Wanted {
     pub addresses: Vec<Address>,
     /// The way out.
     pub gateway: Option<IpAddr>,
+    /// What is open on it; none: this host's firewall does not speak of it.
+    #[serde(default)]
+    pub guard: Option<Guard>,
     /// How long a change of it may stay without having been kept, in milliseconds.
     pub rollback_after: u64,
 }
@@ -83,6 +87,13 @@ impl Wanted {
         let vlan = self.vlan.as_ref().map(|(name, _)| name);
         let bond = self.bond.as_ref().map(|(name, _)| name);
         bridge.or(vlan).or(bond)
+    }
+
+    /// The interface that has its addresses on that host.
+    #[must_use]
+    pub fn device<'h>(&'h self, host: &'h Host) -> Option<&'h LinkName> {
+        let card = || self.cards.first().and_then(|card| card.find(host));
+        self.top().or_else(card)
     }
 
     /// What it comes to on that host. `former` are this network's addresses so far: those are ours to take away.
@@ -172,6 +183,7 @@ impl Wanted {
             mtu: 1500,
             addresses: Vec::new(),
             gateway: None,
+            guard: None,
             rollback_after: 0,
         }
     }

@@ -1,22 +1,30 @@
 //! Networks on every host that takes part: what the interface is called, its address, its cards.
 
-use crate::outcome::{Outcome, condition};
+mod aspects;
+mod turns;
+
+use crate::outcome::Outcome;
 use crate::records::checksum;
-use crate::rights::{Host, Presence, observed};
+use crate::rights::{Host, observed};
 use crate::round::Round;
 use crate::state::{ClusterState, Index, Subject, SubjectKind};
-use crate::{Reason, Why};
+use aspects::Aspects;
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
     Addressing, Assignment, LinkState, Network, NetworkAssignment, NetworkHost, NetworkHostStatus,
-    NetworkRole, NodeMode, VirtualMachine,
+    NetworkPeer, NetworkRole, NodeMode, VirtualMachine,
 };
+use serde_json::json;
 use std::net::IpAddr;
+use turns::{Turn, Wish};
 
 /// What the kernel allows for an interface's name.
 const LONGEST_DEVICE: usize = 15;
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
+    let wishes = wishes(round);
+    let turns = turns::give(round, &wishes);
+    let mut rest = wishes.into_iter().zip(turns).peekable();
     for (name, network) in round.state.networks.iter() {
         let subject = Subject::new(SubjectKind::Network, name);
         let old = network.status.clone().unwrap_or_default();
@@ -24,56 +32,77 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         status
             .hosts
             .retain(|seen| round.hosts.get(seen.node.as_str()).is_some());
+        let mut aspects = Aspects::of(name, network);
         for host in round.hosts.values() {
             let record = round.state.record(&subject, host.name);
-            let written = record.and_then(|record| record.spec.assignment.as_ref());
-            if let Some(seen) = record
-                .and_then(|record| observed(&round.hosts, record))
-                .and_then(|status| status.network.clone())
-            {
+            let seen = record.and_then(|record| observed(&round.hosts, record));
+            if let Some(seen) = seen.and_then(|seen| seen.network.clone()) {
                 match status.hosts.iter_mut().find(|one| one.node == seen.node) {
                     Some(one) => *one = seen,
                     None => status.hosts.push(seen),
                 }
             }
-            let untouched = host.mode == NodeMode::Maintenance || host.presence != Presence::Online;
-            let takes_part = !network.spec.only_listed || listed(network, host.name).is_some();
+            aspects.look(host, record, seen);
+        }
+        while let Some((wish, turn)) = rest.next_if(|(wish, _)| wish.network == name) {
+            let host = wish.host.name;
+            let untouched = wish.host.mode == NodeMode::Maintenance || !wish.host.online();
+            let written = wish.record.filter(|it| it.spec.assignment.is_some());
             match written {
-                Some(_) if untouched => outcome.keep(round.state, &subject, host.name),
-                _ if untouched || !takes_part => {}
-                _ => outcome.assign(
-                    round.state,
-                    &subject,
-                    host.name,
-                    assignment(name, network, host),
-                ),
+                Some(_) if untouched => outcome.keep(round.state, &subject, host),
+                None if untouched => {}
+                _ => {
+                    aspects.turn(host, &turn);
+                    match turn {
+                        Turn::Waits(_) => outcome.keep(round.state, &subject, host),
+                        Turn::Free | Turn::Next => {
+                            outcome.assign(round.state, &subject, host, wish.wanted);
+                        }
+                    }
+                }
             }
         }
         status.hosts.sort_by(|a, b| a.node.cmp(&b.node));
-        let broken: Vec<&str> = status
-            .hosts
-            .iter()
-            .filter(|seen| seen.state == Some(LinkState::Down))
-            .map(|seen| seen.node.as_str())
-            .collect();
-        if !status.hosts.is_empty() {
-            let why = if broken.is_empty() {
-                Why {
-                    reason: Reason::NetworkReady,
-                    message: "it works on every host that takes part".to_owned(),
-                }
-            } else {
-                Why {
-                    reason: Reason::NetworkDown,
-                    message: format!("it does not work on {}", broken.join(" and ")),
-                }
-            };
-            outcome.why("Network", name, why.reason, &why.message);
-            let ready = broken.is_empty();
-            condition(&mut status.conditions, "Ready", ready, &why, round.now);
-        }
+        aspects.settle(round, outcome, &mut status);
         outcome.status("Network", name, &old, &status);
     }
+}
+
+/// What every network is to be on every host that takes part, network by network.
+fn wishes<'r>(round: &'r Round<'_>) -> Vec<Wish<'r>> {
+    let mut wishes = Vec::new();
+    for (name, network) in round.state.networks.iter() {
+        let subject = Subject::new(SubjectKind::Network, name);
+        for host in round.hosts.values() {
+            if network.spec.only_listed && listed(network, host.name).is_none() {
+                // One that is left alone keeps what it has.
+                let untouched = host.mode == NodeMode::Maintenance || !host.online();
+                if !untouched || round.state.record(&subject, host.name).is_none() {
+                    continue;
+                }
+            }
+            wishes.push(Wish {
+                network: name,
+                depth: depth(round.state, network),
+                host,
+                record: round.state.record(&subject, host.name),
+                wanted: assignment(round, name, network, host),
+            });
+        }
+    }
+    wishes
+}
+
+fn depth(state: &ClusterState, network: &Network) -> usize {
+    let mut parent = network.spec.parent.as_ref();
+    // A circle is refused at admission; it must not hang the planner nevertheless.
+    for depth in 0..state.networks.values().count() {
+        let Some(below) = parent.and_then(|name| state.networks.get(name.as_str())) else {
+            return depth;
+        };
+        parent = below.spec.parent.as_ref();
+    }
+    0
 }
 
 fn listed<'n>(network: &'n Network, host: &str) -> Option<&'n NetworkHost> {
@@ -84,7 +113,7 @@ fn listed<'n>(network: &'n Network, host: &str) -> Option<&'n NetworkHost> {
         .find(|one| one.node.as_str() == host)
 }
 
-fn assignment(name: &str, network: &Network, host: &Host<'_>) -> Assignment {
+fn assignment(round: &Round<'_>, name: &str, network: &Network, host: &Host<'_>) -> Assignment {
     let own = listed(network, host.name);
     let nics = match own {
         Some(own) if !own.nics.is_empty() => own.nics.clone(),
@@ -103,6 +132,8 @@ fn assignment(name: &str, network: &Network, host: &Host<'_>) -> Assignment {
             device: device(name, network, nics.first().map(|nic| nic.as_str())),
             address: address(network, host.name, host.node.spec.number)
                 .map(|(address, prefix)| format!("{address}/{prefix}")),
+            layout: Some(layout(network, host, &nics)),
+            peers: peers(round, network, host.name),
             nics,
         }),
         storage: None,
@@ -111,6 +142,50 @@ fn assignment(name: &str, network: &Network, host: &Host<'_>) -> Assignment {
         guest: None,
         secrets: Vec::new(),
     }
+}
+
+/// A digest of everything whose change could cut the host off.
+fn layout(network: &Network, host: &Host<'_>, nics: &[quorate_crds::scalar::Label]) -> String {
+    let spec = &network.spec;
+    let cards: Vec<_> = host
+        .node
+        .spec
+        .nics
+        .iter()
+        .filter(|card| nics.contains(&card.name))
+        .map(|card| (&card.name, &card.mac, &card.path, &card.device))
+        .collect();
+    let all = json!([
+        [
+            cards,
+            spec.parent,
+            spec.vlan,
+            spec.mtu,
+            spec.bond,
+            spec.bridge
+        ],
+        [spec.subnet, spec.gateway],
+        // What is open on it.
+        [spec.firewall, spec.role, spec.heartbeat, spec.guest_access],
+    ]);
+    format!("{:016x}", checksum(&all.to_string()))
+}
+
+/// The other hosts that have an address on it.
+fn peers(round: &Round<'_>, network: &Network, own: &str) -> Vec<NetworkPeer> {
+    let others = round.hosts.values().filter(|host| {
+        host.name != own && (!network.spec.only_listed || listed(network, host.name).is_some())
+    });
+    others
+        .filter_map(|host| {
+            let (address, _) = address(network, host.name, host.node.spec.number)?;
+            Some(NetworkPeer {
+                node: host.name.into(),
+                address: address.to_string().as_str().into(),
+            })
+        })
+        .take(128)
+        .collect()
 }
 
 /// The topmost interface: the bridge, or else the VLAN, the bond, the card.

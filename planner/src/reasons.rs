@@ -192,6 +192,34 @@ reasons! {
         "Nothing.";
     NetworkDown, "The network does not work on a host; the message names it.",
         "Look at the cards, the switch, and the addresses outside that must answer.";
+    NetworkChanging, "A change that could cut hosts off is made on one host after the other; the message says who is at work and who waits.",
+        "Wait.";
+    NetworkChangeWaits, "The next host is not changed yet, because something is not well; the message names it.",
+        "Repair what the message names, correct the Network, or set that host to maintenance to go on without it.";
+    NetworkRolledBack, "A host did not reach the cluster after the change, and took it back by itself; the hosts after it were not touched.",
+        "Correct the Network; a change of `rollbackAfter` has the same tried once more.";
+    CardsWork, "Every card of the network's bonds works.",
+        "Nothing.";
+    CardLost, "A card of a bond does not work; the bond goes on without it.",
+        "Look at the cable, the card and the switch that the message names. One that is back is used after the bond's `upDelay`.";
+    CardFlaps, "A card goes up and down.",
+        "Replace its cable, or look at its port at the switch.";
+    PathsWork, "Every host hears every other one over the network.",
+        "Nothing.";
+    PathBroken, "Between two hosts packets are lost on the network, or none passes.",
+        "Look at the switches between them: VLAN, cables, errors; `quorate node links` shows all ways.";
+    MtuPasses, "The largest packets of the network pass between all hosts.",
+        "Nothing.";
+    MtuTooLarge, "Large packets do not pass between two hosts, and small ones do.",
+        "Let the switches pass `spec.mtu`, or make it smaller.";
+    AddressesUnique, "Every host's address is answered for by that host.",
+        "Nothing.";
+    AddressTwice, "Another machine answers for a host's address.",
+        "Find the machine by the hardware address in the message, and take the address away from it.";
+    FirewallKept, "The hosts' firewalls are as the Network says.",
+        "Nothing.";
+    FirewallNotKept, "A host's firewall is not as the Network says; the message says why.",
+        "Install `nftables` on it, or remove what the message names; `firewall.enabled: false` does without.";
     PoolReady, "Every host's part of the pool is sound.",
         "Nothing.";
     PoolIncomplete, "A host's part of the pool is missing or lacks a disk.",

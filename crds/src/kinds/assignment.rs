@@ -69,6 +69,25 @@ pub struct NetworkAssignment {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), transform = atomic)]
     pub nics: Vec<Label>,
+    /// A digest of everything whose change could cut the host off. While it stays the same, all hosts
+    /// take a new manifest at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub layout: Option<String>,
+    /// The other hosts on it, by which it is probed and whose names are known on this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), transform = atomic)]
+    pub peers: Vec<NetworkPeer>,
+}
+
+/// Another host on a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPeer {
+    /// The host.
+    pub node: Name,
+    /// Its address.
+    pub address: IpAddress,
 }
 
 /// A host's part of a pool, or a logical volume.

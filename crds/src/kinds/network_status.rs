@@ -2,8 +2,8 @@
 
 use super::condition::Condition;
 use super::node_status::LinkState;
-use crate::scalar::{Label, Name};
-use crate::shape::keyed;
+use crate::scalar::{Duration, Label, MacAddress, Name};
+use crate::shape::{keyed, set};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ pub struct NetworkStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Redundant`, `MtuConsistent`, `AddressesUnique`, `RolledBack`.
+    /// `Ready`, `Changing`, `RolledBack`, `Flapping`, `PathsWork`, `MtuConsistent`,
+    /// `AddressesUnique`, `FirewallKept`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = keyed(&["type"]))]
     pub conditions: Vec<Condition>,
@@ -53,10 +54,45 @@ pub struct NetworkHostStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), transform = keyed(&["nic"]))]
     pub links: Vec<BondLinkStatus>,
+    /// The hardware addresses that may answer for its address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), transform = set)]
+    pub macs: Vec<MacAddress>,
+    /// Whether the host's firewall is as the manifest says; not said where none is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<bool>,
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+}
+
+/// The way over a network from one host to another, as the first one finds it. Its figures are
+/// coarse, so that a network on which nothing happens writes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerLink {
+    /// The other host.
+    pub node: Name,
+    /// Whether it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<LinkState>,
+    /// How much of what is asked is not answered, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 100))]
+    pub loss: Option<u32>,
+    /// How long an answer takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip: Option<Duration>,
+    /// The largest packet that passes, where that is less than the network's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// The hardware address that answers for the other host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddress>,
+    /// How far its clock is ahead of this host's, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_ahead: Option<i64>,
 }
 
 /// One card of a network.

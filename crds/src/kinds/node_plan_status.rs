@@ -4,7 +4,7 @@
 //! networks from it, so that one object is never written from two sides.
 
 use super::condition::Condition;
-use super::network_status::NetworkHostStatus;
+use super::network_status::{NetworkHostStatus, PeerLink};
 use super::shared_filesystem::MountStatus;
 use super::storage_pool::PoolHostStatus;
 use super::virtual_machine_status::{AgentStatus, DisplayStatus, GuestNicStatus, GuestResources};
@@ -44,6 +44,10 @@ pub struct NodePlanStatus {
     /// The network, as the host sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkHostStatus>,
+    /// The ways over that network to the other hosts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), transform = keyed(&["node"]))]
+    pub links: Vec<PeerLink>,
     /// The host's part of the pool, as it sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolHostStatus>,

@@ -10,6 +10,7 @@ mod shelf;
 pub use records::{Records, Rejected, Trial};
 pub use shelf::{Directory, Shelf, ShelfError};
 
+use crate::firewall::NftError;
 use crate::kernel::{Kernel, KernelError};
 use crate::model::{Address, Host};
 use crate::plan::{Desired, Refusal, next};
@@ -43,6 +44,9 @@ pub enum Trouble {
     /// The kernel refused a step. What was done of it was taken back.
     #[error("the kernel refused a step, and all was taken back")]
     Kernel(#[source] KernelError),
+    /// The firewall cannot be set. What was done of the change was taken back.
+    #[error("the firewall cannot be set, and all was taken back")]
+    Firewall(#[source] NftError),
     /// The kernel did all steps, and still is not as it was told.
     #[error("the interfaces do not stay as they are set; somebody else probably sets them, too")]
     Restless,
@@ -88,6 +92,7 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         if keeper.records.trial.is_some() && !keeper.is_whole() {
             keeper.take_back("it was interrupted");
         }
+        keeper.guard_or_say_why();
         Ok(keeper)
     }
 
@@ -107,6 +112,7 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         for name in self.missing.clone() {
             if self.bring_up(&name) {
                 self.missing.remove(&name);
+                self.guard_or_say_why();
             }
         }
         let over = self
@@ -145,7 +151,7 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         let host = self.observe()?;
         let former = self.given(name);
         let Layout { desired, .. } = wanted.layout(&host, &former)?;
-        if next(&host, &desired).is_none() {
+        if next(&host, &desired).is_none() && self.is_guarded_for(wanted, &host) {
             return self.adopt(wanted);
         }
         if pending.as_ref().is_none_or(|trial| trial.wanted != *wanted) {
@@ -166,7 +172,8 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
             records.trial = Some(trial);
             self.store(records)?;
         }
-        match self.carry_out(|host| Ok(wanted.layout(host, &self.given(name))?.desired)) {
+        let done = self.carry_out(|host| Ok(wanted.layout(host, &self.given(name))?.desired));
+        match done.and_then(|()| self.guard()) {
             Ok(()) => Ok(()),
             Err(trouble) => {
                 // It may succeed another time: it is taken back, and not rejected.
@@ -225,7 +232,49 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         records.kept.remove(network);
         records.rejected.remove(network);
         self.missing.remove(network);
-        self.store(records)
+        self.store(records)?;
+        self.guard()
+    }
+
+    /// Puts the firewall in place for the networks as they are to be. A host without the program has none, and its report
+    /// says so.
+    fn guard(&self) -> Result<(), Trouble> {
+        self.guard_as(&self.records)
+    }
+
+    fn guard_as(&self, records: &Records) -> Result<(), Trouble> {
+        let table = records.firewall(&self.observe()?);
+        let result = match self.kernel.firewall() {
+            Ok(mark) if mark == table.mark => Ok(()),
+            Ok(_) => {
+                tracing::info!(mark = table.mark, "the firewall is set");
+                self.kernel.guard(&table)
+            }
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) | Err(NftError::NotInstalled) => Ok(()),
+            Err(error) => Err(Trouble::Firewall(error)),
+        }
+    }
+
+    fn guard_or_say_why(&self) {
+        if let Err(trouble) = self.guard() {
+            tracing::error!(%trouble, "the firewall is not as it should be");
+        }
+    }
+
+    /// Whether the firewall is already what it would be with this network.
+    fn is_guarded_for(&self, wanted: &Wanted, host: &Host) -> bool {
+        let mut records = self.records.clone();
+        records.trial = None;
+        records.kept.insert(wanted.network.clone(), wanted.clone());
+        match self.kernel.firewall() {
+            Ok(mark) => mark == records.firewall(host).mark,
+            // Trying it would change nothing.
+            Err(NftError::NotInstalled) => true,
+            Err(_) => false,
+        }
     }
 
     /// Whether the change on trial is done, and not interrupted in the middle.
@@ -328,6 +377,12 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
                 &trial.given,
             ))
         };
+        let mut before = self.records.clone();
+        before.trial = None;
+        // The interfaces are taken back whatever becomes of it.
+        if let Err(trouble) = self.guard_as(&before) {
+            tracing::error!(%trouble, "the firewall cannot be taken back");
+        }
         match self.carry_out(back) {
             Ok(()) => true,
             Err(trouble) => {

@@ -1,3 +1,4 @@
+use crate::firewall::{Table, Target};
 use crate::model::{Address, Host, LinkName};
 use crate::wanted::Wanted;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,35 @@ pub struct Records {
 }
 
 impl Records {
+    /// The networks as they are to be at present: what was kept, and in its place what is on trial.
+    pub fn present(&self) -> impl Iterator<Item = &Wanted> {
+        let trial = self.trial.iter().filter(|trial| trial.taken_back.is_none());
+        let tried: Vec<&Wanted> = trial.map(|trial| &trial.wanted).collect();
+        let name = tried.first().map(|wanted| wanted.network.clone());
+        let kept = self.kept.values();
+        let kept = kept.filter(move |wanted| Some(&wanted.network) != name.as_ref());
+        let mut all: Vec<&Wanted> = kept.chain(tried).collect();
+        all.sort_by(|a, b| a.network.cmp(&b.network));
+        all.into_iter()
+    }
+
+    /// The firewall for the networks as they are to be at present.
+    #[must_use]
+    pub fn firewall(&self, host: &Host) -> Table {
+        let targets: Vec<Target<'_>> = self
+            .present()
+            .filter_map(|wanted| {
+                Some(Target {
+                    network: &wanted.network,
+                    device: wanted.device(host)?,
+                    addresses: &wanted.addresses,
+                    guard: wanted.guard.as_ref()?,
+                })
+            })
+            .collect();
+        Table::of(&targets)
+    }
+
     /// The addresses that this network was ever given: ours to take away.
     #[must_use]
     pub fn given(&self, network: &str) -> Vec<Address> {

@@ -32,6 +32,23 @@ impl Address {
         }
     }
 
+    /// The first address of its subnet.
+    #[must_use]
+    pub fn base(&self) -> IpAddr {
+        match self.ip {
+            IpAddr::V4(own) => {
+                let shift = 32_u32.saturating_sub(u32::from(self.prefix));
+                let mask = u32::MAX.checked_shl(shift).unwrap_or(0);
+                IpAddr::from((u32::from(own) & mask).to_be_bytes())
+            }
+            IpAddr::V6(own) => {
+                let shift = 128_u32.saturating_sub(u32::from(self.prefix));
+                let mask = u128::MAX.checked_shl(shift).unwrap_or(0);
+                IpAddr::from((u128::from(own) & mask).to_be_bytes())
+            }
+        }
+    }
+
     /// Whether both are of exactly the same subnet: the kernel removes one with the other then.
     #[must_use]
     pub fn same_subnet(&self, other: &Self) -> bool {

@@ -105,6 +105,12 @@ pub struct Seen {
     pub carrier: bool,
     /// The hardware address that it was built with, or else the present one: `52:54:00:00:00:01`.
     pub mac: Option<String>,
+    /// The hardware address that it has at present.
+    #[serde(default)]
+    pub answers: Option<String>,
+    /// How often it lost its signal since it was made.
+    #[serde(default)]
+    pub downs: Option<u32>,
     /// Where it is plugged in: `pci-0000:03:00.0`.
     pub path: Option<String>,
     /// The card that a bond uses at present.

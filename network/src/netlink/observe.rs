@@ -1,6 +1,7 @@
 use super::request::requests;
 use super::socket::{dump, together};
 use super::words;
+use crate::firewall::{Nft, NftError, Table};
 use crate::kernel::{Kernel, KernelError};
 use crate::model::{Address, Host, Kind, Link, LinkName, Mark, Route, Seen};
 use crate::plan::Step;
@@ -51,6 +52,14 @@ impl Kernel for Machine {
             answer.map_err(refused(what))?;
         }
         Ok(())
+    }
+
+    fn firewall(&self) -> Result<Option<String>, NftError> {
+        Nft::default().mark()
+    }
+
+    fn guard(&self, table: &Table) -> Result<(), NftError> {
+        Nft::default().set(table)
     }
 }
 
@@ -129,6 +138,7 @@ fn link(name: &str, message: &LinkMessage, names: &BTreeMap<u32, LinkName>) -> L
             LinkAttribute::Link(number) => below = names.get(number).cloned(),
             LinkAttribute::Address(bytes) => present = mac(bytes),
             LinkAttribute::PermAddress(bytes) => link.seen.mac = mac(bytes),
+            LinkAttribute::CarrierDownCount(count) => link.seen.downs = Some(*count),
             LinkAttribute::LinkInfo(infos) => info(&mut link, infos, names),
             _ => {}
         }
@@ -136,6 +146,7 @@ fn link(name: &str, message: &LinkMessage, names: &BTreeMap<u32, LinkName>) -> L
     if let (Kind::Vlan { parent, .. }, Some(below)) = (&mut link.kind, below) {
         *parent = below;
     }
+    link.seen.answers.clone_from(&present);
     link.seen.mac = link.seen.mac.or(present);
     link
 }
@@ -190,7 +201,7 @@ fn info(link: &mut Link, infos: &[LinkInfo], names: &BTreeMap<u32, LinkName>) {
     }
 }
 
-fn mac(bytes: &[u8]) -> Option<String> {
+pub(super) fn mac(bytes: &[u8]) -> Option<String> {
     if bytes.is_empty() || bytes.iter().all(|byte| *byte == 0) {
         return None;
     }

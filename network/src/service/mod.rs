@@ -70,7 +70,7 @@ impl From<&Trouble> for Word {
             Trouble::OnTrial(_) | Trouble::NotOnTrial(_) => Self::Waits,
             Trouble::TakenBack(_) => Self::RolledBack,
             Trouble::Last(_) => Self::InUse,
-            Trouble::Kernel(_) | Trouble::Shelf(_) => Self::Refused,
+            Trouble::Kernel(_) | Trouble::Shelf(_) | Trouble::Firewall(_) => Self::Refused,
             Trouble::Restless => Self::Restless,
         }
     }

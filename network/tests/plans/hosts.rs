@@ -139,6 +139,7 @@ fn wanted(shapes: &[Option<Shape>], deal: &[usize]) -> Vec<Wanted> {
             mtu: shape.mtu,
             addresses: vec![own],
             gateway: (shape.gateway && number == 0).then_some(gateway),
+            guard: None,
             rollback_after: 30_000,
             network: name,
         });

@@ -224,6 +224,7 @@ fn bond_gets_bridge() -> (Host, Desired, Cables) {
         mtu: 1500,
         addresses: vec![address("10.0.0.1/16")],
         gateway: None,
+        guard: None,
         rollback_after: 30_000,
     };
     let bridged = Wanted {

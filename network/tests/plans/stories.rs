@@ -22,6 +22,7 @@ fn network(name: &str, cards: &[&str]) -> Wanted {
         mtu: 1500,
         addresses: vec![address("10.20.0.1/16")],
         gateway: None,
+        guard: None,
         rollback_after: 30_000,
     }
 }

@@ -1,6 +1,10 @@
 //! The same against a real kernel, in a network namespace of its own. It needs root; without it, it says so and passes, but
 //! not under CI. Bonds and VLANs need a kernel that has them: the machine room's has.
 
+mod elsewhere;
+mod firewall;
+mod probes;
+
 use quorate_network::keeper::{Directory, Keeper, Trouble};
 use quorate_network::kernel::Kernel;
 use quorate_network::model::{BondMode, BondOptions, BridgeOptions, Host, Kind, LacpRate, Mark};
@@ -78,6 +82,7 @@ fn network(name: &str, cards: &[&str], address: &str) -> Wanted {
         mtu: 1500,
         addresses: vec![address.parse().expect("an address")],
         gateway: None,
+        guard: None,
         rollback_after: 30_000,
     }
 }

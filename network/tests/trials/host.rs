@@ -1,5 +1,6 @@
 //! A host whose daemon can be killed, or whose power can fail, before any of its deeds.
 
+use quorate_network::firewall::{NftError, Table};
 use quorate_network::keeper::{Keeper, Records, Shelf, ShelfError};
 use quorate_network::kernel::{Kernel, KernelError};
 use quorate_network::model::{BondOptions, BridgeOptions, Host, Kind, Link, Mark, Seen};
@@ -17,6 +18,8 @@ pub(crate) struct Machine {
     pub(crate) deeds: Rc<Cell<usize>>,
     /// The kernel refuses to touch this interface.
     pub(crate) stubborn: Rc<RefCell<Option<String>>>,
+    /// The text of the firewall; none where its program is not installed.
+    pub(crate) firewall: Rc<RefCell<Option<Table>>>,
 }
 
 impl Machine {
@@ -26,6 +29,7 @@ impl Machine {
             disk: Rc::default(),
             deeds: Rc::new(Cell::new(usize::MAX)),
             stubborn: Rc::default(),
+            firewall: Rc::new(RefCell::new(Some(Table::of(&[])))),
         }
     }
 
@@ -39,6 +43,7 @@ impl Machine {
 
     pub(crate) fn power_cut(&self) {
         *self.host.borrow_mut() = bare();
+        *self.firewall.borrow_mut() = Some(Table::of(&[]));
     }
 
     fn deed(&self) -> io::Result<()> {
@@ -72,6 +77,19 @@ impl Kernel for Machine {
                 .change(change)
                 .map_err(|error| refused(io::Error::other(error)))?;
         }
+        Ok(())
+    }
+
+    fn firewall(&self) -> Result<Option<String>, NftError> {
+        let table = self.firewall.borrow();
+        let table = table.as_ref().ok_or(NftError::NotInstalled)?;
+        Ok(table.mark.clone())
+    }
+
+    fn guard(&self, table: &Table) -> Result<(), NftError> {
+        self.firewall()?;
+        self.deed().map_err(NftError::NotRun)?;
+        *self.firewall.borrow_mut() = Some(table.clone());
         Ok(())
     }
 }
@@ -129,6 +147,7 @@ pub(crate) fn bonded(name: &str, cards: [usize; 2], address: &str) -> Wanted {
         mtu: 1500,
         addresses: vec![address.parse().expect("an address")],
         gateway: None,
+        guard: None,
         rollback_after: 30_000,
     }
 }

@@ -1,7 +1,7 @@
 //! Bonds, VLANs, bridges and addresses.
 
 use super::{Doing, Hints, Owner};
-use quorate_crds::{Name, NetworkAssignment, NetworkHostStatus, NetworkSpec, Nic};
+use quorate_crds::{Name, NetworkAssignment, NetworkHostStatus, NetworkSpec, Nic, PeerLink};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -16,6 +16,12 @@ pub struct NetworkSeen {
     pub as_applied: bool,
     /// Whether a change waits to be kept or rolled back.
     pub on_trial: bool,
+    /// The ways over it to other hosts, as far as they are probed.
+    #[serde(default)]
+    pub links: Vec<PeerLink>,
+    /// Whether somebody answered over it before the change on trial, and nobody does since.
+    #[serde(default)]
+    pub unheard: bool,
 }
 
 /// A network as it should be on this host.

@@ -141,10 +141,12 @@ impl Answering<'_> {
             });
         }
         if assignment.network.is_some() {
-            status.network = self.seen.network(name).map(|seen| NetworkHostStatus {
+            let seen = self.seen.network(name);
+            status.network = seen.map(|seen| NetworkHostStatus {
                 node: self.host.clone(),
                 ..seen.status.clone()
             });
+            status.links = seen.map(|seen| seen.links.clone()).unwrap_or_default();
         }
         if let Some(storage) = &assignment.storage
             && storage.logical_volume.is_none()

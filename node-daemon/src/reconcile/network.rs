@@ -14,10 +14,15 @@ pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
             None => Verdict::Released,
         };
     }
-    let network = match case.planned(case.plan.network(case.name().as_str()), |network| {
-        network.metadata.generation
-    }) {
+    let manifest = case.plan.network(case.name().as_str());
+    let network = match case.planned(manifest, |network| network.metadata.generation) {
         Ok(network) => network,
+        // Another host comes first: until then it stays as it was planned before.
+        Err(_)
+            if manifest.is_some() && seen.is_some_and(|seen| seen.as_applied && !seen.on_trial) =>
+        {
+            return Verdict::Converged;
+        }
         Err(waits) => return Verdict::Waits(waits),
     };
     let Some(node) = case.plan.node() else {
@@ -33,6 +38,9 @@ pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
         })));
     }
     match seen {
+        Some(seen) if seen.on_trial && seen.unheard => Verdict::Waits(
+            "it is kept once another host is heard over it again, as one was before".to_owned(),
+        ),
         Some(seen) if seen.on_trial && case.reaches_cluster => {
             Verdict::Do(Act::KeepNetwork(case.name().clone()))
         }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::drivers::{
-    GuestDoing, GuestSeen, HowEnded, LogicalVolumeSeen, Owner, PeerSeen, ReplicaSeen, VerifySeen,
-    VolumeGroupSeen,
+    GuestDoing, GuestSeen, HowEnded, LogicalVolumeSeen, NetworkSeen, Owner, PeerSeen, ReplicaSeen,
+    VerifySeen, VolumeGroupSeen,
 };
 use crate::plan::Remembered;
 use quorate_crds::{ConditionStatus, ConnectionState, DiskState, ReplicaRole, VerifyState};
@@ -15,6 +15,7 @@ struct Story {
     reconciler: Reconciler,
     right: Right,
     now: Instant,
+    networks: Vec<NetworkSeen>,
     replicas: Vec<ReplicaSeen>,
     groups: Vec<VolumeGroupSeen>,
     guests: Vec<GuestSeen>,
@@ -32,6 +33,7 @@ impl Story {
             reconciler: Reconciler::new("an1", 2, BTreeMap::new()),
             right: Right::Granted,
             now: Instant::now(),
+            networks: Vec::new(),
             replicas: Vec::new(),
             groups: Vec::new(),
             guests: Vec::new(),
@@ -63,6 +65,9 @@ impl Story {
             whole: true,
             records: records.chain([head]).map(|value| bytes(&value)).collect(),
             objects: objects.iter().map(bytes).collect(),
+            node: bytes(&json!({
+                "apiVersion": "quorate.dev/v1alpha1", "kind": "Node", "metadata": {"name": "an1"}, "spec": {},
+            })),
             ..PlanUpdate::default()
         };
         let accepted = self.plan.receive(&update).expect("acceptable");
@@ -93,7 +98,7 @@ impl Story {
         let looks = self.reconciler.looks(self.now);
         for subsystem in &looks {
             let seen = match subsystem {
-                Subsystem::Networks => Observation::Networks(Vec::new()),
+                Subsystem::Networks => Observation::Networks(self.networks.clone()),
                 Subsystem::Pools => Observation::Pools(self.groups.clone()),
                 Subsystem::Replication => Observation::Replication(self.replicas.clone()),
                 Subsystem::Filesystems => Observation::Filesystems(Vec::new()),
@@ -232,6 +237,66 @@ fn a_guest_is_started_once_per_epoch_and_then_its_end_is_the_planners_affair() {
     story.plan_is(2, &[web(2, true)], &[web_manifest()]);
     story.pass(Duration::from_millis(1));
     assert_eq!(story.acts[1], "define", "under the new epoch");
+}
+
+fn storage(generation: i64) -> Value {
+    json!({"object": {"kind": "Network", "name": "sn"}, "objectGeneration": generation, "epoch": 0, "active": true,
+           "network": {"device": "bond-sn", "address": "10.10.0.1/16", "nics": ["sn1"]}})
+}
+
+fn storage_manifest(generation: i64) -> [Value; 1] {
+    [
+        json!({"apiVersion": "quorate.dev/v1alpha1", "kind": "Network",
+               "metadata": {"name": "sn", "uid": "u", "generation": generation}, "spec": {"subnet": "10.10.0.0/16"}}),
+    ]
+}
+
+fn storage_seen(on_trial: bool, unheard: bool) -> NetworkSeen {
+    serde_json::from_value(json!({
+        "owner": {"Ours": "sn"}, "status": {"node": "an1", "state": "Up"}, "as_applied": true, "on_trial": on_trial,
+        "unheard": unheard,
+    }))
+    .expect("what is seen of a network")
+}
+
+#[test]
+fn a_network_stays_as_it_is_while_other_hosts_have_their_turn() {
+    let mut story = Story::new(&[storage(1)], &storage_manifest(1));
+    story.networks = vec![storage_seen(false, false)];
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.acts, ["apply"]);
+
+    story.plan_is(2, &[storage(1)], &storage_manifest(2));
+    story.pass(Duration::from_secs(60));
+    assert_eq!(
+        story.acts,
+        ["apply"],
+        "the new manifest is not its turn yet"
+    );
+    let converged = story.condition("an1.network.sn", "Converged");
+    assert_eq!(converged, Some((true, "AsPlanned".to_owned())));
+
+    story.plan_is(3, &[storage(2)], &storage_manifest(2));
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.acts, ["apply", "apply"]);
+}
+
+#[test]
+fn a_change_of_a_network_over_which_nobody_is_heard_any_more_is_not_kept() {
+    let mut story = Story::new(&[storage(1)], &storage_manifest(1));
+    story.networks = vec![storage_seen(true, true)];
+    story.pass(Duration::from_secs(20));
+    assert_eq!(
+        story.acts,
+        ["apply"],
+        "the cluster is reached, but not over it"
+    );
+
+    story.networks = vec![storage_seen(true, false)];
+    story.reconciler.hint(Subsystem::Networks);
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["apply", "keep"]);
 }
 
 #[test]

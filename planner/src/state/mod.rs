@@ -267,6 +267,9 @@ fn steady_plan(mut plan: NodePlan) -> NodePlan {
     plan.metadata.managed_fields = None;
     if let Some(status) = &mut plan.status {
         status.attempts = None;
+        for link in &mut status.links {
+            link.round_trip = None;
+        }
         if let Some(replica) = &mut status.replica {
             replica.sync = None;
             // Of one that has split it is what it has written alone.

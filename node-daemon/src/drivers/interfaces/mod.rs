@@ -4,32 +4,52 @@
 //! upgraded in the middle leaves no host cut off. Here is only the translation: manifests into [`quorate_network::Wanted`],
 //! interfaces into what is reported.
 
+mod flaps;
 mod seen;
 mod wanted;
+mod ways;
 
 use super::{Doing, DriverError, Hint, Hints, NetworkSeen, NetworkTarget, Networks, Trouble};
+use flaps::Flaps;
 use futures_util::{StreamExt, stream};
 use quorate_crds::Name;
 use quorate_network::keeper::{Directory, Shelf};
 use quorate_network::kernel::{Kernel, KernelError};
 use quorate_network::netlink::{Machine, Watch};
+use quorate_network::probe::Prober;
 use quorate_network::service::{Answer, AskError, Client, Question, Word};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::net::unix::pipe::Receiver;
+use tokio::sync::watch;
 
 /// The networks of this machine.
 #[derive(Clone, Debug)]
 pub(super) struct Interfaces {
     client: Client,
     shelf: Directory,
+    /// None when the system gave no thread for it.
+    prober: Option<Prober>,
+    found: watch::Receiver<()>,
+    flaps: Arc<Mutex<Flaps>>,
 }
 
 impl Interfaces {
     /// With `quorate-network` where its unit puts it.
     pub(super) fn of_this_host() -> Self {
+        let (tell, found) = watch::channel(());
+        let prober = Prober::begin(move || tell.send_replace(()));
         Self {
+            prober: prober
+                .inspect_err(
+                    |error| tracing::warn!(%error, "the ways to other hosts are not probed"),
+                )
+                .ok(),
+            found,
+            flaps: Arc::default(),
             client: Client(PathBuf::from("/run/quorate-network/socket")),
             shelf: Directory(PathBuf::from("/var/lib/quorate-network")),
         }
@@ -117,7 +137,26 @@ impl Networks for Interfaces {
                 DriverError::lasting(Trouble::UnknownAnswer, error.to_string()).because(error)
             })?;
             let host = Machine.observe().map_err(unread)?;
-            Ok(seen::networks(&host, &records))
+            let mut all = seen::networks(&host, &records);
+            let mut flaps = own.flaps.lock().unwrap_or_else(PoisonError::into_inner);
+            for seen in &mut all {
+                let Some(name) = seen.owner.object() else {
+                    continue;
+                };
+                seen::flapping(
+                    &host,
+                    &records,
+                    name.as_str(),
+                    &mut seen.status,
+                    |card, downs| flaps.count(card, downs, Instant::now()),
+                );
+                if let Some(prober) = &own.prober {
+                    let found = prober.found(name.as_str()).into_iter();
+                    seen.links = found.map(ways::link).collect();
+                    seen.unheard = prober.waits_for_answer(name.as_str());
+                }
+            }
+            Ok(all)
         }))
     }
 
@@ -126,11 +165,15 @@ impl Networks for Interfaces {
             // A socket is read like a pipe; what was said does not matter, only that something was.
             Receiver::from_owned_fd_unchecked(watch.as_fd().try_clone_to_owned()?)
         });
+        let found = stream::unfold(self.found.clone(), |mut found| async {
+            found.changed().await.ok()?;
+            Some((Hint::Anything, found))
+        });
         match watched {
-            Ok(watch) => stream::unfold(watch, heard).boxed(),
+            Ok(watch) => stream::select(stream::unfold(watch, heard), found).boxed(),
             Err(error) => {
                 tracing::warn!(%error, "the kernel does not say when a link changes");
-                stream::empty().boxed()
+                found.boxed()
             }
         }
     }
@@ -138,15 +181,43 @@ impl Networks for Interfaces {
     fn apply<'a>(&'a self, target: &'a NetworkTarget) -> Doing<'a, ()> {
         Box::pin(async move {
             let wanted = wanted::wanted(target)?;
-            self.ask(Question::Apply(Box::new(wanted))).await
+            let name = target.name.as_str();
+            let prober = self.prober.as_ref();
+            let heard = prober.is_some_and(|prober| prober.hears(name));
+            let answer = self.ask(Question::Apply(Box::new(wanted))).await;
+            if let Some(prober) = prober
+                && (answer.is_ok() || !prober.knows(name))
+            {
+                match ways::probed(target) {
+                    Some(probed) => prober.probe(name, probed),
+                    None => prober.forget(name),
+                }
+                // Whoever was heard before the change is to be heard after it.
+                if heard {
+                    prober.wait_for_answer(name, true);
+                }
+            }
+            answer
         })
     }
 
     fn keep<'a>(&'a self, network: &'a Name) -> Doing<'a, ()> {
-        Box::pin(self.ask(Question::Keep(network.to_string())))
+        Box::pin(async move {
+            self.ask(Question::Keep(network.to_string())).await?;
+            if let Some(prober) = &self.prober {
+                prober.wait_for_answer(network.as_str(), false);
+            }
+            Ok(())
+        })
     }
 
     fn remove<'a>(&'a self, network: &'a Name) -> Doing<'a, ()> {
-        Box::pin(self.ask(Question::Remove(network.to_string())))
+        Box::pin(async move {
+            self.ask(Question::Remove(network.to_string())).await?;
+            if let Some(prober) = &self.prober {
+                prober.forget(network.as_str());
+            }
+            Ok(())
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The kernel's interfaces, as they are reported.
 
 use crate::drivers::{NetworkSeen, Owner};
+use quorate_crds::scalar::MacAddress;
 use quorate_crds::{BondLinkStatus, LinkState, Name, NetworkHostStatus};
 use quorate_network::Wanted;
 use quorate_network::keeper::Records;
@@ -32,6 +33,8 @@ pub(super) fn networks(host: &Host, records: &Records) -> Vec<NetworkSeen> {
         },
         as_applied: true,
         on_trial: false,
+        links: Vec::new(),
+        unheard: false,
     });
     ours.chain(foreign).collect()
 }
@@ -46,6 +49,8 @@ fn nothing() -> NetworkHostStatus {
         mtu: None,
         active_nic: None,
         links: Vec::new(),
+        macs: Vec::new(),
+        firewall: None,
         message: None,
     }
 }
@@ -68,6 +73,8 @@ fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
             },
             as_applied: false,
             on_trial: false,
+            links: Vec::new(),
+            unheard: false,
         };
     };
     let layout = wanted.layout(host, &records.given(name));
@@ -94,6 +101,8 @@ fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
         },
         as_applied: as_applied && trial.is_none_or(|trial| trial.taken_back.is_none()),
         on_trial: tried.is_some(),
+        links: Vec::new(),
+        unheard: false,
     }
 }
 
@@ -109,7 +118,7 @@ fn status(host: &Host, wanted: &Wanted) -> NetworkHostStatus {
             BondLinkStatus {
                 nic: card.name.as_str().into(),
                 state: Some(link.map_or(LinkState::Down, state)),
-                failures: link.and_then(|link| link.seen.failures),
+                failures: link.and_then(|link| link.seen.failures.or(link.seen.downs)),
                 flapping: None,
             }
         })
@@ -140,7 +149,49 @@ fn status(host: &Host, wanted: &Wanted) -> NetworkHostStatus {
             .find(|card| active.is_some() && card.find(host) == active)
             .map(|card| card.name.clone()),
         links,
+        macs: device.map(|device| macs(host, device)).unwrap_or_default(),
         ..nothing()
+    }
+}
+
+/// Whatever may answer for the network's address: a bond may take the address of any of its cards.
+fn macs(host: &Host, device: &str) -> Vec<MacAddress> {
+    let mut macs = BTreeSet::new();
+    let mut below = vec![device];
+    let mut known = BTreeSet::new();
+    while let Some(device) = below.pop() {
+        let Some(link) = host.links.get(device).filter(|_| known.insert(device)) else {
+            continue;
+        };
+        let own = [&link.seen.mac, &link.seen.answers];
+        macs.extend(own.into_iter().filter_map(Option::as_deref));
+        if let Kind::Vlan { parent, .. } = &link.kind {
+            below.push(parent);
+        }
+        // A guest is no card of the host.
+        let guest = Kind::Other("tun".to_owned());
+        let members = host.members(device).filter(|(_, link)| link.kind != guest);
+        below.extend(members.map(|(member, _)| member.as_str()));
+    }
+    macs.into_iter().take(16).map(MacAddress::from).collect()
+}
+
+/// Says of each card of a network whether it goes up and down, as `count` makes of how often it lost its signal.
+pub(super) fn flapping(
+    host: &Host,
+    records: &Records,
+    network: &str,
+    status: &mut NetworkHostStatus,
+    mut count: impl FnMut(&str, u32) -> bool,
+) {
+    let Some(wanted) = records.kept.get(network) else {
+        return;
+    };
+    for (card, link) in wanted.cards.iter().zip(&mut status.links) {
+        let seen = card.find(host).and_then(|device| host.links.get(device));
+        if let Some(downs) = seen.and_then(|seen| seen.seen.downs) {
+            link.flapping = count(&card.name, downs).then_some(true);
+        }
     }
 }
 
@@ -201,6 +252,7 @@ mod tests {
             mtu: 1500,
             addresses: vec!["10.20.0.1/16".parse().expect("an address")],
             gateway: None,
+            guard: None,
             rollback_after: 30_000,
         }
     }

@@ -66,6 +66,7 @@ pub(super) fn wanted(target: &NetworkTarget) -> Result<Wanted, DriverError> {
             Some(gateway) => Some(ip(gateway)?),
             None => None,
         },
+        guard: None,
         rollback_after: u64::from(milliseconds("rollbackAfter", &spec.rollback_after)?),
     })
 }
@@ -219,6 +220,8 @@ mod tests {
                 device: "br0".to_owned(),
                 address: Some("10.255.0.1/16".to_owned()),
                 nics: vec!["ifn1".into(), "ifn2".into()],
+                layout: None,
+                peers: Vec::new(),
             },
             cards: vec![nic("ifn1", "eth4"), nic("ifn2", "eth5")],
         }

@@ -33,6 +33,8 @@ impl Networks for Host {
             mtu: None,
             active_nic: target.assignment.nics.first().map(ToString::to_string),
             links: links.collect(),
+            macs: Vec::new(),
+            firewall: None,
             message: Some("SIMULATED".to_owned()),
         };
         self.act(HostCall::Networks(NetworkCall::Apply {

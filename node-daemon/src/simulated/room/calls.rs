@@ -125,6 +125,8 @@ impl MachineRoom {
                     status,
                     as_applied: true,
                     on_trial: true,
+                    links: Vec::new(),
+                    unheard: false,
                 };
                 networks.insert(network, seen);
             }

@@ -16,6 +16,7 @@ impl World {
             ["show"] => self.show(),
             ["show", "hosts"] => self.show_hosts(),
             ["show", "moves"] => self.show_moves(),
+            ["layouts", network] => self.show_layouts(network),
             ["why", key] => self.why(key),
             ["conditions", kind, name] => self.show_conditions(kind, name),
             ["foresee", words @ ..] => self.foresee(words),

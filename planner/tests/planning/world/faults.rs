@@ -36,6 +36,12 @@ impl World {
             ["mend", network, host] => {
                 self.cut.remove(&place(network, host));
             }
+            ["takes-back", network, host] => {
+                self.takes_back.insert(place(network, host));
+            }
+            ["keeps", network, host] => {
+                self.takes_back.remove(&place(network, host));
+            }
             ["cut-storage"] => self.storage_cut = true,
             ["mend-storage"] => self.storage_cut = false,
             ["disk-fails", volume, host] => {

@@ -63,20 +63,33 @@ impl World {
         } else if assignment.get("guest").is_some() {
             self.act_on_guest(assignment, &here, active)
         } else if assignment.get("network").is_some() {
-            let state = match self.cut.contains(&here) {
-                true => "Down",
-                false => "Up",
-            };
-            let mut status = converged(true);
-            status["network"] = json!({
-                "node": host, "state": state,
-                "device": assignment["network"]["device"],
-                "address": assignment["network"]["address"],
-            });
-            status
+            self.act_on_network(&assignment["network"], &here)
         } else {
             converged(true)
         }
+    }
+
+    /// A host that does not reach the cluster with a change takes it back.
+    fn act_on_network(&mut self, network: &Value, here: &Place) -> Value {
+        let layout = text(&network["layout"]);
+        let kept = self.layouts.get(here).unwrap_or(&layout).clone();
+        let back = kept != layout && self.takes_back.contains(here);
+        if !back {
+            self.layouts.insert(here.clone(), layout);
+        }
+        let state = match self.cut.contains(here) {
+            true => "Down",
+            false => "Up",
+        };
+        let mut status = match back {
+            true => stalled("RolledBack"),
+            false => converged(true),
+        };
+        status["network"] = json!({
+            "node": here.1, "state": state,
+            "device": network["device"], "address": network["address"],
+        });
+        status
     }
 
     fn act_on_snapshot(&mut self, storage: &Value, here: &Place, active: bool) -> Value {

@@ -33,6 +33,11 @@ pub(crate) struct World {
     muted: BTreeSet<String>,
     /// Networks that do not work on a host.
     cut: BTreeSet<truth::Place>,
+    /// Networks whose changes cut a host off, and what every host has kept of each.
+    takes_back: BTreeSet<truth::Place>,
+    layouts: BTreeMap<truth::Place, String>,
+    /// Every layout that was shown so far.
+    seen_layouts: Vec<String>,
     /// Replicas do not hear each other, while everything else works.
     storage_cut: bool,
     no_sending: bool,
@@ -69,6 +74,9 @@ impl World {
             unpowered: BTreeSet::new(),
             muted: BTreeSet::new(),
             cut: BTreeSet::new(),
+            takes_back: BTreeSet::new(),
+            layouts: BTreeMap::new(),
+            seen_layouts: Vec::new(),
             storage_cut: false,
             no_sending: false,
             sending_takes: 2,

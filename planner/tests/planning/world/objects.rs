@@ -233,6 +233,33 @@ impl World {
         }
     }
 
+    /// Which hosts have which layout of a network, as it was told to them: A is the first that anybody had.
+    pub(super) fn show_layouts(&mut self, network: &str) {
+        let plans: Vec<(String, String)> = self
+            .of("NodePlan")
+            .filter(|plan| plan["spec"]["assignment"]["object"]["name"] == network)
+            .map(|plan| {
+                let assigned = &plan["spec"]["assignment"]["network"];
+                (text(&plan["spec"]["node"]), text(&assigned["layout"]))
+            })
+            .collect();
+        for (_, layout) in &plans {
+            if !self.seen_layouts.contains(layout) {
+                self.seen_layouts.push(layout.clone());
+            }
+        }
+        let letter = |layout: &str| {
+            let at = self.seen_layouts.iter().position(|one| one == layout);
+            char::from(b'A' + u8::try_from(at.unwrap_or(0)).expect("few"))
+        };
+        let words: Vec<String> = plans
+            .iter()
+            .map(|(host, layout)| format!("{host} {}", letter(layout)))
+            .collect();
+        let line = format!("      {network}: {}", words.join(", "));
+        self.transcript.push(line);
+    }
+
     pub(super) fn why(&mut self, key: &str) {
         let decisions = self.decisions();
         for why in decisions.reasons.get(key).into_iter().flatten() {

@@ -1,0 +1,162 @@
+//! Whose turn it is: a change that could cut a host off is made on one host after the other, and on the next one only when
+//! the former is well.
+//!
+//! There is one turn in the whole cluster, and not one per network: two hosts of which each has another network on trial
+//! could be left without a common one.
+
+use crate::rights::{Answer, Host, Presence, answer, observed};
+use crate::round::Round;
+use quorate_crds::{Assignment, LinkState, NodeMode, NodePlan};
+use std::collections::BTreeMap;
+
+/// What a network is to be on a host.
+pub(super) struct Wish<'r> {
+    pub(super) network: &'r str,
+    /// How many networks lie below it.
+    pub(super) depth: usize,
+    pub(super) host: &'r Host<'r>,
+    pub(super) record: Option<&'r NodePlan>,
+    pub(super) wanted: Assignment,
+}
+
+/// What comes of a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It may be so at once: nothing is cut by it.
+    Free,
+    /// It is this host's turn.
+    Next,
+    /// Something else comes before.
+    Waits(String),
+}
+
+/// How far what is written is from what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// The network is not there yet, or does not work: there is nothing to be cut off from.
+    Fresh,
+    /// As far as it matters it is what is wanted.
+    Same,
+    /// It works, and becomes another one.
+    Changed,
+}
+
+impl Wish<'_> {
+    fn standing(&self, round: &Round<'_>) -> Standing {
+        let written = self
+            .record
+            .and_then(|record| record.spec.assignment.as_ref());
+        let Some(written) = written.filter(|written| written.active) else {
+            return Standing::Fresh;
+        };
+        let (Some(old), Some(new)) = (&written.network, &self.wanted.network) else {
+            return Standing::Fresh;
+        };
+        let same = match &old.layout {
+            // Written by a release that did not say it.
+            None => written.object_generation == self.wanted.object_generation,
+            layout => *layout == new.layout,
+        };
+        if same && (&old.device, &old.address, &old.nics) == (&new.device, &new.address, &new.nics)
+        {
+            Standing::Same
+        } else if self.state(round) == Some(LinkState::Down) {
+            Standing::Fresh
+        } else {
+            Standing::Changed
+        }
+    }
+
+    fn state(&self, round: &Round<'_>) -> Option<LinkState> {
+        let seen = observed(&round.hosts, self.record?)?;
+        seen.network.as_ref()?.state
+    }
+
+    /// Whether its host is at work on what is written.
+    fn open(&self) -> bool {
+        let answer = self.record.map(answer);
+        matches!(answer, None | Some(Answer::Nothing | Answer::Working))
+    }
+
+    /// Why the next host must wait for this one, if it must.
+    fn trouble(&self, round: &Round<'_>) -> Option<String> {
+        let (network, host) = (self.network, self.host.name);
+        match (self.host.presence, self.record.map(answer)?) {
+            (Presence::Silent, _) => Some(format!("{host} is silent")),
+            (Presence::Online, Answer::Nothing | Answer::Working) => {
+                Some(format!("{host} is at work on {network}"))
+            }
+            (Presence::Online, Answer::Ended(_, why)) => {
+                Some(format!("{network} is not as it should be on {host}: {why}"))
+            }
+            (Presence::Online, _) if self.state(round) == Some(LinkState::Down) => {
+                Some(format!("{network} does not work on {host}"))
+            }
+            (Presence::Online, _) | (_, Answer::Converged) => None,
+            (Presence::Fenced | Presence::Away, _) => Some(format!(
+                "{host} went away while it was at work on {network}"
+            )),
+        }
+    }
+}
+
+/// Whose turn it is, in the order of the wishes.
+pub(super) fn give(round: &Round<'_>, wishes: &[Wish<'_>]) -> Vec<Turn> {
+    let standings: Vec<Standing> = wishes.iter().map(|wish| wish.standing(round)).collect();
+    let counts = |wish: &Wish<'_>| wish.host.mode != NodeMode::Maintenance;
+    // Whatever is written and wanted, and not well.
+    let mut of_network: BTreeMap<&str, String> = BTreeMap::new();
+    let mut of_host: BTreeMap<&str, Vec<(&str, String)>> = BTreeMap::new();
+    let mut at_work: Option<String> = None;
+    for (wish, standing) in wishes.iter().zip(&standings) {
+        if *standing != Standing::Same || !counts(wish) {
+            continue;
+        }
+        if let Some(trouble) = wish.trouble(round) {
+            if wish.open() && wish.host.online() {
+                at_work.get_or_insert_with(|| trouble.clone());
+            }
+            let here = of_host.entry(wish.host.name).or_default();
+            here.push((wish.network, trouble.clone()));
+            of_network.entry(wish.network).or_insert(trouble);
+        }
+    }
+    let silent = round
+        .hosts
+        .values()
+        .find(|host| host.presence == Presence::Silent);
+    let silent = silent.map(|host| format!("{} is silent", host.name));
+    let mut order: Vec<usize> = (0..wishes.len())
+        .filter(|at| standings[*at] == Standing::Changed)
+        .collect();
+    // A host in the middle of a change, or whose change failed, is corrected before another one is touched.
+    order.sort_by_key(|at| {
+        let wish = &wishes[*at];
+        let begun = wish.record.map(answer) != Some(Answer::Converged);
+        (!begun, wish.depth, wish.network, wish.host.name)
+    });
+    let mut turns = vec![Turn::Free; wishes.len()];
+    let mut next: Option<String> = None;
+    for at in order {
+        let wish = &wishes[at];
+        let elsewhere = || {
+            let here = of_host.get(wish.host.name)?;
+            let other = here.iter().find(|(network, _)| *network != wish.network);
+            other.map(|(_, trouble)| trouble.clone())
+        };
+        let before = silent
+            .clone()
+            .or_else(|| next.clone())
+            .or_else(|| at_work.clone())
+            .or_else(|| of_network.get(wish.network).cloned())
+            .or_else(elsewhere);
+        turns[at] = match before {
+            Some(before) => Turn::Waits(before),
+            None => {
+                next = Some(format!("{} is at work on {}", wish.host.name, wish.network));
+                Turn::Next
+            }
+        };
+    }
+    turns
+}
