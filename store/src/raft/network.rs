@@ -221,11 +221,14 @@ impl Network {
             .link
             .transport
             .replicate(self.peer.clone(), frames.boxed());
-        // A connection to a machine that is gone may take long to fail; a takeover does not wait for it.
+        // A connection to a machine that is gone may take long to fail, or never do: the library makes no other before. A
+        // takeover does not wait for it at all.
         let answers = tokio::select! {
             biased;
             _ = phase.changed() => return Err(self.silent()),
-            answers = answers => answers?,
+            answers = rt::within(PATIENCE, answers) => {
+                answers.ok_or_else(|| failure("no stream for replication could be opened in time"))??
+            }
         };
         let (link, peer) = (self.link.clone(), self.peer.id);
         let results = stream::unfold(Some((answers, phase)), move |going| {
