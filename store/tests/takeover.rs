@@ -290,6 +290,52 @@ async fn two_of_four_promise_each_other_and_go_on_when_the_other_two_are_off() {
     cluster.shutdown().await;
 }
 
+/// It believes that the voter it stood in for has what it lacks. When the takeover comes to nothing it steps down, and
+/// stands for election again like anybody else.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_stood_in_for_a_voter_for_nothing_leads_no_longer() {
+    let mut cluster = Cluster::of(4, 11, booted()).await;
+    let leader = cluster.leader().await;
+    let first = cluster.any().propose(put("a", "1")).await;
+    first.expect("it is written");
+    let ids = cluster.ids().into_iter();
+    let others: Vec<_> = ids.filter(|id| *id != leader).collect();
+    let (mate, lost_half) = (others[0], [others[1], others[2]]);
+    for id in lost_half {
+        cluster.cut_power(id).await;
+    }
+    let store = cluster.stores[&leader].clone();
+    let round = begin(&store).await;
+    let mut phase = store.takeover();
+    phase
+        .wait_for(|phase| matches!(phase, Phase::Fencing(..)))
+        .await
+        .expect("the other promises");
+    let term = store.status().term;
+    cluster.net.isolate(leader, [mate]);
+    for id in lost_half {
+        store.confirm_off(round, id, "off".to_owned());
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(matches!(&*store.takeover().borrow(), Phase::Certified(..)));
+    store.give_up_takeover();
+    until("it leads no longer", || {
+        let leadership = *store.leadership().borrow();
+        leadership.leader != Some(leader) && store.status().term > term
+    })
+    .await;
+
+    cluster.net.heal();
+    for id in lost_half {
+        cluster.start(id).await.expect("it starts");
+    }
+    until("there is a quorum", || store.status().quorum).await;
+    let again = store.propose(put("a", "2")).await;
+    again.expect("it is a member like the others");
+    assert_eq!(voters(&store).len(), 4);
+    cluster.shutdown().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_person_lets_one_go_on_alone_under_a_new_history() {
     let (mut cluster, leader, other) = pair(11).await;

@@ -310,8 +310,9 @@ fn in_place_of(
             Some(Ok(Ok(last.or(request.prev_log_id))))
         }
         Dealing::Depart => {
-            let own = Vote::new(request.vote.leader_id.term + 1, link.member_id);
-            Some(Ok(Err(StreamAppendError::HigherVote(own))))
+            // As if it had voted for the other in a later term: by a vote for itself the library would not let it step down.
+            let later = Vote::new(request.vote.leader_id.term + 1, peer);
+            Some(Ok(Err(StreamAppendError::HigherVote(later))))
         }
     }
 }
