@@ -11,6 +11,9 @@ use crate::executor::{Condition, MachineId, Ring};
 
 const RINGS: [Ring; 2] = [0, 1];
 
+/// Which bit of a byte reads wrong.
+const BIT: u8 = 3;
+
 impl World {
     /// A fault begins, or is over.
     pub(crate) fn happen(&mut self, what: &Trouble, begins: bool) {
@@ -131,14 +134,16 @@ impl World {
         }
     }
 
-    /// Early in a file, where it cannot be mistaken for a write that a crash has torn. When the fault is over, a member
-    /// that refuses to start gets its data back.
+    /// Early in a file, where it cannot be mistaken for a write that a crash has torn. When the last such fault of a member
+    /// is over, one that refuses to start gets its data back.
     fn corrupt(&mut self, member: &str, nth: usize, begins: bool) {
         let process = format!("quorated@{member}");
         let Some(disk) = self.sites.get(member).map(|site| site.disk.clone()) else {
             return;
         };
+        let damage = self.damage.entry(member.to_owned()).or_default();
         if begins {
+            damage.faults += 1;
             let files = disk.names();
             let Some(file) = files.get(nth % files.len().max(1)) else {
                 return;
@@ -146,17 +151,33 @@ impl World {
             let place = disk.content(file).map_or(0, |content| content.len() / 4);
             self.units.kill(&process, true);
             self.settle(&process);
-            if disk.flip_bit(file, place, 3) {
-                self.damage.insert(member.to_owned(), (file.clone(), place));
+            if disk.flip_bit(file, place, BIT) {
+                let byte = byte_at(&disk, file, place);
+                let flipped = Flipped {
+                    file: file.clone(),
+                    place,
+                    byte,
+                };
+                self.damage
+                    .entry(member.to_owned())
+                    .or_default()
+                    .flipped
+                    .push(flipped);
             }
         } else {
-            let damage = self.damage.remove(member);
-            if let Some((file, place)) = damage.filter(|_| self.running.get(member).is_none()) {
-                self.units.kill(&process, true);
-                self.settle(&process);
-                put_right(&disk, &file, place);
-            } else {
+            damage.faults = damage.faults.saturating_sub(1);
+            if damage.faults > 0 {
                 return;
+            }
+            let flipped = std::mem::take(&mut damage.flipped);
+            if flipped.is_empty() || self.running.get(member).is_some() {
+                return;
+            }
+            self.units.kill(&process, true);
+            self.settle(&process);
+            // The last one first: two may have met the same file.
+            for flipped in flipped.iter().rev() {
+                flipped.put_right(&disk);
             }
         }
         self.units.kill(&process, false);
@@ -192,15 +213,44 @@ impl World {
     }
 }
 
-/// Whoever found the file damaged may have set it aside under a longer name.
-fn put_right(disk: &SimDisk, file: &str, place: usize) {
-    let Some(found) = disk.names().into_iter().find(|name| name.ends_with(file)) else {
-        return;
-    };
-    disk.flip_bit(&found, place, 3);
-    let mount = disk.mount();
-    if found != file && mount.rename(&found, file).is_ok() {
-        // Nothing fails on a simulated disk that is not full.
-        let _ = mount.sync_dir();
+/// What reads wrong on a member's disk.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    /// How many faults last.
+    faults: u32,
+    flipped: Vec<Flipped>,
+}
+
+#[derive(Debug)]
+struct Flipped {
+    file: String,
+    place: usize,
+    /// As it reads since.
+    byte: Option<u8>,
+}
+
+impl Flipped {
+    /// Whoever found the file damaged may have set it aside under a longer name, or have written it anew.
+    fn put_right(&self, disk: &SimDisk) {
+        let Some(found) = disk
+            .names()
+            .into_iter()
+            .find(|name| name.ends_with(&self.file))
+        else {
+            return;
+        };
+        if byte_at(disk, &found, self.place) != self.byte {
+            return;
+        }
+        disk.flip_bit(&found, self.place, BIT);
+        let mount = disk.mount();
+        if found != self.file && mount.rename(&found, &self.file).is_ok() {
+            // Nothing fails on a simulated disk that is not full.
+            let _ = mount.sync_dir();
+        }
     }
+}
+
+fn byte_at(disk: &SimDisk, file: &str, place: usize) -> Option<u8> {
+    disk.content(file)?.get(place).copied()
 }

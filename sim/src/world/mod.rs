@@ -74,7 +74,7 @@ pub struct World {
     /// How many processes were started.
     starts: u64,
     /// Where a member's disk reads wrong.
-    damage: BTreeMap<String, (String, usize)>,
+    damage: BTreeMap<String, happen::Damage>,
     /// The manifests that people want to be taken, by what they are about.
     wants: BTreeMap<String, String>,
     /// What is being tried.

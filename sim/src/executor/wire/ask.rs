@@ -81,7 +81,7 @@ impl Wire {
                     let work = handle();
                     tokio::spawn(async move {
                         let result = work.await;
-                        wire.answer(back, label_back, move || waiter.tell(Ok(result)));
+                        wire.answer(back, label_back, waiter, result);
                     });
                 }),
                 undelivered: Some(Box::new(move |broken| failing.tell(Err(broken)))),
@@ -94,12 +94,14 @@ impl Wire {
         answer.await.unwrap_or(Err(Broken::Lost))
     }
 
-    fn answer(
+    fn answer<T: Send + 'static>(
         &self,
         (from, to, life, machine): (String, String, u64, usize),
         label: String,
-        deliver: impl FnOnce() + Send + 'static,
+        waiter: Waiter<T>,
+        result: T,
     ) {
+        let failing = waiter.clone();
         let mut inner = self.lock();
         let parcel = Parcel {
             from: machine,
@@ -107,8 +109,8 @@ impl Wire {
             way: Way::Connection(life),
             label: format!("{from} > {to}: {label}"),
             digest: 0,
-            deliver: Box::new(deliver),
-            undelivered: None,
+            deliver: Box::new(move || waiter.tell(Ok(result))),
+            undelivered: Some(Box::new(move |broken| failing.tell(Err(broken)))),
         };
         let due = inner.now() + inner.travel();
         inner.put(&to, due, parcel);

@@ -242,11 +242,7 @@ impl Wire {
             }
         }
         drop(inner);
-        for parcel in refused {
-            if let Some(undelivered) = parcel.undelivered {
-                undelivered(Broken::Unreachable);
-            }
-        }
+        return_to_senders(refused, vanished);
         deliveries
     }
 
@@ -277,14 +273,19 @@ impl Wire {
         let broken: Vec<Held> = given_up.iter().filter_map(|id| held.remove(id)).collect();
         inner.held = held;
         drop(inner);
-        drop(vanished);
         for connection in broken {
             (connection.fail)(Broken::Lost);
         }
-        for parcel in refused {
-            if let Some(undelivered) = parcel.undelivered {
-                undelivered(Broken::Unreachable);
-            }
+        return_to_senders(refused, vanished);
+    }
+}
+
+/// A kernel that has sent something again and again in vain gives the whole connection up, also when the network is well again
+/// the moment after.
+fn return_to_senders(refused: Vec<Parcel>, vanished: Vec<Parcel>) {
+    for (parcels, broken) in [(refused, Broken::Unreachable), (vanished, Broken::Lost)] {
+        for undelivered in parcels.into_iter().filter_map(|it| it.undelivered) {
+            undelivered(broken);
         }
     }
 }
