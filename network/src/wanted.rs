@@ -79,6 +79,40 @@ impl Card {
     }
 }
 
+impl Card {
+    /// Its name, and how it is looked for.
+    fn words(&self) -> String {
+        let by = [&self.mac, &self.path, &self.device];
+        let by: Vec<&str> = by.into_iter().filter_map(Option::as_deref).collect();
+        match by.as_slice() {
+            [] => self.name.clone(),
+            by => format!("{} ({})", self.name, by.join(", ")),
+        }
+    }
+}
+
+/// The cards that a host has, as manifests name them.
+fn there(host: &Host) -> String {
+    /// Of a host with very many the first are enough to see what is meant.
+    const MOST: usize = 16;
+    let cards = host.links.iter().filter(|(_, link)| {
+        // What guests and programs make has no place, and most of it no name that stays.
+        matches!(link.kind, Kind::Physical) && link.seen.mac.is_some()
+    });
+    let words: Vec<String> = cards
+        .take(MOST)
+        .map(|(name, link)| {
+            let known = [&link.seen.mac, &link.seen.path];
+            let known: Vec<&str> = known.into_iter().filter_map(Option::as_deref).collect();
+            format!("{name} ({})", known.join(", "))
+        })
+        .collect();
+    match words.as_slice() {
+        [] => "none".to_owned(),
+        words => words.join(", "),
+    }
+}
+
 impl Wanted {
     /// The topmost interface, where that does not depend on what the host has.
     #[must_use]
@@ -228,8 +262,11 @@ impl Wanted {
         if waits {
             return Err(Refusal::Waits(words.join(", ")));
         }
-        let names: Vec<&str> = self.cards.iter().map(|card| card.name.as_str()).collect();
-        Err(Refusal::NoCard(names.join(" or ")))
+        let names: Vec<String> = self.cards.iter().map(Card::words).collect();
+        Err(Refusal::NoCard {
+            wanted: names.join(" or "),
+            there: there(host),
+        })
     }
 
     /// Which other network has a card.

@@ -1,6 +1,8 @@
 //! Networks on every host that takes part: what the interface is called, its address, its cards.
 
 mod aspects;
+mod clocks;
+mod openings;
 mod turns;
 
 use crate::outcome::Outcome;
@@ -9,6 +11,7 @@ use crate::rights::{Host, observed};
 use crate::round::Round;
 use crate::state::{ClusterState, Index, Subject, SubjectKind};
 use aspects::Aspects;
+use openings::Members;
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
     Addressing, Assignment, LinkState, Network, NetworkAssignment, NetworkHost, NetworkHostStatus,
@@ -22,6 +25,7 @@ use turns::{Turn, Wish};
 const LONGEST_DEVICE: usize = 15;
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
+    clocks::plan(round, outcome);
     let wishes = wishes(round);
     let turns = turns::give(round, &wishes);
     let mut rest = wishes.into_iter().zip(turns).peekable();
@@ -71,6 +75,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
 /// What every network is to be on every host that takes part, network by network.
 fn wishes<'r>(round: &'r Round<'_>) -> Vec<Wish<'r>> {
     let mut wishes = Vec::new();
+    let members = Members::of(round);
     for (name, network) in round.state.networks.iter() {
         let subject = Subject::new(SubjectKind::Network, name);
         for host in round.hosts.values() {
@@ -86,7 +91,7 @@ fn wishes<'r>(round: &'r Round<'_>) -> Vec<Wish<'r>> {
                 depth: depth(round.state, network),
                 host,
                 record: round.state.record(&subject, host.name),
-                wanted: assignment(round, name, network, host),
+                wanted: assignment(round, &members, name, network, host),
             });
         }
     }
@@ -113,7 +118,13 @@ fn listed<'n>(network: &'n Network, host: &str) -> Option<&'n NetworkHost> {
         .find(|one| one.node.as_str() == host)
 }
 
-fn assignment(round: &Round<'_>, name: &str, network: &Network, host: &Host<'_>) -> Assignment {
+fn assignment(
+    round: &Round<'_>,
+    members: &Members,
+    name: &str,
+    network: &Network,
+    host: &Host<'_>,
+) -> Assignment {
     let own = listed(network, host.name);
     let nics = match own {
         Some(own) if !own.nics.is_empty() => own.nics.clone(),
@@ -133,6 +144,7 @@ fn assignment(round: &Round<'_>, name: &str, network: &Network, host: &Host<'_>)
             address: address(network, host.name, host.node.spec.number)
                 .map(|(address, prefix)| format!("{address}/{prefix}")),
             layout: Some(layout(network, host, &nics)),
+            firewall: openings::firewall(round, members, name, network),
             peers: peers(round, network, host.name),
             nics,
         }),

@@ -192,6 +192,8 @@ reasons! {
         "Nothing.";
     NetworkDown, "The network does not work on a host; the message names it.",
         "Look at the cards, the switch, and the addresses outside that must answer.";
+    NetworkNotMade, "A host cannot make the network; the message says which, and what is in the way: for a host that has its own configuration, the steps that would be done.",
+        "Do what the message says: name the card that is there, or take the former configuration over by hand.";
     NetworkChanging, "A change that could cut hosts off is made on one host after the other; the message says who is at work and who waits.",
         "Wait.";
     NetworkChangeWaits, "The next host is not changed yet, because something is not well; the message names it.",
@@ -220,6 +222,10 @@ reasons! {
         "Nothing.";
     FirewallNotKept, "A host's firewall is not as the Network says; the message says why.",
         "Install `nftables` on it, or remove what the message names; `firewall.enabled: false` does without.";
+    ClocksAgree, "The host's clock agrees with most of the others'.",
+        "Nothing.";
+    ClockApart, "The host's clock is apart from most of the others'.",
+        "Look at its time server: `chronyc tracking` or `timedatectl`. Nothing that keeps guests safe rests on it; certificates and logs do.";
     PoolReady, "Every host's part of the pool is sound.",
         "Nothing.";
     PoolIncomplete, "A host's part of the pool is missing or lacks a disk.",

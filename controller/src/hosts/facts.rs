@@ -16,13 +16,14 @@ const FIELDS: [&str; 7] = [
     "hypervisors",
 ];
 /// Conditions that are the leader's to say.
-const OF_THE_LEADER: [&str; 6] = [
+const OF_THE_LEADER: [&str; 7] = [
     "Ready",
     "Drained",
     "RingDegraded",
     "FencingReady",
     "DaemonWorks",
     "HeardByLeader",
+    "ClockInSync",
 ];
 
 /// How a host is, as it says itself.

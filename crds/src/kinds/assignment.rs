@@ -1,9 +1,10 @@
 //! One object on one host, with everything decided: nothing is left for the host to choose.
 
 use super::condition::{ObjectReference, SecretKey};
+use super::network_bridge::Protocol;
 use super::virtual_machine::DesiredState;
 use super::volume_status::ReplicaRole;
-use crate::scalar::{AbsolutePath, IpAddress, Label, Name, Size};
+use crate::scalar::{AbsolutePath, Cidr, IpAddress, Label, Name, Size};
 use crate::shape::{atomic, keyed, rules};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,10 +75,43 @@ pub struct NetworkAssignment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub layout: Option<String>,
+    /// What is open on it. None: the host's firewall leaves it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<FirewallAssignment>,
     /// The other hosts on it, by which it is probed and whose names are known on this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), transform = atomic)]
     pub peers: Vec<NetworkPeer>,
+}
+
+/// What is open on a network, on one host. Everything else is closed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FirewallAssignment {
+    /// The ports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), transform = atomic)]
+    pub openings: Vec<PortOpening>,
+    /// Nothing is let through to it from other networks.
+    pub closed_to_guests: bool,
+}
+
+/// Ports that are open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PortOpening {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The first port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub first_port: u32,
+    /// The last one.
+    #[schemars(range(min = 1, max = 65535))]
+    pub last_port: u32,
+    /// Who may connect. None listed: everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), transform = atomic)]
+    pub sources: Vec<Cidr>,
 }
 
 /// Another host on a network.

@@ -9,8 +9,13 @@ pub enum Refusal {
     #[error("{0}")]
     Waits(String),
     /// None of the cards is plugged in.
-    #[error("no card is {0}: plug it in, or correct Node.spec.nics")]
-    NoCard(String),
+    #[error("no card is {wanted}: plug it in, or correct Node.spec.nics; this host has {there}")]
+    NoCard {
+        /// The cards, and how they are looked for.
+        wanted: String,
+        /// Those that are there.
+        there: String,
+    },
     /// Somebody else's configuration would be changed.
     #[error("{link} is in use and not Quorate's; to take it over by hand: {}", lines(.steps))]
     Foreign {

@@ -60,7 +60,7 @@ impl From<&Trouble> for Word {
         match trouble {
             Trouble::Refused(refusal) => match refusal {
                 Refusal::Waits(_) => Self::Waits,
-                Refusal::NoCard(_) => Self::DeviceMissing,
+                Refusal::NoCard { .. } => Self::DeviceMissing,
                 Refusal::Foreign { .. }
                 | Refusal::AddressTaken { .. }
                 | Refusal::RouteTaken { .. } => Self::ForeignInTheWay,

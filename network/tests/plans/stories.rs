@@ -175,3 +175,23 @@ fn an_address_changes_within_its_subnet_in_one_breath() {
         ["take 10.20.0.1/16 off eth0, give eth0 the address 10.20.0.2/16"]
     );
 }
+
+#[test]
+fn a_card_that_is_not_there_is_named_beside_those_that_are() {
+    let mut host = bare();
+    host.links
+        .retain(|name, _| name == "eth0" || name == "eth1");
+    for (name, number) in [("eth0", 1), ("eth1", 2)] {
+        let seen = &mut host.links.get_mut(name).expect("there").seen;
+        seen.mac = Some(format!("52:54:00:00:00:0{number}"));
+        seen.path = Some(format!("pci-0000:0{number}:00.0"));
+    }
+    let mut wanted = network("sn", &["eth9"]);
+    wanted.cards[0].name = "sn1".to_owned();
+    let refused = wanted.layout(&host, &[]).expect_err("there is no eth9");
+    assert_eq!(
+        refused.to_string(),
+        "no card is sn1 (eth9): plug it in, or correct Node.spec.nics; this host has eth0 (52:54:00:00:00:01, \
+         pci-0000:01:00.0), eth1 (52:54:00:00:00:02, pci-0000:02:00.0)"
+    );
+}

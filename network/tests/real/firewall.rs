@@ -46,7 +46,8 @@ fn only_what_is_open_is_open() {
     }
     let _api = TcpListener::bind("0.0.0.0:7443").expect("free");
     let _other = TcpListener::bind("0.0.0.0:9999").expect("free");
-    let foreign = "table inet foreign {\n chain input {\n type filter hook input priority 10;\n }\n}\n";
+    let foreign =
+        "table inet foreign {\n chain input {\n type filter hook input priority 10;\n }\n}\n";
     nft(&["-f", "-"], foreign);
     assert!(peer.connects("10.20.0.1", 9999), "nothing is closed yet");
     assert!(guest.connects("10.20.0.1", 7443), "nor to guests");

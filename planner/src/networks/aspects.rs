@@ -23,6 +23,8 @@ pub(super) struct Aspects<'r> {
     at_work: Vec<&'r str>,
     waiting: Vec<(&'r str, String)>,
     taken_back: Vec<String>,
+    /// Hosts that cannot make it so, and why.
+    refused: Vec<String>,
     /// What hosts that are there say of their ways to others that are there.
     links: Vec<(&'r str, &'r PeerLink)>,
     online: Vec<&'r str>,
@@ -36,6 +38,7 @@ impl<'r> Aspects<'r> {
             at_work: Vec::new(),
             waiting: Vec::new(),
             taken_back: Vec::new(),
+            refused: Vec::new(),
             links: Vec::new(),
             online: Vec::new(),
         }
@@ -54,10 +57,15 @@ impl<'r> Aspects<'r> {
         self.online.push(host.name);
         if let (Some(record), Some(status)) = (record, seen) {
             let stalled = status.conditions.iter().find(|one| one.type_ == "Stalled");
-            let stalled = stalled.filter(|one| one.reason == "RolledBack");
             if let (Answer::Ended(..), Some(stalled)) = (answer(record), stalled) {
                 let text = format!("{}: {}", host.name, stalled.message);
-                self.taken_back.push(text);
+                if stalled.reason == "RolledBack" {
+                    self.taken_back.push(text);
+                } else {
+                    let (host, reason) = (host.name, &stalled.reason);
+                    let text = format!("{host} says {reason}: {}", stalled.message);
+                    self.refused.push(text);
+                }
             }
             if matches!(answer(record), Answer::Nothing | Answer::Working) {
                 self.at_work.push(host.name);
@@ -102,6 +110,10 @@ impl<'r> Aspects<'r> {
     }
 
     fn ready(&self, says: &mut Says<'_, '_>, status: &NetworkStatus) {
+        if !self.refused.is_empty() {
+            let message = self.refused.join("; ");
+            return says.tell("Ready", false, why(Reason::NetworkNotMade, message));
+        }
         if status.hosts.is_empty() {
             return;
         }

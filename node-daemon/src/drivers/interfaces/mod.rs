@@ -5,6 +5,8 @@
 //! interfaces into what is reported.
 
 mod flaps;
+mod mark;
+mod names;
 mod seen;
 mod wanted;
 mod ways;
@@ -12,16 +14,18 @@ mod ways;
 use super::{Doing, DriverError, Hint, Hints, NetworkSeen, NetworkTarget, Networks, Trouble};
 use flaps::Flaps;
 use futures_util::{StreamExt, stream};
+use mark::Mark;
 use quorate_crds::Name;
 use quorate_network::keeper::{Directory, Shelf};
 use quorate_network::kernel::{Kernel, KernelError};
 use quorate_network::netlink::{Machine, Watch};
 use quorate_network::probe::Prober;
 use quorate_network::service::{Answer, AskError, Client, Question, Word};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::watch;
@@ -35,6 +39,10 @@ pub(super) struct Interfaces {
     prober: Option<Prober>,
     found: watch::Receiver<()>,
     flaps: Arc<Mutex<Flaps>>,
+    mark: Arc<Mutex<Mark>>,
+    /// Where hosts' names are written, and why they are not, per network.
+    hosts: PathBuf,
+    unnamed: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Interfaces {
@@ -50,6 +58,9 @@ impl Interfaces {
                 .ok(),
             found,
             flaps: Arc::default(),
+            mark: Arc::default(),
+            hosts: PathBuf::from("/etc/hosts"),
+            unnamed: Arc::default(),
             client: Client(PathBuf::from("/run/quorate-network/socket")),
             shelf: Directory(PathBuf::from("/var/lib/quorate-network")),
         }
@@ -69,7 +80,35 @@ impl Interfaces {
             })
     }
 
+    /// Puts the names of the network's hosts into the host's own file, or takes them away.
+    async fn name(&self, network: &Name, lines: Vec<String>) {
+        let network = network.to_string();
+        let put = self
+            .aside(move |own| {
+                let result = names::put(&own.hosts, &network, &lines);
+                let mut unnamed = lock(&own.unnamed);
+                match result {
+                    Ok(_) => _ = unnamed.remove(&network),
+                    Err(error) => {
+                        let why = format!(
+                            "hosts' names cannot be written to {}: {error}",
+                            own.hosts.display()
+                        );
+                        tracing::warn!(network, why);
+                        unnamed.insert(network, why);
+                    }
+                }
+                Ok(())
+            })
+            .await;
+        if let Err(error) = put {
+            tracing::warn!(%error, "hosts' names were not written");
+        }
+    }
+
     async fn ask(&self, question: Question) -> Result<(), DriverError> {
+        // Whatever comes of it, the firewall may be another one then.
+        lock(&self.mark).forget();
         self.aside(move |own| match own.client.ask(&question) {
             Ok(Answer::Done) => Ok(()),
             Ok(Answer::Refused(word, words)) => Err(refused(word, words)),
@@ -77,6 +116,10 @@ impl Interfaces {
         })
         .await
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unanswered(error: AskError) -> DriverError {
@@ -138,7 +181,11 @@ impl Networks for Interfaces {
             })?;
             let host = Machine.observe().map_err(unread)?;
             let mut all = seen::networks(&host, &records);
-            let mut flaps = own.flaps.lock().unwrap_or_else(PoisonError::into_inner);
+            if records.present().any(|wanted| wanted.guard.is_some()) {
+                let mark = lock(&own.mark).look(Instant::now(), || Machine.firewall());
+                seen::firewall(&mut all, &records, &records.firewall(&host), mark);
+            }
+            let mut flaps = lock(&own.flaps);
             for seen in &mut all {
                 let Some(name) = seen.owner.object() else {
                     continue;
@@ -150,6 +197,9 @@ impl Networks for Interfaces {
                     &mut seen.status,
                     |card, downs| flaps.count(card, downs, Instant::now()),
                 );
+                if let Some(why) = lock(&own.unnamed).get(name.as_str()) {
+                    seen::add(&mut seen.status, why);
+                }
                 if let Some(prober) = &own.prober {
                     let found = prober.found(name.as_str()).into_iter();
                     seen.links = found.map(ways::link).collect();
@@ -185,6 +235,14 @@ impl Networks for Interfaces {
             let prober = self.prober.as_ref();
             let heard = prober.is_some_and(|prober| prober.hears(name));
             let answer = self.ask(Question::Apply(Box::new(wanted))).await;
+            lock(&self.mark).forget();
+            if answer.is_ok() {
+                let own = rustix::system::uname()
+                    .nodename()
+                    .to_string_lossy()
+                    .into_owned();
+                self.name(&target.name, names::lines(target, &own)).await;
+            }
             if let Some(prober) = prober
                 && (answer.is_ok() || !prober.knows(name))
             {
@@ -214,6 +272,7 @@ impl Networks for Interfaces {
     fn remove<'a>(&'a self, network: &'a Name) -> Doing<'a, ()> {
         Box::pin(async move {
             self.ask(Question::Remove(network.to_string())).await?;
+            self.name(network, Vec::new()).await;
             if let Some(prober) = &self.prober {
                 prober.forget(network.as_str());
             }

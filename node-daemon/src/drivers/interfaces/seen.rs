@@ -1,9 +1,11 @@
 //! The kernel's interfaces, as they are reported.
 
+use super::mark::Unseen;
 use crate::drivers::{NetworkSeen, Owner};
 use quorate_crds::scalar::MacAddress;
 use quorate_crds::{BondLinkStatus, LinkState, Name, NetworkHostStatus};
 use quorate_network::Wanted;
+use quorate_network::firewall::Table;
 use quorate_network::keeper::Records;
 use quorate_network::model::{Host, Kind, Link};
 use quorate_network::plan::next;
@@ -176,6 +178,45 @@ fn macs(host: &Host, device: &str) -> Vec<MacAddress> {
     macs.into_iter().take(16).map(MacAddress::from).collect()
 }
 
+/// Adds to what is wrong.
+pub(super) fn add(status: &mut NetworkHostStatus, words: &str) {
+    status.message = Some(match status.message.take() {
+        Some(message) => format!("{message}; {words}"),
+        None => words.to_owned(),
+    });
+}
+
+/// Says whether the host's firewall is the one that is wanted. One that is not is to be set again; one that cannot be seen
+/// is not tried for ever.
+pub(super) fn firewall(
+    all: &mut [NetworkSeen],
+    records: &Records,
+    wanted: &Table,
+    mark: Result<Option<String>, Unseen>,
+) {
+    let guarded: BTreeSet<&str> = records
+        .present()
+        .filter(|wanted| wanted.guard.is_some())
+        .map(|wanted| wanted.network.as_str())
+        .collect();
+    let ours = all.iter_mut().filter(|seen| {
+        let name = seen.owner.object();
+        name.is_some_and(|name| guarded.contains(name.as_str()))
+    });
+    for seen in ours {
+        let status = &mut seen.status;
+        status.firewall = Some(mark.as_ref() == Ok(&wanted.mark));
+        match &mark {
+            Ok(mark) if *mark == wanted.mark => {}
+            Ok(_) => {
+                add(status, "the firewall is another one than was set");
+                seen.as_applied = false;
+            }
+            Err(unseen) => add(status, &unseen.words),
+        }
+    }
+}
+
 /// Says of each card of a network whether it goes up and down, as `count` makes of how often it lost its signal.
 pub(super) fn flapping(
     host: &Host,
@@ -255,6 +296,39 @@ mod tests {
             guard: None,
             rollback_after: 30_000,
         }
+    }
+
+    #[test]
+    fn a_firewall_that_is_another_one_is_set_again_and_one_that_cannot_be_seen_is_not() {
+        let mut records = Records::default();
+        let guarded = Wanted {
+            guard: Some(quorate_network::firewall::Guard::default()),
+            ..bonded()
+        };
+        records.kept.insert("bcn".to_owned(), guarded);
+        let host = host();
+        let table = records.firewall(&host);
+        assert!(table.mark.is_some());
+        let look = |mark: Result<Option<String>, Unseen>| {
+            let mut all = networks(&host, &records);
+            all[0].as_applied = true;
+            firewall(&mut all, &records, &table, mark);
+            all.remove(0)
+        };
+        let well = look(Ok(table.mark.clone()));
+        assert_eq!((well.as_applied, well.status.firewall), (true, Some(true)));
+        let flushed = look(Ok(None));
+        let seen = (flushed.as_applied, flushed.status.firewall);
+        assert_eq!(seen, (false, Some(false)));
+        let unseen = look(Err(Unseen {
+            words: "nft is not installed".to_owned(),
+        }));
+        assert_eq!(
+            (unseen.as_applied, unseen.status.firewall),
+            (true, Some(false))
+        );
+        let message = unseen.status.message.expect("it is said");
+        assert!(message.contains("nft is not installed"), "{message}");
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use crate::drivers::{DriverError, NetworkTarget, Trouble};
 use quorate_crds::scalar::{Duration, IpAddress};
 use quorate_crds::{
-    ArpMonitor, ArpValidate, Bond, BondMode, Bridge, FailOverMac, HashPolicy, LacpRate, Nic,
-    PrimaryReselect,
+    ArpMonitor, ArpValidate, Bond, BondMode, Bridge, FailOverMac, FirewallAssignment, HashPolicy,
+    LacpRate, Nic, PortOpening, PrimaryReselect, Protocol,
 };
+use quorate_network::firewall::{Guard, Opening, Transport};
 use quorate_network::model;
 use quorate_network::{Card, Wanted};
 use std::net::IpAddr;
@@ -66,8 +67,38 @@ pub(super) fn wanted(target: &NetworkTarget) -> Result<Wanted, DriverError> {
             Some(gateway) => Some(ip(gateway)?),
             None => None,
         },
-        guard: None,
+        guard: match &assignment.firewall {
+            Some(firewall) => Some(guard(firewall)?),
+            None => None,
+        },
         rollback_after: u64::from(milliseconds("rollbackAfter", &spec.rollback_after)?),
+    })
+}
+
+fn guard(firewall: &FirewallAssignment) -> Result<Guard, DriverError> {
+    let openings: Result<Vec<Opening>, DriverError> =
+        firewall.openings.iter().map(opening).collect();
+    Ok(Guard {
+        openings: openings?,
+        closed_to_guests: firewall.closed_to_guests,
+    })
+}
+
+fn opening(port: &PortOpening) -> Result<Opening, DriverError> {
+    let number = |port: u32| u16::try_from(port).map_err(|_| wrong("port", &port.to_string()));
+    let sources: Result<Vec<_>, _> = port
+        .sources
+        .iter()
+        .map(|source| parsed("source", source.as_str()))
+        .collect();
+    Ok(Opening {
+        protocol: match port.protocol {
+            Protocol::Tcp => Transport::Tcp,
+            Protocol::Udp => Transport::Udp,
+        },
+        first: number(port.first_port)?,
+        last: number(port.last_port)?,
+        sources: sources?,
     })
 }
 
@@ -221,6 +252,7 @@ mod tests {
                 address: Some("10.255.0.1/16".to_owned()),
                 nics: vec!["ifn1".into(), "ifn2".into()],
                 layout: None,
+                firewall: None,
                 peers: Vec::new(),
             },
             cards: vec![nic("ifn1", "eth4"), nic("ifn2", "eth5")],

@@ -16,6 +16,8 @@ impl World {
             ["show"] => self.show(),
             ["show", "hosts"] => self.show_hosts(),
             ["show", "moves"] => self.show_moves(),
+            ["firewall", network, host] => self.show_firewall(network, host),
+            ["finds", network, host, link] => self.finds(network, host, link),
             ["layouts", network] => self.show_layouts(network),
             ["why", key] => self.why(key),
             ["conditions", kind, name] => self.show_conditions(kind, name),

@@ -88,7 +88,11 @@ impl World {
         status["network"] = json!({
             "node": here.1, "state": state,
             "device": network["device"], "address": network["address"],
+            "macs": [format!("52:54:00:00:00:{}", &here.1[2..].repeat(2))],
         });
+        if let Some(links) = self.links.get(here) {
+            status["links"] = json!(links);
+        }
         status
     }
 

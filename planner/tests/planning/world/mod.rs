@@ -36,6 +36,8 @@ pub(crate) struct World {
     /// Networks whose changes cut a host off, and what every host has kept of each.
     takes_back: BTreeSet<truth::Place>,
     layouts: BTreeMap<truth::Place, String>,
+    /// What hosts find of their ways to others.
+    links: BTreeMap<truth::Place, Vec<Value>>,
     /// Every layout that was shown so far.
     seen_layouts: Vec<String>,
     /// Replicas do not hear each other, while everything else works.
@@ -76,6 +78,7 @@ impl World {
             cut: BTreeSet::new(),
             takes_back: BTreeSet::new(),
             layouts: BTreeMap::new(),
+            links: BTreeMap::new(),
             seen_layouts: Vec::new(),
             storage_cut: false,
             no_sending: false,

@@ -260,6 +260,44 @@ impl World {
         self.transcript.push(line);
     }
 
+    /// What a host finds of another one over a network, as it says.
+    pub(super) fn finds(&mut self, network: &str, host: &str, link: &str) {
+        let link: Value = serde_json::from_str(link).expect("a link");
+        let known = self.links.entry((network.to_owned(), host.to_owned()));
+        let known = known.or_default();
+        known.retain(|one| one["node"] != link["node"]);
+        known.push(link);
+    }
+
+    /// What is open on a network, on one host.
+    pub(super) fn show_firewall(&mut self, network: &str, host: &str) {
+        let plan = &self.objects[&("NodePlan".to_owned(), format!("{host}.network.{network}"))];
+        let firewall = plan["spec"]["assignment"]["network"]["firewall"].clone();
+        if firewall.is_null() {
+            self.transcript.push("      left alone".to_owned());
+            return;
+        }
+        for one in firewall["openings"].as_array().into_iter().flatten() {
+            let sources: Vec<String> = one["sources"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(text)
+                .collect();
+            let from = match sources.is_empty() {
+                true => "anybody".to_owned(),
+                false => sources.join(", "),
+            };
+            let (first, last) = (&one["firstPort"], &one["lastPort"]);
+            let protocol = text(&one["protocol"]);
+            let line = format!("      {protocol} {first}-{last} from {from}");
+            self.transcript.push(line);
+        }
+        if firewall["closedToGuests"] == true {
+            self.transcript.push("      closed to guests".to_owned());
+        }
+    }
+
     pub(super) fn why(&mut self, key: &str) {
         let decisions = self.decisions();
         for why in decisions.reasons.get(key).into_iter().flatten() {
