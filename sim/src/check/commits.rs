@@ -4,6 +4,7 @@ use quorate_crds::{DesiredState, FencePhase, NodePlan, NodeState};
 
 use super::{
     committed::Changed,
+    endings,
     judge::{Bench, Milestone, lets_run},
     losses::{fenced, succeeded, suspected},
     openings::{joins, one_primary, opens},
@@ -29,6 +30,7 @@ pub(super) fn check(bench: &mut Bench, changed: &[Changed]) {
             Changed::Plan(name, before) => {
                 holds(bench, name, before.as_deref());
                 opens(bench, name, before.as_deref());
+                endings::replaced(bench, name, before.as_deref());
             }
             Changed::Volume(name, before) => joins(bench, name, before.as_deref()),
             Changed::Operation(name, before) => {

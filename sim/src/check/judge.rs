@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use quorate_crds::{Event, GuestStep, NodeState, ReplicaRole};
+use quorate_crds::{Assignment, Event, GuestStep, NodeState, ReplicaRole};
 use quorate_node_daemon::simulated::{LocalRoom, room::Truth};
 use quorate_store::{Change, Revision, Store};
 
@@ -35,12 +35,20 @@ pub(crate) struct Bench {
     pub(crate) reached: BTreeMap<String, Duration>,
     /// Who leads, in which term, since when it has both led and run without a pause.
     pub(crate) leader: Option<Leader>,
+    /// When that was last so.
+    pub(crate) led: Duration,
+    /// Who led before, and until when.
+    pub(crate) deposed: Option<(Leader, Duration)>,
     /// When each host last had a fresh lease.
     pub(crate) leased: BTreeMap<String, Duration>,
     /// The run that each right to run a guest was used for: guest, host, epoch and the host's boot.
     pub(crate) started: BTreeMap<(String, String, u64, u64), u64>,
     /// Volumes that two hosts may have open though no guest moves, and since when.
     pub(crate) open_for_two: BTreeMap<String, Duration>,
+    /// By record: what its host was told before, and may still go by.
+    pub(crate) standing: BTreeMap<String, Vec<(String, Assignment)>>,
+    /// The runs of guests that have begun to shut down.
+    pub(crate) shutting_down: BTreeSet<(String, u64)>,
     pub(crate) former: Option<Truth>,
     /// Guests whose own kernel is made to panic.
     pub(crate) crashing: BTreeSet<String>,
@@ -96,9 +104,13 @@ impl Judge {
             steadily: BTreeMap::new(),
             reached: BTreeMap::new(),
             leader: None,
+            led: Duration::ZERO,
+            deposed: None,
             leased: BTreeMap::new(),
             started: BTreeMap::new(),
             open_for_two: BTreeMap::new(),
+            standing: BTreeMap::new(),
+            shutting_down: BTreeSet::new(),
             former: None,
             crashing: BTreeSet::new(),
             milestones: Vec::new(),
@@ -153,16 +165,20 @@ impl Judge {
     }
 
     /// Who leads, if anybody does.
-    pub(crate) fn leads(&self, leader: Option<Leader>) {
+    pub(crate) fn leads(&self, leader: Option<Leader>, now: Duration) {
         // One that stands still for a moment leads on, and so does one beside whom a deposed one has not noticed yet.
         let Some(leader) = leader else { return };
         let mut bench = self.lock();
-        if bench
-            .leader
-            .as_ref()
-            .is_none_or(|known| known.term <= leader.term)
-        {
-            bench.leader = Some(leader);
+        match bench.leader.take() {
+            Some(known) if known.term > leader.term => bench.leader = Some(known),
+            known => {
+                let former = known.filter(|known| known.term < leader.term);
+                if let Some(former) = former {
+                    bench.deposed = Some((former, bench.led));
+                }
+                bench.led = now;
+                bench.leader = Some(leader);
+            }
         }
     }
 

@@ -119,8 +119,8 @@ impl Ledger {
     ) -> bool {
         let mut hasher = DefaultHasher::new();
         for change in changes {
-            format!("{:?}", change.key).hash(&mut hasher);
-            format!("{:?}", change.value).hash(&mut hasher);
+            (change.key.bucket.as_str(), &change.key.name).hash(&mut hasher);
+            change.value.as_deref().hash(&mut hasher);
         }
         let hash = hasher.finish();
         let mut book = self.lock();

@@ -6,7 +6,7 @@ use quorate_crds::{DeviceResult, EvidenceKind, FenceAction, NodeState, PowerStat
 
 use super::{
     judge::{Bench, Leader, Milestone},
-    late::was_silent,
+    late::{was_missed_before, was_silent},
 };
 
 /// `Cluster.spec.detection.timeout` of every simulated cluster.
@@ -76,7 +76,14 @@ pub(super) fn succeeded(bench: &mut Bench, name: &str) {
         .values()
         .filter(|other| other.spec.node == operation.spec.node)
         .filter_map(|other| other.status.as_ref())
-        .filter(|status| status.evidence.as_ref() == Some(evidence))
+        .filter(|status| {
+            let mut theirs = status.evidence.clone();
+            // A leader notes its own term beside the proof that it finds.
+            if let Some(theirs) = &mut theirs {
+                theirs.term = evidence.term;
+            }
+            theirs.as_ref() == Some(evidence)
+        })
         .flat_map(|status| status.results.clone())
         .collect();
     let untried = levels[..of_level].iter().find(|level| {
@@ -122,6 +129,9 @@ pub(super) fn suspected(bench: &mut Bench, node: &str) {
     bench.milestones.push((at, suspected));
     let since = heard.max(leader.since);
     let silence = bench.now.saturating_sub(since);
+    if was_missed_before(bench, node, DETECTION.saturating_sub(SLACK)) {
+        return;
+    }
     alone_in_its_view(bench, node, &leader);
     if was_silent(bench, node, &leader, DETECTION.saturating_sub(SLACK)) {
         // It was decided before it was heard again.

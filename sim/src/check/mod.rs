@@ -2,12 +2,14 @@
 
 mod commits;
 mod committed;
+mod endings;
 mod failover;
 mod judge;
 mod late;
 mod ledger;
 mod losses;
 mod openings;
+mod starts;
 mod truths;
 
 pub(crate) use committed::Committed;

@@ -1,16 +1,18 @@
 //! The rules that the truth in the room can break.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use quorate_crds::{DiskState, GuestStep, ReplicaRole};
 use quorate_node_daemon::simulated::room::Truth;
 
-use super::judge::{Bench, Milestone};
+use super::{
+    endings,
+    judge::Bench,
+    starts::{self, ACT},
+};
 
 /// A migration that has ended leaves a volume open for two for no longer than this, where everybody can close it.
 const CLOSE: Duration = Duration::from_secs(60);
-/// Between asking for a lease and acting there may lie this much.
-const ACT: Duration = Duration::from_millis(400);
 
 pub(super) fn check(bench: &mut Bench, truth: &Truth) {
     one_copy(bench, truth);
@@ -20,8 +22,8 @@ pub(super) fn check(bench: &mut Bench, truth: &Truth) {
     closed_again(bench, truth);
     once_per_epoch(bench, truth);
     memory_fits(bench, truth);
-    starts(bench, truth);
-    ends(bench, truth);
+    starts::check(bench, truth);
+    endings::check(bench, truth);
 }
 
 /// R1: one copy of a guest executes, one host writes a volume.
@@ -193,81 +195,4 @@ fn memory_fits(bench: &mut Bench, truth: &Truth) {
             bench.broken("R9", &what);
         }
     }
-}
-
-/// R5: nothing is started without a fresh lease.
-fn starts(bench: &mut Bench, truth: &Truth) {
-    let known: BTreeSet<u64> = bench
-        .former
-        .iter()
-        .flat_map(|former| former.runs.values().flatten().copied())
-        .collect();
-    let fresh: Vec<(String, String)> = truth
-        .guests
-        .iter()
-        .flat_map(|(guest, copies)| copies.iter().map(move |copy| (guest, copy)))
-        .filter(|(_, copy)| !known.contains(&copy.run))
-        .map(|(guest, copy)| (guest.clone(), copy.host.clone()))
-        .collect();
-    for (guest, host) in fresh {
-        bench.looked("R5");
-        let at = bench.now;
-        bench
-            .milestones
-            .push((at, Milestone::Runs(guest.clone(), host.clone())));
-        let leased = bench.leased.get(&host).copied();
-        if leased.is_none_or(|leased| at.saturating_sub(leased) > ACT) {
-            let what = format!("guest {guest} was started on {host}, which had no fresh lease");
-            bench.broken("R5", &what);
-        }
-    }
-}
-
-/// R12: a guest ends because its host did, because it ended itself, or because the plan says so.
-fn ends(bench: &mut Bench, truth: &Truth) {
-    let Some(former) = bench.former.take() else {
-        return;
-    };
-    for (guest, copies) in &former.guests {
-        for copy in copies.iter().filter(|copy| copy.executes) {
-            let goes_on = truth
-                .guests
-                .get(guest)
-                .is_some_and(|now| now.iter().any(|now| now.run == copy.run));
-            let host_went_on = match (
-                former.machines.get(&copy.host),
-                truth.machines.get(&copy.host),
-            ) {
-                (Some(before), Some(now)) => before.boots == now.boots && now.kernel.executes(),
-                _ => false,
-            };
-            bench.looked("R12");
-            if goes_on || !host_went_on || bench.crashing.contains(guest) {
-                continue;
-            }
-            let ordered = bench.committed.plans.values().any(|record| {
-                let assignment = record.spec.assignment.as_ref();
-                record.spec.node.as_str() == copy.host
-                    && assignment.is_some_and(|assignment| {
-                        assignment.object.name.as_str() == guest
-                            && assignment.guest.is_some()
-                            && (!assignment.active
-                                || assignment.epoch != copy.epoch
-                                || assignment.guest.as_ref().is_some_and(|guest| {
-                                    guest.step == GuestStep::Release
-                                        || guest.desired_state
-                                            != quorate_crds::DesiredState::Running
-                                }))
-                    })
-            });
-            if !ordered {
-                let what = format!(
-                    "guest {guest} was ended on {}, which went on, and nothing in the log asks for it",
-                    copy.host
-                );
-                bench.broken("R12", &what);
-            }
-        }
-    }
-    bench.former = Some(former);
 }

@@ -135,7 +135,7 @@ impl World {
             .map(|leader| self.reached_by(&leader.process))
             .unwrap_or_default();
         self.judge.reaches(&reached, now);
-        self.judge.leads(leader);
+        self.judge.leads(leader, now);
         for (name, host) in &self.hosts {
             if host.run_dir.lease_view().fresh(host.boot_time.now()) {
                 self.judge.has_lease(name, now);
