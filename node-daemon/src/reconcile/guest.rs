@@ -119,8 +119,16 @@ fn absent(
         // It was sent before this record came. Its memory is at the other side, and that is for the planner to end.
         return Verdict::Converged;
     }
+    let how = seen.map_or(HowEnded::Unknown, |(_, how)| how);
+    if spent && how == HowEnded::PoweredOff && case.work.shut_down_at.is_some() {
+        // Nobody inside has decided that: it was to be off, and is wanted again.
+        return Verdict::Ended(
+            Trouble::GuestNotRunning,
+            "it has shut down as it was asked to, before it was wanted again".to_owned(),
+        );
+    }
     if spent {
-        return ended(seen.map_or(HowEnded::Unknown, |(_, how)| how));
+        return ended(how);
     }
     if let Some(failure) = case.work.failure.as_ref().filter(|_| case.work.stalled()) {
         return Verdict::Ended(failure.trouble, failure.message.clone());

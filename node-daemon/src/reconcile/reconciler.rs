@@ -292,7 +292,7 @@ impl Reconciler {
         .answer();
         work.to_say = (work.said.as_ref() != Some(&answer)).then_some(answer);
         if matches!(verdict, Verdict::Converged | Verdict::Released) {
-            work.arrived();
+            work.arrived(now);
         }
         let due = match &verdict {
             Verdict::Do(_) => work.wait_until,
@@ -308,6 +308,11 @@ impl Reconciler {
         };
         if matches!(act, Act::ShutDown(..) | Act::CancelSend(_)) {
             work.asked = Some(now);
+        }
+        match act {
+            Act::ShutDown(..) => work.shut_down_at = Some(now),
+            Act::Start(..) => work.shut_down_at = None,
+            _ => {}
         }
         if act.is_long() {
             work.long = Some(act.verb());

@@ -239,6 +239,44 @@ fn a_guest_is_started_once_per_epoch_and_then_its_end_is_the_planners_affair() {
     assert_eq!(story.acts[1], "define", "under the new epoch");
 }
 
+#[test]
+fn a_guest_that_is_wanted_again_while_it_shuts_down_was_not_switched_off_from_inside() {
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    story.guests = vec![seen(GuestDoing::Running, 1)];
+    story.pass(Duration::from_secs(1));
+    story.plan_is(2, &[web(1, false)], &[web_manifest()]);
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.acts, ["shut down"]);
+
+    story.plan_is(3, &[web(1, true)], &[web_manifest()]);
+    story.pass(Duration::from_secs(1));
+    story.guests = vec![seen(GuestDoing::Off(HowEnded::PoweredOff), 1)];
+    story.reconciler.hint(Subsystem::Guests);
+    story.pass(Duration::from_secs(1));
+    let stalled = story.condition(WEB, "Stalled");
+    assert_eq!(stalled, Some((true, "GuestNotRunning".to_owned())));
+}
+
+#[test]
+fn a_guest_that_did_not_follow_may_be_switched_off_from_inside_later() {
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    story.guests = vec![seen(GuestDoing::Running, 1)];
+    story.pass(Duration::from_secs(1));
+    story.plan_is(2, &[web(1, false)], &[web_manifest()]);
+    story.pass(Duration::from_secs(1));
+    story.plan_is(3, &[web(1, true)], &[web_manifest()]);
+    story.pass(Duration::from_secs(600));
+    assert_eq!(story.acts, ["shut down"]);
+
+    story.reconciler.hint(Subsystem::Guests);
+    story.pass(Duration::from_secs(1));
+    story.guests = vec![seen(GuestDoing::Off(HowEnded::PoweredOff), 1)];
+    story.reconciler.hint(Subsystem::Guests);
+    story.pass(Duration::from_secs(1));
+    let stalled = story.condition(WEB, "Stalled");
+    assert_eq!(stalled, Some((true, "GuestPoweredOff".to_owned())));
+}
+
 fn storage(generation: i64) -> Value {
     json!({"object": {"kind": "Network", "name": "sn"}, "objectGeneration": generation, "epoch": 0, "active": true,
            "network": {"device": "bond-sn", "address": "10.10.0.1/16", "nics": ["sn1"]}})

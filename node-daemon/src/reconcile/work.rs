@@ -11,6 +11,8 @@ pub(super) const PATIENCE: u32 = 5;
 const MOST_REPEATS: u32 = 8;
 /// What takes longer than this is worth a word to the cluster.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
+/// A guest that was asked to shut down follows within this time, or not at all.
+const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(300);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -41,6 +43,8 @@ pub(super) struct Work {
     pub(super) adjusted: bool,
     /// When a guest was asked to stop, or a migration to be given up.
     pub(super) asked: Option<Instant>,
+    /// When a guest was last asked to shut down, whatever the plan has become since: nobody can call that back.
+    pub(super) shut_down_at: Option<Instant>,
     /// The record is as it should be.
     pub(super) converged: bool,
     /// What was said last.
@@ -71,7 +75,10 @@ impl Work {
     }
 
     /// The record is as planned.
-    pub(super) fn arrived(&mut self) {
+    pub(super) fn arrived(&mut self, now: Instant) {
+        // A guest that is still there after so long has not followed.
+        let followed = |at: &Instant| now < *at + SHUT_DOWN_WITHIN;
+        self.shut_down_at = self.shut_down_at.filter(followed);
         self.repeated = None;
         self.succeeded();
     }
