@@ -243,8 +243,9 @@ impl MachineRoom {
 
     pub(crate) fn shut_down(&mut self, host: &str, guest: &str) -> Result<(), Refusal> {
         let ends = self.now + self.settings.shutdown_time;
-        let domain = self.domain(host, guest)?;
-        if domain.doing == GuestDoing::Running {
+        if let Ok(domain) = self.domain(host, guest)
+            && domain.doing == GuestDoing::Running
+        {
             domain.doing = GuestDoing::Stopping;
             domain.stops_at = (!domain.stubborn).then_some(ends);
             self.touch(host, Changed::Guest(guest.to_owned()));
@@ -252,15 +253,16 @@ impl MachineRoom {
         Ok(())
     }
 
-    /// Ends a guest on one host.
+    /// Ends a guest on one host. One that is not there is off.
     pub(crate) fn end_guest(
         &mut self,
         host: &str,
         guest: &str,
         how: HowEnded,
     ) -> Result<(), Refusal> {
-        let domain = self.domain(host, guest)?;
-        if domain.doing.active() {
+        if let Ok(domain) = self.domain(host, guest)
+            && domain.doing.active()
+        {
             domain.doing = GuestDoing::Off(how);
             domain.stops_at = None;
             domain.sending = None;
@@ -346,8 +348,9 @@ impl MachineRoom {
     }
 
     pub(crate) fn cancel_send(&mut self, host: &str, guest: &str) -> Result<(), Refusal> {
-        let domain = self.domain(host, guest)?;
-        if let Some(sending) = domain.sending.take() {
+        if let Ok(domain) = self.domain(host, guest)
+            && let Some(sending) = domain.sending.take()
+        {
             self.touch(host, Changed::Guest(guest.to_owned()));
             self.give_up_receiving(&sending.to, guest, host);
         }

@@ -313,6 +313,29 @@ fn destroy() -> HostCall {
 }
 
 #[test]
+fn a_guest_that_is_not_there_is_off() {
+    let mut room = Story::new();
+    room.done("a", destroy());
+    let guest = "web".to_owned();
+    for call in [
+        GuestCall::ShutDown {
+            guest: guest.clone(),
+        },
+        GuestCall::CancelSend {
+            guest: guest.clone(),
+        },
+        GuestCall::Forget {
+            guest: guest.clone(),
+        },
+    ] {
+        room.done("a", HostCall::Guests(call));
+    }
+    let resume = room.ask("a", HostCall::Guests(GuestCall::Resume { guest }));
+    assert!(matches!(resume, Err(Refusal::NotThere(_))), "{resume:?}");
+    assert!(room.executing().is_empty());
+}
+
+#[test]
 fn a_machine_without_mains_has_a_dead_board_and_two_outlets_that_prove_it() {
     let mut story = Story::running_on_a();
     story.happen(Happening::Mains {
