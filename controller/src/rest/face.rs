@@ -62,6 +62,7 @@ impl Face {
             _ => {}
         }
         refuse_impersonation(&asked.headers)?;
+        refuse_foreign_pages(&asked.headers)?;
         match path.as_slice() {
             ["api", "v1", rest @ ..] if !rest.is_empty() => self.core(asked, rest).await,
             [
@@ -202,6 +203,18 @@ fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Refusal> {
         Some(name) => Err(ApiError::Forbidden(format!(
             "the header {name} asks to act as somebody else, which nobody may do here; use a certificate of that user, who can be invited with `quorate cluster join-token create user`"
         ))
+        .into()),
+    }
+}
+
+/// A browser that holds a certificate shows it for any page that asks it to send something here.
+fn refuse_foreign_pages(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
+        None | Some(b"none" | b"same-origin") => Ok(()),
+        Some(_) => Err(ApiError::Forbidden(
+            "a page of another site has sent this with the certificate of whoever looks at it"
+                .into(),
+        )
         .into()),
     }
 }

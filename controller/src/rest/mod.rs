@@ -22,6 +22,7 @@ mod reading;
 mod refusal;
 mod reviews;
 mod table;
+mod typed;
 mod watching;
 mod writing;
 

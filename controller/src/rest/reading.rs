@@ -20,7 +20,7 @@ use crate::{
     access::Action,
     api::Weight,
     error::ApiError,
-    resource::{ContinueToken, Engine, ListQuery, Page, find_kind},
+    resource::{ContinueToken, Engine, ListQuery, find_kind},
 };
 
 /// What a path leads to.
@@ -123,19 +123,17 @@ impl Face {
             .list(kind, &query)
             .await
             .map_err(|error| start.explain(error))?;
+        let mut objects = std::mem::take(&mut page.objects);
         // Who sets no limit does not look for a continue token either.
         while limit == 0 && !page.continue_token.is_empty() {
-            query.continue_token = std::mem::take(&mut page.continue_token);
-            let next = engine.list(kind, &query).await?;
-            page = Page {
-                objects: [page.objects, next.objects].concat(),
-                ..next
-            };
+            query.continue_token = page.continue_token;
+            page = engine.list(kind, &query).await?;
+            objects.append(&mut page.objects);
         }
         self.front.confirm(&call, &action)?;
 
-        let mut shown = Vec::with_capacity(page.objects.len());
-        for object in page.objects {
+        let mut shown = Vec::with_capacity(objects.len());
+        for object in objects {
             shown.extend(collection.shown(engine, object, &labels, &fields)?);
         }
         let meta = ListMeta {

@@ -8,8 +8,8 @@ use super::{
     answer::{self, Answer},
     asked::Asked,
     face::{Face, not_allowed},
-    options::bad,
     refusal::Refusal,
+    typed,
 };
 use crate::{
     access::{Action, Caller},
@@ -30,12 +30,7 @@ impl Face {
         }
         let body = asked.body().await?;
         let call = self.begin(&asked, Weight::Call)?;
-        let mut documents = quorate_crds::manifest::parse(&body, &Default::default())
-            .map_err(|error| bad(error.to_string()))?;
-        let review = match (documents.pop(), documents.is_empty()) {
-            (Some(review), true) => review,
-            _ => return Err(bad(format!("the body must hold one {kind}"))),
-        };
+        let review = typed::review(&asked, &body, kind == "SelfSubjectAccessReview")?;
         let status = match kind {
             "SelfSubjectReview" => json!({"userInfo": {
                 "username": call.caller.user(),
@@ -82,7 +77,7 @@ impl Face {
         let (group, resource) = (text("group"), text("resource"));
         let served = match group {
             quorate_crds::GROUP | "*" => true,
-            "" => resource == "events",
+            "" => matches!(resource, "events" | "*"),
             AUTHORIZATION | AUTHENTICATION => {
                 return Ok(json!({"allowed": text("verb") == "create"}));
             }
@@ -127,11 +122,15 @@ impl Face {
             "verbs": ["get"],
             "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version"],
         });
-        rules.push(json!({
-            "verbs": ["create"],
-            "apiGroups": [AUTHORIZATION, AUTHENTICATION],
-            "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"],
-        }));
+        for (group, reviews) in [
+            (
+                AUTHORIZATION,
+                vec!["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+            ),
+            (AUTHENTICATION, vec!["selfsubjectreviews"]),
+        ] {
+            rules.push(json!({"verbs": ["create"], "apiGroups": [group], "resources": reviews}));
+        }
         Ok(json!({
             "resourceRules": rules,
             "nonResourceRules": [open],

@@ -9,18 +9,20 @@ use serde_json_path::JsonPath;
 
 use super::{core_events, reading::Collection};
 
+/// A column and where its values are.
+type Filled = (&'static Column, Option<JsonPath>);
+
 /// The columns of each kind, by its plural.
-static COLUMNS: LazyLock<HashMap<&'static str, Vec<(&'static Column, Option<JsonPath>)>>> =
-    LazyLock::new(|| {
-        quorate_crds::kinds()
-            .iter()
-            .map(|kind| {
-                let columns = kind.columns.iter();
-                let with_paths = columns.map(|column| (column, path(&column.json_path)));
-                (kind.plural, with_paths.collect())
-            })
-            .collect()
-    });
+static COLUMNS: LazyLock<HashMap<&'static str, Vec<Filled>>> = LazyLock::new(|| {
+    quorate_crds::kinds()
+        .iter()
+        .map(|kind| {
+            let columns = kind.columns.iter();
+            let with_paths = columns.map(|column| (column, path(&column.json_path)));
+            (kind.plural, with_paths.collect())
+        })
+        .collect()
+});
 
 /// A column's path, which is written as Kubernetes writes it.
 fn path(written: &str) -> Option<JsonPath> {

@@ -64,7 +64,7 @@ fn plan(node: &str, record: &str, secret: &str) -> Value {
 }
 
 /// What an authority issued long ago.
-fn expired(cluster: &TestCluster, subject: &Subject) -> Arc<LiveCredentials> {
+pub(crate) fn expired(cluster: &TestCluster, subject: &Subject) -> Arc<LiveCredentials> {
     let key = rcgen::KeyPair::generate().expect("a key");
     let authority = rcgen::KeyPair::from_pem(&cluster.authority.key_pem()).expect("a key");
     let issuer = rcgen::Issuer::from_ca_cert_pem(&cluster.authority.certificate_pem(), authority)

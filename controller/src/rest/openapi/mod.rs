@@ -17,7 +17,9 @@ use tonic::body::Body;
 use super::{accept, answer, asked::Asked, discovery::resources};
 
 /// The form of version 2 that kubectl and client-go read.
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// What they ask for it by; it is no media type, and answers must not be called so.
+const ASKED_FOR: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// The documents of this program. They are made when somebody first asks, and then kept.
 #[derive(Debug, Default)]
@@ -84,7 +86,10 @@ impl Documents {
                 json: Document::new(document.to_string().into_bytes()),
             }
         });
-        if accept::prefers(&asked.headers, PROTOBUF) {
+        if [ASKED_FOR, PROTOBUF]
+            .iter()
+            .any(|name| accept::prefers(&asked.headers, name))
+        {
             whole.protobuf.answer(PROTOBUF)
         } else {
             whole.json.answer(answer::JSON)
