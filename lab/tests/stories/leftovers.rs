@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -96,11 +96,26 @@ pub(crate) fn rooms_that_end_leave_nothing_behind() {
 }
 
 /// What Ctrl-C does.
-fn interrupt(up: &Child) {
-    let sent = Command::new("kill")
-        .args(["-INT", &up.id().to_string()])
-        .status();
-    assert!(sent.expect("kill is there").success());
+/// Until it ends: where this runs in the background, a program ignores the signal until it has said that it wants it.
+fn interrupt(up: &mut Child) -> ExitStatus {
+    let begun = Instant::now();
+    loop {
+        let sent = Command::new("kill")
+            .args(["-INT", &up.id().to_string()])
+            .status();
+        assert!(sent.expect("kill is there").success());
+        let waited = Instant::now();
+        while waited.elapsed() < Duration::from_secs(10) {
+            if let Some(ended) = up.try_wait().expect("it is ours") {
+                return ended;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert!(
+            begun.elapsed() < SOON,
+            "it does not end when it is asked to"
+        );
+    }
 }
 
 pub(crate) fn a_room_that_is_interrupted_leaves_nothing_behind() {
@@ -120,9 +135,7 @@ pub(crate) fn a_room_that_is_interrupted_leaves_nothing_behind() {
         .expect("text");
     assert!(!processes_of(&place).is_empty());
 
-    interrupt(&up);
-
-    assert!(up.wait().expect("it ends").success());
+    assert!(interrupt(&mut up).success());
     eventually_no_processes(&place);
     assert!(!place.exists(), "its directory goes too");
     assert_eq!(links_and_mounts(), before);
@@ -188,7 +201,9 @@ pub(crate) fn rooms_that_are_killed_leave_nothing_that_clean_does_not_remove() {
         thread::sleep(Duration::from_millis(number * 397 % 7000));
         match number % 3 {
             0 => up.kill().expect("who has started the room is killed"),
-            1 => interrupt(&up),
+            1 => {
+                interrupt(&mut up);
+            }
             _ => {
                 let pid = fs::read_to_string(place.join("pid")).unwrap_or_default();
                 // The room itself is killed, if it has come so far; then its owner ends.
