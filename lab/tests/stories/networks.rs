@@ -11,7 +11,7 @@ pub(crate) fn bonds_vlans_and_bridges_live_in_its_kernel(room: &Room) {
     let host = room.host(1);
     host.copy_in(&the_tests(), "/root/networks")
         .expect("copied");
-    host.run("chmod 755 /root/networks && modprobe -a veth 8021q bonding bridge")
+    host.run("chmod 755 /root/networks && modprobe -a veth 8021q bonding bridge nf_tables nft_ct")
         .expect("ready");
     let said = host
         .run("/root/networks --nocapture --test-threads 1 2>&1")
