@@ -13,6 +13,7 @@ mod member_file;
 mod raft;
 mod rt;
 mod salvage;
+mod shots;
 mod snapshot;
 mod start;
 mod state;

@@ -44,7 +44,7 @@ fn damaged(name: &str, reason: String) -> StoreError {
     }
 }
 
-fn read(disk: &dyn Disk, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+pub(crate) fn read(disk: &dyn Disk, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
     match disk.open(name) {
         Ok(file) => Ok(Some(disk::read_all(&*file).map_err(StoreError::Io)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -30,6 +30,7 @@ use crate::{
         takeover::{self, Testimony},
     },
     rt,
+    shots::Shots,
     snapshot::{Blocks, Loader, Snapshots},
     state::{Command, Shared, State},
     transport::Transport,
@@ -336,6 +337,7 @@ pub(crate) async fn start(
     let raft_config = raft_config(&config, &identity.cluster_id)?;
     let peers = PeerStarts::load(disk.clone())?;
     let since_boot = SinceBoot::load(disk.clone(), identity, config.boot.as_deref());
+    let shots = Shots::load(disk.clone(), identity);
     let (part, asked) = Part::new(identity.member_id, identity.start_counter);
     let options = log_options(&config);
     let found = rt::blocking(config.inline_io(), move || find(disk, options)).await??;
@@ -388,6 +390,7 @@ pub(crate) async fn start(
         leadership: watch::Sender::new(Leadership::default()),
         stop,
         evidence: Testimony::default(),
+        shots,
         returning: Returning::default(),
     });
     let (barriers, waiting) = Barriers::new();

@@ -17,7 +17,7 @@ use crate::{
     rt,
     snapshot::Blocks,
     start, status,
-    takeover::{Evidence, Obstacle, Phase, Record, Round, Takeover},
+    takeover::{Evidence, Obstacle, Phase, Record, Round, Shot, Takeover},
     transport::{Receive, Transport},
     wire::encode_transaction,
 };
@@ -224,6 +224,25 @@ impl Store {
     /// written again finds it there: it must be such that it happens once.
     pub fn tell_beside(&self, round: Round, told: Transaction) {
         self.core.evidence.tell_beside(round, told);
+    }
+
+    /// Writes down on this member's disk, durably, what is about to be told to switch off: its machine may be lost before
+    /// the takeover is committed, and then nobody else knows.
+    ///
+    /// # Errors
+    /// When it cannot be written; then it must not be told.
+    pub fn note_shot(&self, shot: Shot) -> Result<(), StoreError> {
+        self.core.shots.note(shot).map_err(StoreError::Io)
+    }
+
+    /// What this member has told to switch off, in this start or an earlier one, and is not settled.
+    pub fn shots(&self) -> Vec<Shot> {
+        self.core.shots.all()
+    }
+
+    /// It is settled what became of all of them.
+    pub fn forget_shots(&self) {
+        self.core.shots.forget();
     }
 
     /// Ends an attempt that has taken too long, or gives a promise back.

@@ -14,7 +14,8 @@ mod shell;
 mod void;
 
 pub use coordinator::{
-    Coordinator, Grants, HalfFencing, HalfSteps, Proof, Run, RunId, StatusWrite, Steps,
+    Coordinator, Grants, HalfFencing, HalfReturn, HalfSteps, Outlets, Proof, Run, RunId,
+    StatusWrite, Steps, told_by_operations,
 };
 pub use member_agents::{CallRunAgent, MemberAgents};
 pub use room::{AgentMember, Now, Room};

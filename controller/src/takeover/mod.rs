@@ -9,6 +9,8 @@ mod evidence;
 mod exchange;
 mod forecast;
 mod patience;
+mod power_back;
+mod runs;
 mod shell;
 mod standing;
 mod word;

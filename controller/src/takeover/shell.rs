@@ -7,28 +7,29 @@ use std::{
 use quorate_crds::{EvenSplit, NodeMode};
 use quorate_store::{
     MemberId, Role, Store, StoreStatus,
-    takeover::{Attempt, Obstacle, Phase, Round},
+    takeover::{Attempt, Obstacle, Phase, Round, Shot},
 };
 use tokio::{
     sync::watch,
-    task::{AbortHandle, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Standing, claim::Halves, evidence::Before, patience::Patience};
+use super::{
+    Standing, claim::Halves, evidence::Before, patience::Patience, power_back::Tried, runs::Runs,
+};
 use crate::{
     cluster_info::ClusterInfo,
     detector::SharedDetector,
     events::{Happening, Severity},
     fencing::{
-        AgentMember, HalfFencing, Now, Room, RunId,
-        agents::{AgentReport, Agents},
+        AgentMember, HalfFencing, Now, Room, Run,
+        agents::{Action, Agents},
     },
     sources::Sources,
 };
 
 /// How often it is looked whether there is a quorum.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A member that has not looked for so long stood still itself.
 const STALL: Duration = Duration::from_secs(1);
 /// How long the others of a half may take to promise.
@@ -43,13 +44,22 @@ const SHORTEST: Duration = Duration::from_millis(250);
 
 /// Lets this member's half go on without the other half. It does nothing while there is a quorum.
 pub struct HalfGoesOn {
-    store: Store,
-    agents: Arc<dyn Agents>,
+    pub(super) store: Store,
+    pub(super) agents: Arc<dyn Agents>,
     detector: SharedDetector,
-    sources: Sources,
+    pub(super) sources: Sources,
     tell: Arc<dyn Fn(Happening) + Send + Sync>,
-    standing: watch::Sender<Standing>,
+    pub(super) standing: watch::Sender<Standing>,
     started: Instant,
+}
+
+/// Until when no other attempt is made, how long that pause is, and why the last one failed.
+type Failed = (Instant, Duration, String);
+
+fn after(former: Option<&Failed>, why: String) -> Failed {
+    let pause = former.map_or(FIRST_PAUSE, |(_, pause, _)| *pause * 2);
+    let pause = pause.min(LONGEST_PAUSE);
+    (Instant::now() + pause, pause, why)
 }
 
 /// What may begin, and when.
@@ -82,11 +92,23 @@ impl HalfGoesOn {
     /// Watches for as long as it is polled.
     pub async fn run(self) {
         let mut patience = Patience::default();
-        let mut failed: Option<(Instant, Duration, String)> = None;
+        let mut failed: Option<Failed> = None;
+        let mut tried = Tried::default();
+        let mut begun = false;
         loop {
             sleep(LOOK_EVERY).await;
             let phase = self.store.takeover().borrow().clone();
             match phase {
+                // It was over before it was looked at: refused, or there is a quorum again.
+                Phase::Idle if std::mem::take(&mut begun) && !self.store.has_quorum() => {
+                    let mut why = "a member of this half has not promised to go along: it may have started a moment ago"
+                        .to_owned();
+                    let words = self.give_power_back(Obstacle::NeverInQuorum, &mut tried);
+                    if let Some(words) = words.await {
+                        why = format!("{why}; {words}");
+                    }
+                    failed = Some(after(failed.as_ref(), why));
+                }
                 Phase::Idle => {}
                 Phase::Pledged { .. } => {
                     self.keep_promise().await;
@@ -95,13 +117,13 @@ impl HalfGoesOn {
                 Phase::Gathering(attempt)
                 | Phase::Fencing(attempt, _)
                 | Phase::Certified(attempt, _) => {
+                    begun = false;
+                    tried = Tried::default();
                     match self.coordinate(&attempt).await {
                         Ok(()) => failed = None,
                         Err(why) => {
-                            let pause = failed.map_or(FIRST_PAUSE, |(_, pause, _)| pause * 2);
-                            let pause = pause.min(LONGEST_PAUSE);
                             tracing::warn!(%why, "the other half could not be proven off");
-                            failed = Some((Instant::now() + pause, pause, why));
+                            failed = Some(after(failed.as_ref(), why));
                         }
                     }
                     continue;
@@ -111,6 +133,7 @@ impl HalfGoesOn {
             let Some(silence) = silence else {
                 failed = None;
                 self.standing.send_replace(Standing::Quorate);
+                self.settle_shots(&mut tried).await;
                 continue;
             };
             if let Some((until, _, why)) = &failed
@@ -122,8 +145,20 @@ impl HalfGoesOn {
             let standing = match self.turn(silence) {
                 Turn::Not(standing) => standing,
                 Turn::Now => match self.store.begin_takeover().await {
-                    Ok(_) | Err(Obstacle::UnderWay | Obstacle::QuorumSeen) => continue,
-                    Err(obstacle) => Standing::Obstructed(obstacle.to_string()),
+                    Ok(_) => {
+                        begun = true;
+                        continue;
+                    }
+                    Err(Obstacle::UnderWay | Obstacle::QuorumSeen) => continue,
+                    Err(Obstacle::Unsettled) => {
+                        Standing::Obstructed(Obstacle::Unsettled.to_string())
+                    }
+                    Err(obstacle) => Standing::Obstructed(
+                        match self.give_power_back(obstacle, &mut tried).await {
+                            Some(words) => format!("{obstacle}; {words}"),
+                            None => obstacle.to_string(),
+                        },
+                    ),
                 },
             };
             self.standing.send_replace(standing);
@@ -262,25 +297,15 @@ impl HalfGoesOn {
         let status = self.store.status();
         let before = Before::new(self.store.view(), status.term, attempt.round);
         let mut room = before.room.clone();
-        room.members = voters(&status)
-            .filter(|(id, _)| attempt.side.contains(id))
-            .map(|(_, name)| AgentMember {
-                name: name.to_owned(),
-                reachable: true,
-                voter: true,
-            })
-            .collect();
+        room.members = agent_members(&status, |id| attempt.side.contains(&id));
         let machines: BTreeMap<MemberId, String> = voters(&status)
             .filter(|(id, _)| attempt.others.contains(id))
             .map(|(id, name)| (id, room.machine_of(name).to_owned()))
             .collect();
         let hosts: Vec<String> = machines.values().cloned().collect();
         self.standing.send_replace(Standing::Fences(hosts.clone()));
-        let own = voters(&status).find(|(id, _)| *id == status.member_id);
-        let own = own.map(|(_, name)| name.to_owned()).unwrap_or_default();
-        let mut fencing = HalfFencing::new(&own, status.term, &room, hosts);
-        let mut work: JoinSet<(RunId, AgentReport)> = JoinSet::new();
-        let mut runs: BTreeMap<RunId, AbortHandle> = BTreeMap::new();
+        let mut fencing = HalfFencing::new(&own_name(&status), status.term, &room, hosts);
+        let mut runs = Runs::new(self.agents.clone());
         let mut proven = BTreeSet::new();
         loop {
             let now = Now {
@@ -288,15 +313,12 @@ impl HalfGoesOn {
                 wall: self.sources.clock.now(),
             };
             let steps = fencing.step(&room, now);
-            for id in steps.cancel {
-                if let Some(run) = runs.remove(&id) {
-                    run.abort();
-                }
-            }
+            runs.cancel(steps.cancel);
             for run in steps.start {
-                let report = self.agents.run(&run.member, run.request);
-                let id = run.id;
-                runs.insert(id, work.spawn(async move { (id, report.await) }));
+                if let Err(why) = self.note(attempt.round, &run) {
+                    return why;
+                }
+                runs.start(run);
             }
             for (host, proof) in fencing.off() {
                 for (id, _) in machines.iter().filter(|(_, machine)| *machine == host) {
@@ -318,13 +340,26 @@ impl HalfGoesOn {
             let wake_at = steps.wake_at.unwrap_or_else(|| now.monotonic + STALL);
             tokio::select! {
                 biased;
-                Some(Ok((id, report))) = work.join_next() => {
-                    runs.remove(&id);
-                    fencing.finished(id, report);
-                }
+                (id, report) = runs.next() => fencing.finished(id, report),
                 () = sleep_until(wake_at) => {}
             }
         }
+    }
+
+    /// Nobody is told to switch off of whom it is not on the disk.
+    fn note(&self, round: Round, run: &Run) -> Result<(), String> {
+        let (Action::Off, Some(host)) = (run.request.action, &run.request.node) else {
+            return Ok(());
+        };
+        let shot = Shot {
+            round,
+            host: host.clone(),
+            device: run.request.device.clone(),
+            plug: run.request.plug.clone(),
+        };
+        self.store.note_shot(shot).map_err(|error| {
+            format!("it cannot be written down that {host} is switched off: {error}")
+        })
     }
 
     fn tell_of(&self, round: Round) {
@@ -359,7 +394,7 @@ impl HalfGoesOn {
 }
 
 /// Somebody may be at work on it.
-fn left_alone(room: &Room, host: &str) -> bool {
+pub(super) fn left_alone(room: &Room, host: &str) -> bool {
     room.node(host)
         .is_some_and(|node| node.spec.mode == NodeMode::Maintenance)
 }
@@ -370,4 +405,24 @@ fn voters(status: &StoreStatus) -> impl Iterator<Item = (MemberId, &str)> {
         .iter()
         .filter(|member| member.role == Role::Voter)
         .map(|member| (member.id, member.name.as_str()))
+}
+
+/// The members of these ids, as such that run agents.
+pub(super) fn agent_members(
+    status: &StoreStatus,
+    which: impl Fn(MemberId) -> bool,
+) -> Vec<AgentMember> {
+    voters(status)
+        .filter(|(id, _)| which(*id))
+        .map(|(_, name)| AgentMember {
+            name: name.to_owned(),
+            reachable: true,
+            voter: true,
+        })
+        .collect()
+}
+
+pub(super) fn own_name(status: &StoreStatus) -> String {
+    let own = voters(status).find(|(id, _)| *id == status.member_id);
+    own.map(|(_, name)| name.to_owned()).unwrap_or_default()
 }

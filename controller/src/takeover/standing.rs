@@ -19,6 +19,8 @@ pub enum Standing {
     Fences(Vec<String>),
     /// It could not prove them off, and tries again.
     Failed(String),
+    /// What these were switched off for has come to nothing: they are switched on again.
+    ReturnsPower(Vec<String>),
     /// They are off, and are being taken out.
     TakesOver,
     /// It has promised another member of its half to hear only that half.
@@ -40,6 +42,10 @@ impl Standing {
             Self::Failed(why) => format!(
                 "cannot prove the other half off, and tries again: {why}; repair a device, or look that it is off and \
                  run `quorate cluster takeover` on this machine"
+            ),
+            Self::ReturnsPower(hosts) => format!(
+                "switches on {}: what it was switched off for has come to nothing",
+                hosts.join(", ")
             ),
             Self::TakesOver => "the other half is proven off and is being taken out".to_owned(),
             Self::Promised => "has promised its half to hear nobody else".to_owned(),

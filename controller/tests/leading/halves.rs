@@ -172,6 +172,69 @@ async fn both_machines_that_boot_together_go_on_and_one_alone_does_not() {
     assert_eq!(voters(&world, second), 2);
 }
 
+/// A pair whose one machine has shot the other and is lost itself before that is committed; it is back, alone.
+async fn shot_for_nothing(power_on: bool) -> (World, MemberId, MemberId) {
+    let (mut world, first, second) = with_guest().await;
+    let power_on = json!({"spec": {"fencing": {"powerOn": power_on}}});
+    world.merge("Cluster", "test", power_on).await;
+    world.net.isolate(1, [2]);
+    world
+        .until_minded("one is shot", |world| !world.boards.asked().is_empty())
+        .await;
+    let shooter = format!("an{first}");
+    world.host(&shooter).switch_off();
+    world.mind_machines().await;
+    world.net.heal();
+    world.pass_minded(SECOND).await;
+    world.host(&shooter).switch_on();
+    world
+        .until_minded("it is back, and nothing was committed", |world| {
+            world.runs(first) && voters(world, first) == 2
+        })
+        .await;
+    assert!(world.store(first).takeovers().is_empty());
+    (world, first, second)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_shot_for_a_takeover_that_came_to_nothing_gets_its_power_back() {
+    let (mut world, first, second) = shot_for_nothing(true).await;
+    world
+        .until_minded("both vote and web runs", |world| {
+            world.runs(second) && world.store(first).has_quorum() && world.runs_on("web").len() == 1
+        })
+        .await;
+    assert_eq!(
+        world.boards.asked(),
+        [format!("off an{second}"), format!("on an{second}")]
+    );
+    world.pass_minded(10 * SECOND).await;
+    assert!(world.store(first).shots().is_empty(), "that is settled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_power_is_to_return_it_is_said_who_was_shot_for_nothing() {
+    let (mut world, first, second) = shot_for_nothing(false).await;
+    world
+        .until_minded("it is said", |world| {
+            let said = world.brain(first).standing().sentence();
+            said.contains(&format!("an{second} was switched off for a takeover"))
+                && said.contains("switch it on by hand")
+        })
+        .await;
+    assert_eq!(world.boards.asked(), [format!("off an{second}")]);
+
+    world.host(&format!("an{second}")).switch_on();
+    world
+        .until_minded("both are there", |world| {
+            world.runs(second) && world.store(first).has_quorum()
+        })
+        .await;
+    world.pass_minded(SECOND).await;
+    assert!(world.store(first).shots().is_empty(), "that is settled");
+    assert_eq!(world.boards.asked(), [format!("off an{second}")]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_told_to_freeze_freezes() {
     let (mut world, first, second) = with_guest().await;

@@ -13,6 +13,7 @@ use crate::{
     log::{Health, Log},
     member_file::Identity,
     rt,
+    shots::Shots,
     snapshot::Snapshots,
     state::Shared,
 };
@@ -29,6 +30,7 @@ pub(crate) struct Core {
     pub(crate) leadership: watch::Sender<Leadership>,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) evidence: Testimony,
+    pub(crate) shots: Shots,
     pub(crate) returning: Returning,
 }
 

@@ -27,4 +27,4 @@ mod tests;
 
 pub use machine::{Action, Attempt, Ending, Facts, Obstacle, Phase, Takeover};
 pub use message::{Configuration, Message, Position, Refusal, Round};
-pub use record::{Evidence, Record};
+pub use record::{Evidence, Record, Shot};

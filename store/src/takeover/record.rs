@@ -16,6 +16,20 @@ pub struct Evidence {
     pub proof: String,
 }
 
+/// An outlet, or a machine, that was told to switch off for a round. Who told it keeps that on its own disk until it is
+/// settled what became of the round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shot {
+    /// For this round.
+    pub round: Round,
+    /// The host, in the words of whoever drives the devices.
+    pub host: String,
+    /// The device.
+    pub device: String,
+    /// What of it; empty where it has just one.
+    pub plug: String,
+}
+
 /// A takeover, as the log tells of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {

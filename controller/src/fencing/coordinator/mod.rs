@@ -13,6 +13,7 @@ mod ask;
 mod checks;
 mod conditions;
 mod half;
+mod half_return;
 mod heard;
 mod level;
 mod power_return;
@@ -39,6 +40,7 @@ pub use ask::RunId;
 use checks::Check;
 pub(super) use conditions::say;
 pub use half::{HalfFencing, HalfSteps, Proof};
+pub use half_return::{HalfReturn, Outlets, told_by_operations};
 use heard::Heard;
 use work::{News, Work};
 

@@ -51,49 +51,44 @@ pub(super) struct PowerReturn {
 impl PowerReturn {
     /// What is to be switched on after this operation, if anything is.
     pub(super) fn after(operation: &FenceOperation, room: &Room, now: Now) -> Option<Self> {
-        let status = operation.status.as_ref()?;
-        let by_person = status
-            .evidence
-            .as_ref()
-            .is_some_and(|evidence| evidence.kind == EvidenceKind::Person);
-        let done = status
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == CONDITION);
-        if operation.spec.action != FenceAction::PowerCycle || by_person || done {
-            return None;
-        }
-        let node = room.node(operation.spec.node.as_str())?;
+        let status = owed(operation)?;
         // Whatever was told to switch off may be off, whether it said so or not.
-        let left: Vec<(String, FenceTarget)> = node
-            .spec
-            .fencing
-            .levels
-            .iter()
-            .flat_map(|level| {
-                level
-                    .devices
-                    .iter()
-                    .map(|target| (level.name.0.clone(), target.clone()))
+        let told = |level: &str, target: &FenceTarget| {
+            status.results.iter().any(|result| {
+                result.level.as_str() == level
+                    && result.device == target.device
+                    && result.plug == target.plug
+                    && was_told(room, result)
             })
-            .filter(|(level, target)| {
-                status.results.iter().any(|result| {
-                    result.level.as_str() == level
-                        && result.device == target.device
-                        && result.plug == target.plug
-                        && was_told(room, result)
-                })
-            })
-            .collect();
-        (!left.is_empty()).then(|| Self {
-            node: operation.spec.node.as_str().to_owned(),
-            left,
+        };
+        let one = Self::of(room, operation.spec.node.as_str(), told, now);
+        (!one.left.is_empty()).then_some(one)
+    }
+
+    /// Of the devices of a host's levels, those that were told to switch off.
+    pub(super) fn of(
+        room: &Room,
+        node: &str,
+        told: impl Fn(&str, &FenceTarget) -> bool,
+        now: Now,
+    ) -> Self {
+        let levels = room.node(node).into_iter();
+        let levels = levels.flat_map(|node| &node.spec.fencing.levels);
+        let targets = levels.flat_map(|level| {
+            let targets = level.devices.iter();
+            targets.map(|target| (level.name.0.clone(), target.clone()))
+        });
+        Self {
+            node: node.to_owned(),
+            left: targets
+                .filter(|(level, target)| told(level, target))
+                .collect(),
             ask: None,
             failed: 0,
             failures: Vec::new(),
             not_before: now.monotonic,
             ending: None,
-        })
+        }
     }
 
     /// It is over without having been done.
@@ -158,6 +153,20 @@ impl PowerReturn {
         }
         None
     }
+}
+
+/// What was told for the sake of this operation, when power is to return after it and has not.
+pub(super) fn owed(operation: &FenceOperation) -> Option<&FenceOperationStatus> {
+    let status = operation.status.as_ref()?;
+    let by_person = status
+        .evidence
+        .as_ref()
+        .is_some_and(|evidence| evidence.kind == EvidenceKind::Person);
+    let done = status
+        .conditions
+        .iter()
+        .any(|condition| condition.type_ == CONDITION);
+    (operation.spec.action == FenceAction::PowerCycle && !by_person && !done).then_some(status)
 }
 
 impl Ending {
