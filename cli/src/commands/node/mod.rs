@@ -2,6 +2,7 @@
 
 mod confirm;
 mod fence;
+mod links;
 mod mode;
 mod storage;
 
@@ -42,6 +43,8 @@ enum Command {
     ConfirmFenced(confirm::Args),
     /// Show what a host keeps: its parts of pools, and its replicas
     Storage(storage::Args),
+    /// Show who hears whom over which network: delays, losses, the largest packets
+    Links(links::Args),
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
@@ -54,5 +57,6 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         Command::Fence(args) => fence::run(session, &args).await,
         Command::ConfirmFenced(args) => confirm::run(session, &args).await,
         Command::Storage(args) => storage::run(session, &args).await,
+        Command::Links(args) => links::run(session, &args).await,
     }
 }
