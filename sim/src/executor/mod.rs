@@ -46,6 +46,7 @@ pub struct Executor {
     now: Duration,
     next_tidy: Duration,
     wire: Wire,
+    trace: Trace,
     processes: BTreeMap<ProcessId, Process>,
     /// Parts in a million by which a machine's monotonic clock is fast, or slow.
     drift: BTreeMap<MachineId, i64>,
@@ -60,7 +61,8 @@ impl Executor {
         Self {
             now: Duration::ZERO,
             next_tidy: Duration::ZERO,
-            wire: Wire::new(Random::of(seed, "wire"), trace),
+            wire: Wire::new(Random::of(seed, "wire"), trace.clone()),
+            trace,
             processes: BTreeMap::new(),
             drift: BTreeMap::new(),
             ahead: BTreeMap::new(),
@@ -173,6 +175,7 @@ impl Executor {
     }
 
     fn turn(&mut self, name: &str, tick: Duration) {
+        self.trace.turns_to(self.now, name);
         let Some(process) = self.processes.get_mut(name) else {
             return;
         };

@@ -15,6 +15,8 @@ struct Inner {
     hasher: DefaultHasher,
     events: u64,
     told: Option<Vec<String>>,
+    /// Whose turn it is, and when, as far as that is told.
+    turn: (Duration, String),
 }
 
 impl Trace {
@@ -26,6 +28,12 @@ impl Trace {
         trace
     }
 
+    /// Whether the events are kept as text.
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        self.lock().told.is_some()
+    }
+
     /// Adds an event.
     pub fn note(&self, at: Duration, what: &str, content: impl Hash) {
         let mut inner = self.lock();
@@ -34,6 +42,24 @@ impl Trace {
         inner.events += 1;
         if let Some(told) = &mut inner.told {
             told.push(format!("{:>10.3} {what}", at.as_secs_f64()));
+        }
+    }
+
+    /// Whose turn it is from now on.
+    pub(super) fn turns_to(&self, now: Duration, process: &str) {
+        let mut inner = self.lock();
+        if inner.told.is_some() {
+            inner.turn = (now, process.to_owned());
+        }
+    }
+
+    /// Adds a line of a process' log to the text. It is no event: the run is the same for whoever does not look.
+    pub fn say(&self, line: &str) {
+        let mut inner = self.lock();
+        let (now, process) = &inner.turn;
+        let line = format!("{:>10.3} {process} says: {line}", now.as_secs_f64());
+        if let Some(told) = &mut inner.told {
+            told.push(line);
         }
     }
 
