@@ -17,6 +17,9 @@ use quorate_sim::{
     world::Setup,
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(about = "Runs whole clusters on simulated time, network, disks and hosts")]
 struct Arguments {
@@ -108,24 +111,33 @@ fn planted(name: &str) -> Result<&'static Planted, String> {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
+    let command = Arguments::parse().command;
+    let trace = match &command {
+        Command::Run { tell: true, .. } => Trace::telling(),
+        _ => Trace::default(),
+    };
+    let logs = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(io::stderr)
         .without_time()
-        .with_ansi(false)
-        .init();
-    match Arguments::parse().command {
+        .with_ansi(false);
+    if let Command::Run { tell: true, .. } = command {
+        let into = trace.clone();
+        logs.with_writer(move || Logged(into.clone())).init();
+    } else {
+        logs.with_writer(io::stderr).init();
+    }
+    match command {
         Command::Run {
             seed,
             without,
             mistake,
             unplanted,
             story,
-            tell,
+            ..
         } => match story.map(|file| Story::read(&file)).transpose() {
             Ok(story) => {
                 let story = story.unwrap_or_else(|| Story::of(seed, mistake));
-                one(story, mistake.filter(|_| !unplanted), &without, tell)
+                one(story, mistake.filter(|_| !unplanted), &without, &trace)
             }
             Err(error) => {
                 eprintln!("{error}");
@@ -181,6 +193,20 @@ fn main() -> ExitCode {
             };
             many(&runner, first, count, !no_shrink)
         }
+    }
+}
+
+/// The logs of the processes of a run that is told, between what happens at the same time.
+struct Logged(Trace);
+
+impl io::Write for Logged {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.say(String::from_utf8_lossy(line).trim());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -242,16 +268,18 @@ fn mistakes(only: Option<&'static Planted>) -> ExitCode {
     ExitCode::from(u8::from(missed > 0))
 }
 
-fn one(story: Story, mistake: Option<&'static Planted>, without: &[usize], tell: bool) -> ExitCode {
-    let trace = if tell {
-        Trace::telling()
-    } else {
-        Trace::default()
-    };
+fn one(
+    story: Story,
+    mistake: Option<&'static Planted>,
+    without: &[usize],
+    trace: &Trace,
+) -> ExitCode {
     let seed = story.setup.seed;
     let report = quorate_sim_entropy::seeded(seed, || run(&story, mistake, without, trace.clone()));
-    for line in trace.told(0).iter().chain(&report.state).filter(|_| tell) {
-        println!("{line}");
+    if trace.is_telling() {
+        for line in trace.told(0).iter().chain(&report.state) {
+            println!("{line}");
+        }
     }
     match serde_json::to_string(&report) {
         Ok(line) => println!("{line}"),

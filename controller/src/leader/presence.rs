@@ -140,12 +140,9 @@ const ASPECTS: [&str; 3] = ["RingDegraded", "DaemonWorks", "HeardByLeader"];
 
 impl Quality<'_> {
     fn may_matter(&self, name: &str, stored: &[u8]) -> bool {
-        let noted = |word: &str| {
-            let quoted = format!("\"{word}\"");
-            stored
-                .windows(quoted.len())
-                .any(|window| window == quoted.as_bytes())
-        };
+        // What is no text is no object either; whoever parses it says so.
+        let text = std::str::from_utf8(stored).unwrap_or_default();
+        let noted = |word: &str| text.contains(&format!("\"{word}\""));
         self.silent_rings.contains_key(name)
             || self.judgement.unwell.contains(name)
             || self.judgement.heard_elsewhere.contains(name)
