@@ -53,8 +53,10 @@ impl Wish<'_> {
             return Standing::Fresh;
         };
         let same = match &old.layout {
-            // Written by a release that did not say it.
-            None => written.object_generation == self.wanted.object_generation,
+            // Written by a release that did not say it, and that had no firewall either.
+            None => {
+                written.object_generation == self.wanted.object_generation && new.firewall.is_none()
+            }
             layout => *layout == new.layout,
         };
         if same && (&old.device, &old.address, &old.nics) == (&new.device, &new.address, &new.nics)
@@ -100,6 +102,13 @@ impl Wish<'_> {
     }
 }
 
+fn unreached(round: &Round<'_>) -> Option<String> {
+    let status = round.state.cluster.as_ref()?.status.as_ref()?;
+    let mut members = status.members.iter();
+    let member = members.find(|member| member.reachable == Some(false))?;
+    Some(format!("the member {} is not reached", member.name))
+}
+
 /// Whose turn it is, in the order of the wishes.
 pub(super) fn give(round: &Round<'_>, wishes: &[Wish<'_>]) -> Vec<Turn> {
     let standings: Vec<Standing> = wishes.iter().map(|wish| wish.standing(round)).collect();
@@ -107,14 +116,18 @@ pub(super) fn give(round: &Round<'_>, wishes: &[Wish<'_>]) -> Vec<Turn> {
     // Whatever is written and wanted, and not well.
     let mut of_network: BTreeMap<&str, String> = BTreeMap::new();
     let mut of_host: BTreeMap<&str, Vec<(&str, String)>> = BTreeMap::new();
-    let mut at_work: Option<String> = None;
-    for (wish, standing) in wishes.iter().zip(&standings) {
-        if *standing != Standing::Same || !counts(wish) {
+    let mut at_work: Vec<(usize, String)> = Vec::new();
+    for (at, (wish, standing)) in wishes.iter().zip(&standings).enumerate() {
+        if *standing == Standing::Fresh || !counts(wish) {
             continue;
         }
         if let Some(trouble) = wish.trouble(round) {
-            if wish.open() && wish.host.online() {
-                at_work.get_or_insert_with(|| trouble.clone());
+            // Whoever went away in the middle goes on when it is back, also with what is wanted no more by then.
+            if wish.open() || !wish.host.online() {
+                at_work.push((at, trouble.clone()));
+            }
+            if *standing == Standing::Changed {
+                continue;
             }
             let here = of_host.entry(wish.host.name).or_default();
             here.push((wish.network, trouble.clone()));
@@ -125,9 +138,14 @@ pub(super) fn give(round: &Round<'_>, wishes: &[Wish<'_>]) -> Vec<Turn> {
         .hosts
         .values()
         .find(|host| host.presence == Presence::Silent);
-    let silent = silent.map(|host| format!("{} is silent", host.name));
+    let silent = silent
+        .map(|host| format!("{} is silent", host.name))
+        // The next host may be the one whose vote is needed.
+        .or_else(|| unreached(round));
     let mut order: Vec<usize> = (0..wishes.len())
         .filter(|at| standings[*at] == Standing::Changed)
+        // Who is not there, or is left alone, has no turn, and nobody waits for it.
+        .filter(|at| wishes[*at].host.online() && counts(&wishes[*at]))
         .collect();
     // A host in the middle of a change, or whose change failed, is corrected before another one is touched.
     order.sort_by_key(|at| {
@@ -147,7 +165,10 @@ pub(super) fn give(round: &Round<'_>, wishes: &[Wish<'_>]) -> Vec<Turn> {
         let before = silent
             .clone()
             .or_else(|| next.clone())
-            .or_else(|| at_work.clone())
+            .or_else(|| {
+                let other = at_work.iter().find(|(other, _)| *other != at);
+                other.map(|(_, trouble)| trouble.clone())
+            })
             .or_else(|| of_network.get(wish.network).cloned())
             .or_else(elsewhere);
         turns[at] = match before {

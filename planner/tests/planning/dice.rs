@@ -21,7 +21,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
@@ -99,7 +99,7 @@ impl Dice {
         }
     }
 
-    fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
+    pub(crate) fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
         let many = u64::try_from(words.len()).expect("few words");
         let index = usize::try_from(self.below(many)).expect("a small number");
         words[index]

@@ -6,6 +6,7 @@ mod dice;
 mod mistakes;
 mod properties;
 mod scripts;
+mod turns;
 mod world;
 
 use std::path::Path;

@@ -15,7 +15,7 @@ use super::{Doing, DriverError, Hint, Hints, NetworkSeen, NetworkTarget, Network
 use flaps::Flaps;
 use futures_util::{StreamExt, stream};
 use mark::Mark;
-use quorate_crds::Name;
+use quorate_crds::{LinkState, Name};
 use quorate_network::keeper::{Directory, Shelf};
 use quorate_network::kernel::{Kernel, KernelError};
 use quorate_network::netlink::{Machine, Watch};
@@ -204,6 +204,11 @@ impl Networks for Interfaces {
                     let found = prober.found(name.as_str()).into_iter();
                     seen.links = found.map(ways::link).collect();
                     seen.unheard = prober.waits_for_answer(name.as_str());
+                    let outside = prober.found(&ways::outside_of(name.as_str()));
+                    if let Some(why) = ways::cut_off(&outside) {
+                        seen.status.state = Some(LinkState::Down);
+                        seen::add(&mut seen.status, &why);
+                    }
                 }
             }
             Ok(all)
@@ -246,9 +251,15 @@ impl Networks for Interfaces {
             if let Some(prober) = prober
                 && (answer.is_ok() || !prober.knows(name))
             {
-                match ways::probed(target) {
-                    Some(probed) => prober.probe(name, probed),
-                    None => prober.forget(name),
+                let outside = ways::outside_of(name);
+                for (name, probed) in [
+                    (name, ways::probed(target)),
+                    (outside.as_str(), ways::outside(target)),
+                ] {
+                    match probed {
+                        Some(probed) => prober.probe(name, probed),
+                        None => prober.forget(name),
+                    }
                 }
                 // Whoever was heard before the change is to be heard after it.
                 if heard {
@@ -275,6 +286,7 @@ impl Networks for Interfaces {
             self.name(network, Vec::new()).await;
             if let Some(prober) = &self.prober {
                 prober.forget(network.as_str());
+                prober.forget(&ways::outside_of(network.as_str()));
             }
             Ok(())
         })

@@ -1,6 +1,6 @@
 //! What must be so at every second, and what must be so in the end.
 
-use super::{World, text};
+use super::{World, text, truth};
 use quorate_crds::Size;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,38 @@ impl World {
                 );
             }
         }
+    }
+
+    /// How many layouts of a network hosts have been told.
+    pub(crate) fn layouts_of(&self, network: &str) -> usize {
+        let told = self
+            .of("NodePlan")
+            .filter(|plan| plan["spec"]["assignment"]["object"]["name"] == network);
+        let layouts = told.map(|plan| text(&plan["spec"]["assignment"]["network"]["layout"]));
+        layouts.collect::<BTreeSet<_>>().len()
+    }
+
+    /// Networks that hosts were told to change, and have neither changed nor taken back yet.
+    pub(crate) fn networks_at_work(&self) -> Vec<truth::Place> {
+        let told = self
+            .of("NodePlan")
+            .filter(|plan| plan["spec"]["assignment"]["object"]["kind"] == "Network");
+        told.filter_map(|plan| {
+            let assigned = &plan["spec"]["assignment"];
+            let place = (
+                text(&assigned["object"]["name"]),
+                text(&plan["spec"]["node"]),
+            );
+            let kept = self.layouts.get(&place)?;
+            let status = &plan["status"];
+            let answered = status["observedPlanGeneration"] == plan["spec"]["planGeneration"]
+                && status["incarnation"] == plan["spec"]["incarnation"];
+            if answered && status["conditions"][0]["type"] == "Stalled" {
+                return None;
+            }
+            (*kept != text(&assigned["network"]["layout"])).then_some(place)
+        })
+        .collect()
     }
 
     /// R3: whoever counts as confirmed off, is so by evidence that nothing has contradicted.

@@ -1,0 +1,75 @@
+//! Networks are changed on one host after the other, whatever happens meanwhile.
+
+use super::dice::Dice;
+use super::world::World;
+
+const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
+
+fn cluster() -> World {
+    let mut world = World::new();
+    for (number, host) in HOSTS.iter().enumerate() {
+        world.command(&format!("host {host} 16Gi number={}", number + 1));
+    }
+    for (name, role) in [("bcn", "BackChannel"), ("sn", "Storage")] {
+        let second = if name == "bcn" { 20 } else { 10 };
+        world.command(&format!(
+            r#"put {{"kind":"Network","metadata":{{"name":"{name}"}},"spec":{{"role":"{role}","subnet":"10.{second}.0.0/16","nics":["{name}1"]}}}}"#
+        ));
+    }
+    world.command("run 3s");
+    world
+}
+
+#[test]
+fn never_two_hosts_are_at_work_and_in_the_end_all_have_changed() {
+    let mut at_work = 0;
+    for seed in 0..40 {
+        let mut dice = Dice::new(seed);
+        let mut world = cluster();
+        for _ in 0..40 {
+            let (network, host) = (dice.one_of(&["bcn", "sn"]), dice.one_of(&HOSTS));
+            let command = match dice.below(12) {
+                0..4 => format!(
+                    "set Network {network} /spec/mtu {}",
+                    1_400 + dice.below(4) * 50
+                ),
+                4 => format!(
+                    "set Network {network} /spec/pingTargets [\"10.0.0.{}\"]",
+                    dice.below(9)
+                ),
+                5 => format!("slow {host}"),
+                6 => format!("quick {host}"),
+                7 => format!("takes-back {network} {host}"),
+                8 => format!("keeps {network} {host}"),
+                9 => format!("silent {host}"),
+                10 => format!("heard {host}"),
+                _ => "new-leader".to_owned(),
+            };
+            world.command(&command);
+            for _ in 0..dice.below(5) {
+                world.command("run 1s");
+                let hosts = world.networks_at_work();
+                at_work += hosts.len();
+                assert!(hosts.len() <= 1, "seed {seed}: {hosts:?} after {command}");
+            }
+        }
+        for host in HOSTS {
+            for line in ["quick", "rejoin", "heard", "keeps bcn", "keeps sn"] {
+                world.command(&format!("{line} {host}"));
+            }
+        }
+        // What was taken back is only tried again when a person has changed it.
+        world.command("set Network bcn /spec/mtu 9000");
+        world.command("set Network sn /spec/mtu 9000");
+        for _ in 0..60 {
+            world.command("run 1s");
+            assert!(world.networks_at_work().len() <= 1, "seed {seed}");
+        }
+        let left = world.networks_at_work();
+        assert!(left.is_empty(), "seed {seed}: {left:?} wait for ever");
+        for network in ["bcn", "sn"] {
+            assert_eq!(world.layouts_of(network), 1, "seed {seed}: {network}");
+        }
+    }
+    assert!(at_work > 100, "hardly anything was changed: {at_work}");
+}
