@@ -388,3 +388,25 @@ async fn a_half_that_cannot_prove_all_of_the_others_off_does_not_go_on() {
         .await;
     all_four_vote_again(&mut world, ours[0]).await;
 }
+
+/// Whichever of the two drove the devices: it finds its note when it is back, or it is left alone with what it has done.
+#[tokio::test(start_paused = true)]
+async fn a_half_that_breaks_apart_gives_power_back_to_whom_it_has_shot() {
+    let (mut world, ours, theirs) = four_with_guest().await;
+    world.cut_apart(&ours, &theirs);
+    world
+        .until_minded("both are shot", |world| shot(world) == machines(&theirs))
+        .await;
+    let mate = format!("an{}", ours[1]);
+    world.host(&mate).switch_off();
+    world.mind_machines().await;
+    world.join_again();
+    world.host(&mate).switch_on();
+    world
+        .until_minded("all four vote and web runs", |world| {
+            (1..=4).all(|id| world.runs(id) && voters(world, id) == 4)
+                && world.store(ours[0]).has_quorum()
+                && world.runs_on("web").len() == 1
+        })
+        .await;
+}
