@@ -10,6 +10,7 @@ mod error;
 mod key;
 pub mod log;
 mod member_file;
+pub mod mistake;
 mod raft;
 mod rt;
 mod salvage;

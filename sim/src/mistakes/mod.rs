@@ -9,13 +9,15 @@ mod troubles;
 use quorate_controller::{detector::mistake as detector, fencing::mistake as fencing};
 use quorate_node_daemon::mistake as host;
 use quorate_planner::mistake as planner;
+use quorate_store::mistake as store;
 
 use crate::world::{Fault, Setup};
 use shapes::{cold_guests, few_hosts, large_guests, one_member, two_supplies, watchdogs};
 use troubles::{
     boards_that_act_not, boards_that_were_caught_lying, daemons_that_restart, deaf_members,
     devices_that_are_dead, devices_that_fail, drains, guests_that_crash, hosts_without_answers,
-    members_that_pause, outlets_that_act_not, peers_lost_in_turn, plans_of_the_past, silent_hosts,
+    members_that_pause, outlets_that_act_not, peers_lost_in_turn, plans_of_the_past,
+    power_lost_everywhere, silent_hosts,
 };
 
 /// One planted mistake.
@@ -270,5 +272,13 @@ pub const ALL: &[Planted] = &[
         plant: host_mistake!(NothingAdopted),
         shape: few_hosts,
         trouble: daemons_that_restart,
+    },
+    Planted {
+        name: "sync-put-off",
+        breaks: &["R6"],
+        within: 10,
+        plant: || store::plant(Some(store::Mistake::SyncPutOff)),
+        shape: few_hosts,
+        trouble: power_lost_everywhere,
     },
 ];

@@ -20,6 +20,21 @@ pub(super) fn silent_hosts(setup: &Setup) -> Vec<Fault> {
     })
 }
 
+/// The mains of the whole room fail, more than once, and people go on to write in between.
+pub(super) fn power_lost_everywhere(setup: &Setup) -> Vec<Fault> {
+    let mut random = Random::of(setup.seed, "power lost everywhere");
+    let mut faults = Vec::new();
+    let mut at = 0;
+    for _ in 0..2 {
+        at += random.between(10_000, 20_000);
+        let machines = setup.machine_names().into_iter();
+        faults.extend(machines.map(|machine| fault(at, 3_000, Trouble::Mains { machine })));
+        // Until then everybody has booted and found each other.
+        at += 90_000;
+    }
+    faults
+}
+
 /// Hosts that are heard and get no answer, so that their leases end, on which guests end.
 pub(super) fn hosts_without_answers(setup: &Setup) -> Vec<Fault> {
     let mut random = Random::of(setup.seed, "without answers");
