@@ -1,3 +1,4 @@
+use quorate_crds::KindInfo;
 use quorate_merge::ApplyOptions;
 use quorate_schema::ViolationReason;
 use quorate_store::View;
@@ -7,7 +8,10 @@ use super::{
     Engine, Gate, Live, Manifest, Part, Target, WriteOptions, metadata, object, parse_version,
     subject, unknown, write::Next, write::Written,
 };
-use crate::error::{ApiError, Cause};
+use crate::{
+    admission,
+    error::{ApiError, Cause},
+};
 
 impl Engine {
     /// Server-side apply: the caller states the fields that it wants to own.
@@ -64,7 +68,7 @@ impl Engine {
             }
             let mut merged = merged(kind, part, live, &own, options, now)?;
             if let Some(live) = live {
-                keep_unowned_metadata(&live.object, &mut merged);
+                keep_unowned_metadata(kind, &live.object, &mut merged);
             }
             let mut next = match (live, part) {
                 (None, _) => {
@@ -104,7 +108,7 @@ impl Engine {
         let mut next = merged(kind, Part::Main, live.as_ref(), &own, options, &now)?;
         match &live {
             Some(live) => {
-                keep_unowned_metadata(&live.object, &mut next);
+                keep_unowned_metadata(kind, &live.object, &mut next);
                 next = metadata::carry(kind, &live.object, next)?;
             }
             None => metadata::begin(kind, &mut next, self.sources.new_uid()?, &now),
@@ -127,7 +131,7 @@ impl Engine {
 
 /// What of a manifest counts: an apply of the object says nothing about status, one of the status
 /// nothing about the rest. So a whole object that was read, changed and applied owns no status.
-fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Value {
+fn own_part(kind: &KindInfo, part: Part, mut config: Value) -> Value {
     object::set_meta(&mut config, "resourceVersion", None);
     match part {
         Part::Main if kind.status => metadata::remove_status(&mut config),
@@ -151,7 +155,7 @@ fn own_part(kind: &quorate_crds::KindInfo, part: Part, mut config: Value) -> Val
 
 /// Puts back what nobody owns. The merge takes a structure away together with the last field in it that
 /// anybody owned; in `metadata` the server keeps fields of its own.
-fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
+fn keep_unowned_metadata(kind: &KindInfo, live: &Value, merged: &mut Value) {
     let deleting = object::is_deleting(live);
     let Some(fields) = live.get("metadata").and_then(Value::as_object) else {
         return;
@@ -170,10 +174,16 @@ fn keep_unowned_metadata(live: &Value, merged: &mut Value) {
             kept.insert(field.clone(), value.clone());
         }
     }
+    // The finalizer that every object of the kind begins with is the server's alone: it holds data and running guests.
+    if let Some(own) = admission::finalizer(kind)
+        && object::finalizers(live).any(|finalizer| finalizer == own)
+    {
+        object::add_finalizer(merged, own);
+    }
 }
 
 fn merged(
-    kind: &quorate_crds::KindInfo,
+    kind: &KindInfo,
     part: Part,
     live: Option<&Live>,
     config: &Value,

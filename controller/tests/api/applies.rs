@@ -1,7 +1,7 @@
 //! Server-side apply. Kubernetes documentation, "Server-Side Apply".
 
 use quorate_proto::api::v1::Outcome;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::support::{TestCluster, details, network, options, secret, version};
@@ -156,4 +156,31 @@ async fn applying_the_same_secret_again_changes_nothing() {
     assert_eq!(again.outcome, Outcome::Unchanged);
     assert_eq!(version(&again.object), version(&first.object));
     assert_eq!(again.object["spec"]["data"]["password"], "aHVudGVyMg==");
+}
+
+/// The merge takes `metadata` away together with the last field in it that anybody owned. What guards a guest that runs, or
+/// a volume's data, is nobody's field and must stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_that_lets_go_of_the_last_label_keeps_what_guards_the_object() {
+    let cluster = TestCluster::of_one().await;
+    let admin = cluster.admin(0).await;
+    let guest = |labels: Value| {
+        json!({
+            "apiVersion": "quorate.dev/v1alpha1", "kind": "VirtualMachine",
+            "metadata": {"name": "web", "labels": labels},
+            "spec": {"memory": "1Gi"},
+        })
+    };
+    let first = admin
+        .apply("git", guest(json!({"tier": "front"})))
+        .await
+        .expect("applied")
+        .object;
+    let guards = first["metadata"]["finalizers"].clone();
+    assert_eq!(guards, json!(["quorate.dev/guest"]));
+    let mut bare = guest(Value::Null);
+    bare["metadata"] = json!({"name": "web"});
+    let second = admin.apply("git", bare).await.expect("applied").object;
+    assert_eq!(second["metadata"].get("labels"), None);
+    assert_eq!(second["metadata"]["finalizers"], guards);
 }
