@@ -92,6 +92,12 @@ impl Admittance {
         }
     }
 
+    /// How many calls and how many watches are under way.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        (counts.calls, counts.watches)
+    }
+
     /// Lets one call of `caller` in, or says what is too much.
     pub fn admit(&self, caller: &str, weight: Weight) -> Result<Permit, ApiError> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,6 +36,7 @@ impl Engine {
             }
             let mut next = sent.clone();
             metadata::begin(kind, &mut next, self.sources.new_uid()?, now);
+            object::drop_empty_meta(&mut next);
             kind.schema.apply_defaults(&mut next);
             let next = metadata::track_update(kind, None, next, None, options, now)?;
             Ok(Next::Object(next))

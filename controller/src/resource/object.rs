@@ -50,6 +50,25 @@ pub(crate) fn set_meta(object: &mut Value, field: &str, value: Option<Value>) {
     }
 }
 
+/// Removes what says nothing from `metadata`: an empty map of labels is none. Kubernetes keeps no such fields either, and
+/// tools that compare would see a difference for ever.
+pub(crate) fn drop_empty_meta(object: &mut Value) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        let empty = match metadata.get(field) {
+            Some(Value::Null) => true,
+            Some(Value::Object(entries)) => entries.is_empty(),
+            Some(Value::Array(items)) => items.is_empty(),
+            _ => false,
+        };
+        if empty {
+            metadata.remove(field);
+        }
+    }
+}
+
 /// The finalizers of `object`.
 pub(crate) fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
     object
@@ -181,6 +200,18 @@ mod tests {
             versioned(&object, 7)["metadata"],
             json!({"resourceVersion": "7"})
         );
+    }
+
+    #[test]
+    fn what_says_nothing_is_not_kept() {
+        let mut object = json!({"metadata": {
+            "name": "a", "labels": {}, "annotations": null, "finalizers": [], "ownerReferences": [],
+        }});
+        drop_empty_meta(&mut object);
+        assert_eq!(object, json!({"metadata": {"name": "a"}}));
+        let mut kept = json!({"metadata": {"labels": {"a": ""}, "finalizers": ["x/y"]}});
+        drop_empty_meta(&mut kept);
+        assert_eq!(kept["metadata"]["labels"], json!({"a": ""}));
     }
 
     #[test]

@@ -53,6 +53,7 @@ impl Engine {
             Part::Main => metadata::carry(kind, &live.object, next)?,
             Part::Status => metadata::only_status(kind, &live.object, next)?,
         };
+        object::drop_empty_meta(&mut next);
         kind.schema.apply_defaults(&mut next);
         let next = metadata::track_update(
             kind,

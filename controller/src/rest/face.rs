@@ -9,7 +9,7 @@ use super::{
     answer::{self, Answer},
     asked::Asked,
     core_events::CoreEvents,
-    definitions, discovery, health,
+    discovery, health,
     openapi::Documents,
     reading::Collection,
     refusal::Refusal,
@@ -77,10 +77,10 @@ impl Face {
                 "v1",
                 "customresourcedefinitions",
                 rest @ ..,
-            ] => {
+            ] => self.definitions(asked, rest),
+            ["metrics"] => {
                 get_only(&asked)?;
-                let _call = self.begin(&asked, Weight::Call)?;
-                definitions::answer(&asked, rest)
+                self.metrics(asked).await
             }
             [
                 "apis",
@@ -185,7 +185,7 @@ pub(super) fn not_allowed(found: Method, allowed: &'static str) -> Refusal {
     Refusal::Method { found, allowed }
 }
 
-fn get_only(asked: &Asked) -> Result<(), Refusal> {
+pub(super) fn get_only(asked: &Asked) -> Result<(), Refusal> {
     match asked.method {
         Method::GET => Ok(()),
         _ => Err(not_allowed(asked.method.clone(), "GET")),

@@ -15,6 +15,7 @@ mod discovery;
 mod face;
 mod health;
 mod layer;
+mod metrics;
 mod openapi;
 mod options;
 mod printing;

@@ -32,7 +32,7 @@ const LONGEST: u64 = 1800;
 
 /// What the query says about a watch.
 #[derive(Debug, PartialEq, Eq)]
-struct Wish {
+pub(super) struct Wish {
     resource_version: String,
     /// Begin with what is there: always, never, or as the version says.
     initial: Option<bool>,
@@ -41,7 +41,7 @@ struct Wish {
 }
 
 impl Wish {
-    fn read(query: &Query) -> Result<Self, Refusal> {
+    pub(super) fn read(query: &Query) -> Result<Self, Refusal> {
         let initial = query.flag("sendInitialEvents");
         let how = query.filled("resourceVersionMatch");
         match (initial, how) {
@@ -66,6 +66,22 @@ impl Wish {
                 .number("timeoutSeconds")?
                 .filter(|seconds| *seconds > 0),
         })
+    }
+
+    /// Whether what is there is to be told first.
+    pub(super) fn begins_with_what_is_there(&self) -> bool {
+        let unseen = matches!(self.resource_version.as_str(), "" | "0");
+        self.initial.unwrap_or(unseen)
+    }
+
+    /// Whether the end of what was there is to be marked.
+    pub(super) fn ends_with_a_mark(&self) -> bool {
+        self.bookmarks && self.initial == Some(true)
+    }
+
+    /// After how long it is to end; none when it does not say.
+    pub(super) fn seconds(&self) -> Option<u64> {
+        self.seconds
     }
 
     /// Whether it asks for what comes from now on and for nothing that is there.
@@ -122,15 +138,11 @@ impl Face {
             Err(error @ ApiError::Expired(_)) => Box::pin(stream::once(async { Err(error) })),
             Err(error) => return Err(error.into()),
         };
-        let seconds = match wish.seconds {
-            Some(seconds) => seconds,
-            None => LONGEST + self.random_up_to(LONGEST)?,
-        };
         let telling = Telling {
             events,
             front: self.front.clone(),
             stopping: self.stopping.clone(),
-            until: Instant::now() + Duration::from_secs(seconds),
+            until: self.until(wish.seconds)?,
             confirmed: Instant::now(),
             first: true,
             over: false,
@@ -149,6 +161,16 @@ impl Face {
                 Some((line, telling))
             }),
         ))
+    }
+
+    /// Until when a watch goes on that names this many seconds, or none.
+    pub(super) fn until(&self, seconds: Option<u64>) -> Result<Instant, ApiError> {
+        let seconds = match seconds {
+            // Nobody waits longer than a day.
+            Some(seconds) => seconds.min(24 * 3600),
+            None => LONGEST + self.random_up_to(LONGEST)?,
+        };
+        Ok(Instant::now() + Duration::from_secs(seconds))
     }
 
     fn random_up_to(&self, most: u64) -> Result<u64, ApiError> {
@@ -235,7 +257,8 @@ impl Telling {
     }
 }
 
-fn line(type_: &str, object: &[u8]) -> Bytes {
+/// An event as it is sent.
+pub(super) fn line(type_: &str, object: &[u8]) -> Bytes {
     let mut line = BytesMut::with_capacity(object.len() + 40);
     line.put_slice(b"{\"type\":\"");
     line.put_slice(type_.as_bytes());

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use quorate_identity::{Dates, MEMBER_NAME, Subject, SystemClock, Trust};
+use quorate_identity::{Dates, LiveCredentials, MEMBER_NAME, Subject, SystemClock, Trust};
 use rustls::{ClientConfig, pki_types::ServerName};
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -44,7 +44,19 @@ pub(crate) struct Lines {
 impl Http {
     /// A caller with a certificate for `subject`, or without any.
     pub(crate) fn new(cluster: &TestCluster, at: usize, subject: Option<&Subject>) -> Self {
-        let own = subject.map(|subject| cluster.credentials(subject));
+        Self::with(
+            cluster,
+            at,
+            subject.map(|subject| cluster.credentials(subject)),
+        )
+    }
+
+    /// A caller with these credentials, good or not.
+    pub(crate) fn with(
+        cluster: &TestCluster,
+        at: usize,
+        own: Option<Arc<LiveCredentials>>,
+    ) -> Self {
         let trust = Trust::from_pem(&cluster.authority.certificate_pem(), Arc::new(SystemClock))
             .expect("trust");
         Self {

@@ -1,10 +1,11 @@
 //! What there is and what it looks like. Kubernetes documentation, "The Kubernetes API".
 
 use http::Method;
+use quorate_identity::Subject;
 use serde_json::Value;
 
 use super::client::{Http, request};
-use crate::support::TestCluster;
+use crate::support::{TestCluster, network};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_is_found_in_the_old_and_in_the_new_way() {
@@ -144,8 +145,52 @@ async fn the_definitions_of_the_kinds_can_be_read() {
         parents["items"][0]["metadata"]["name"],
         "secrets.quorate.dev"
     );
+    let mut watch = admin
+        .watch(&format!(
+            "{path}?watch=1&resourceVersion=1&timeoutSeconds=1"
+        ))
+        .await;
+    assert!(watch.next().await.is_none(), "nothing changes");
+    let mut watch = admin
+        .watch(&format!("{path}?watch=1&timeoutSeconds=1"))
+        .await;
+    assert_eq!(watch.event().await.0, "ADDED");
     admin
         .post(path, &Value::Null)
         .await
         .refused(405, "MethodNotAllowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_told_to_who_may_see_the_status() {
+    let cluster = TestCluster::of_one().await;
+    let admin = Http::admin(&cluster);
+    admin
+        .post("/apis/quorate.dev/v1alpha1/networks", &network("a"))
+        .await
+        .ok();
+    let reply = admin.get("/metrics").await;
+    assert_eq!(
+        reply.headers["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let page = String::from_utf8(reply.body.to_vec()).expect("text");
+    for line in [
+        "quorate_leader 1",
+        "quorate_voters 1",
+        "# TYPE quorate_revision gauge",
+        "quorate_objects{resource=\"networks\"} 1",
+        "quorate_calls 1",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}: {page}");
+    }
+    let eve = Subject::person("eve", &[]).expect("a name");
+    Http::new(&cluster, 0, Some(&eve))
+        .get("/metrics")
+        .await
+        .refused(403, "Forbidden");
+    Http::new(&cluster, 0, None)
+        .get("/metrics")
+        .await
+        .refused(401, "Unauthorized");
 }

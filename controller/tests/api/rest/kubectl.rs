@@ -221,7 +221,7 @@ fn transcript(kubectl: &Kubectl) {
 
     // Changing.
     says(&["label", "net", "lan", "tier=front"], "", &["labeled"]);
-    says(&["annotate", "net", "lan", "note=x"], "", &["annotated"]);
+    says(&["annotate", "net", "lan", "note=x"], "", &["annotate"]);
     says(
         &[
             "patch",
@@ -352,14 +352,15 @@ fn transcript(kubectl: &Kubectl) {
     says(&["delete", "secrets", "--all"], "", &[]);
 }
 
-/// What leaves the manifests leaves the cluster. A parent that is no Secret of the core's must be there and be marked as
-/// one; its id is made of its name and kind.
-fn prune_with_a_set(kubectl: &Kubectl) {
-    let digest = ring::digest::digest(&ring::digest::SHA256, b"site..Secret.quorate.dev");
+/// Makes an empty Secret the parent of a set of objects. One that is no Secret of the core's must be there and be marked;
+/// its id is made of its name and kind.
+fn set_parent(kubectl: &Kubectl, name: &str) {
+    let whole = format!("{name}..Secret.quorate.dev");
+    let digest = ring::digest::digest(&ring::digest::SHA256, whole.as_bytes());
     let parent = json!({
         "apiVersion": "quorate.dev/v1alpha1", "kind": "Secret",
         "metadata": {
-            "name": "site",
+            "name": name,
             "labels": {
                 "applyset.kubernetes.io/id": format!("applyset-{}-v1", URL_SAFE_NO_PAD.encode(digest)),
             },
@@ -371,6 +372,11 @@ fn prune_with_a_set(kubectl: &Kubectl) {
         "spec": {},
     });
     kubectl.does(&["create", "-f", "-"], &parent.to_string());
+}
+
+/// What leaves the manifests leaves the cluster.
+fn prune_with_a_set(kubectl: &Kubectl) {
+    set_parent(kubectl, "site");
     let both = format!("{}\n{}\n", network("p1"), network("p2"));
     let apply = [
         "apply",
@@ -425,4 +431,79 @@ async fn unmodified_kubectl_is_at_home_here() {
             .await
             .expect("the transcript is as it should be");
     }
+}
+
+/// The set-up of docs/kubernetes.md: what the repository says is so, drift is shown and corrected, and what leaves the
+/// repository leaves the cluster.
+fn repository(kubectl: &Kubectl) {
+    let platform = kubectl.home.path().join("platform");
+    fs::create_dir(&platform).expect("made");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/anvil");
+    for entry in fs::read_dir(example).expect("the example").flatten() {
+        // The order to test a fence device is no part of a platform.
+        if !entry.file_name().to_string_lossy().starts_with("95") {
+            fs::copy(entry.path(), platform.join(entry.file_name())).expect("copied");
+        }
+    }
+    let platform_path = platform.to_str().expect("text");
+    let with = |command: &[&'static str]| -> Vec<&str> {
+        let shared = ["--server-side", "--force-conflicts", "-f"];
+        [command, &shared, &[platform_path]].concat()
+    };
+    let apply = with(&[
+        "apply",
+        "--field-manager=git",
+        "--prune",
+        "--applyset=secrets.quorate.dev/platform",
+    ]);
+    // As a manager of its own: the label of the set is no part of the manifests, and would be let go of.
+    let diff = with(&["diff"]);
+
+    set_parent(kubectl, "platform");
+    let applied = kubectl.does(&apply, "");
+    assert!(applied.contains("vm02-db serverside-applied"), "{applied}");
+    let drift = kubectl.run(&diff, "");
+    assert!(
+        drift.status.success(),
+        "{}",
+        String::from_utf8_lossy(&drift.stdout)
+    );
+
+    let by_hand = r#"{"spec":{"priority":7}}"#;
+    kubectl.does(
+        &["patch", "vm", "vm02-db", "--type", "merge", "-p", by_hand],
+        "",
+    );
+    let drift = kubectl.run(&diff, "");
+    assert_eq!(drift.status.code(), Some(1));
+    let shown = String::from_utf8_lossy(&drift.stdout);
+    assert!(shown.contains("-  priority: 7"), "{shown}");
+    kubectl.does(&apply, "");
+    let found = kubectl.does(
+        &["get", "vm", "vm02-db", "-o", "jsonpath={.spec.priority}"],
+        "",
+    );
+    assert_ne!(found, "7");
+
+    fs::remove_file(platform.join("90-access.yaml")).expect("removed");
+    let pruned = kubectl.does(&apply, "");
+    assert!(pruned.contains("night-shift pruned"), "{pruned}");
+    assert!(kubectl.run(&diff, "").status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_git_repository_can_be_the_source() {
+    let cluster = TestCluster::of_one().await;
+    let programs = programs();
+    let able = programs
+        .iter()
+        .map(|program| Kubectl::new(program, &cluster))
+        .find(|kubectl| kubectl.minor() >= 28);
+    let Some(kubectl) = able else {
+        println!("skipped: there is no kubectl of 1.28 or newer on the PATH");
+        return;
+    };
+    tokio::task::spawn_blocking(move || repository(&kubectl))
+        .await
+        .expect("the repository is the source");
 }

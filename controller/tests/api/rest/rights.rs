@@ -79,6 +79,23 @@ async fn each_verb_needs_its_right() {
     admin.get(&one).await.ok();
 }
 
+/// Renewing it is all that an expired certificate is good for, and that is done over gRPC.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_certificate_lets_nobody_in() {
+    let cluster = TestCluster::of_one().await;
+    let late = crate::rights::expired(&cluster, &Subject::admin());
+    let admin = Http::with(&cluster, 0, Some(late));
+    for path in [path("networks"), "/apis".to_owned(), "/metrics".to_owned()] {
+        let status = admin.get(&path).await.refused(401, "Unauthorized");
+        let words = status["message"].as_str().expect("words");
+        assert!(words.contains("renew it"), "{words}");
+    }
+    admin
+        .post(&path("networks"), &network("a"))
+        .await
+        .refused(401, "Unauthorized");
+}
+
 /// A host reads its own records and writes their status, whatever face it takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_reaches_nothing_but_its_own() {
