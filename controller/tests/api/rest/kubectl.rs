@@ -345,7 +345,7 @@ fn transcript(kubectl: &Kubectl) {
             &[],
         );
     }
-    if minor >= 28 {
+    if minor >= 29 {
         prune_with_a_set(kubectl);
     }
     says(&["delete", "net", "--all"], "", &["\"lan\" deleted"]);
@@ -498,9 +498,9 @@ async fn a_git_repository_can_be_the_source() {
     let able = programs
         .iter()
         .map(|program| Kubectl::new(program, &cluster))
-        .find(|kubectl| kubectl.minor() >= 28);
+        .find(|kubectl| kubectl.minor() >= 29);
     let Some(kubectl) = able else {
-        println!("skipped: there is no kubectl of 1.28 or newer on the PATH");
+        println!("skipped: there is no kubectl of 1.29 or newer on the PATH");
         return;
     };
     tokio::task::spawn_blocking(move || repository(&kubectl))
