@@ -9,7 +9,7 @@ use quorate_crds::{
 /// How the host is, as it is reported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct HostReport {
-    facts: HostFacts,
+    pub(super) facts: HostFacts,
 }
 
 /// What the daemon knows about its host, and no driver does.

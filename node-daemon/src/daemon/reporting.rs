@@ -15,6 +15,8 @@ const MOST: usize = 200;
 pub(super) struct Reporting {
     incarnation: u64,
     host: HostReport,
+    /// Something else was said of the host after that, and nobody knows whether it has arrived.
+    host_unsure: bool,
     generation: u64,
     under_way: Option<Report>,
     due: Option<Instant>,
@@ -34,6 +36,7 @@ impl Reporting {
         Self {
             incarnation,
             host: HostReport::default(),
+            host_unsure: false,
             generation: 0,
             under_way: None,
             due: None,
@@ -68,7 +71,8 @@ impl Reporting {
             return None;
         }
         let generation = generation.unwrap_or(self.generation);
-        if records.is_empty() && *host == self.host && generation == self.generation {
+        let host_news = self.host_unsure || *host != self.host;
+        if records.is_empty() && !host_news && generation == self.generation {
             self.due = None;
             return None;
         }
@@ -77,7 +81,7 @@ impl Reporting {
             return None;
         }
         records.truncate(MOST);
-        let host = (*host != self.host).then(|| host.clone());
+        let host = host_news.then(|| host.clone());
         let request = ReportRequest {
             incarnation: self.incarnation,
             records: records.iter().filter_map(record).collect(),
@@ -103,15 +107,18 @@ impl Reporting {
         self.due = None;
         if let Some(host) = report.host.take() {
             self.host = host;
+            self.host_unsure = false;
         }
         self.generation = report.generation;
         Some(report)
     }
 
-    /// Nobody knows whether it has arrived. All of it is said again, later.
-    pub(super) fn failed(&mut self, now: Instant) {
-        self.under_way = None;
+    /// Nobody knows whether it has arrived: what it was about, which is said again later, however it is by then.
+    pub(super) fn failed(&mut self, now: Instant) -> Vec<(String, NodePlanStatus)> {
         self.due = Some(now + self.backoff.wait());
+        let report = self.under_way.take();
+        self.host_unsure |= report.as_ref().is_some_and(|report| report.host.is_some());
+        report.map(|report| report.records).unwrap_or_default()
     }
 }
 
@@ -130,6 +137,8 @@ fn record((record, status): &(String, NodePlanStatus)) -> Option<RecordReport> {
 
 #[cfg(test)]
 mod tests {
+    use quorate_crds::WatchdogStatus;
+
     use super::*;
 
     fn status(message: &str) -> NodePlanStatus {
@@ -177,11 +186,36 @@ mod tests {
             now = reporting.due().expect("something is to be said");
             let request = reporting.next(now, vec![], &host, Some(1)).expect("due");
             assert_eq!(request.accepted_plan_generation, 1);
-            reporting.failed(now);
+            let about = reporting.failed(now);
+            assert!(about.is_empty());
             waits.push(reporting.due().expect("again") - now);
         }
         assert!(waits.is_sorted() && waits[0] < waits[5], "{waits:?}");
         assert_eq!(waits[5], waits[6], "but never stops: {waits:?}");
+    }
+
+    #[test]
+    fn a_host_that_is_again_as_it_was_before_a_lost_report_says_so() {
+        let now = Instant::now();
+        let mut reporting = Reporting::new(7);
+        let well = HostReport::default();
+        let mut other = HostReport::default();
+        other.facts.watchdog = Some(WatchdogStatus::default());
+        reporting.next(now, vec![], &other, None);
+        let request = reporting.next(now + GATHER, vec![], &other, None);
+        assert!(request.is_some());
+        reporting.failed(now + GATHER);
+
+        let due = reporting.due().expect("it is said again");
+        let request = reporting.next(due, vec![], &well, None);
+        assert!(
+            !request
+                .expect("it may be known by the other words")
+                .facts
+                .is_empty()
+        );
+        reporting.arrived();
+        assert!(reporting.next(due, vec![], &well, None).is_none());
     }
 
     #[test]

@@ -437,7 +437,9 @@ impl Session {
                 }
             }
             Err(error) => {
-                self.reporting.failed(now);
+                for (record, _) in self.reporting.failed(now) {
+                    self.reconciler.unsure(&record);
+                }
                 if !self.is_over(&error) {
                     tracing::info!(error = &error as &dyn Error, "the report is tried again");
                 }

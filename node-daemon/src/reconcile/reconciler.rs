@@ -290,7 +290,8 @@ impl Reconciler {
             wall,
         }
         .answer();
-        work.to_say = (work.said.as_ref() != Some(&answer)).then_some(answer);
+        let news = work.unsure || work.said.as_ref() != Some(&answer);
+        work.to_say = news.then_some(answer);
         if matches!(verdict, Verdict::Converged | Verdict::Released) {
             work.arrived(now);
         }
@@ -407,7 +408,19 @@ impl Reconciler {
             if work.to_say.as_ref() == Some(&status) {
                 work.to_say = None;
             }
+            work.unsure = false;
             work.said = Some(status);
+        }
+    }
+
+    /// Nobody knows whether the last words about this record have arrived: what is so is said, also when it is what was said
+    /// before them.
+    pub fn unsure(&mut self, record: &str) {
+        if let Some(work) = self.work.get_mut(record) {
+            work.unsure = true;
+            if work.to_say.is_none() {
+                work.to_say.clone_from(&work.said);
+            }
         }
     }
 

@@ -240,6 +240,25 @@ fn a_guest_is_started_once_per_epoch_and_then_its_end_is_the_planners_affair() {
 }
 
 #[test]
+fn what_is_so_is_said_again_when_other_words_may_have_arrived() {
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    story.guests = vec![seen(GuestDoing::Running, 1)];
+    story.pass(Duration::from_secs(1));
+    let well = story.said(WEB);
+    story.reconciler.said(WEB, well.clone());
+    assert!(story.reconciler.answers().is_empty());
+
+    // A report that says something else is lost on its way, and then everything is as it was before.
+    story.reconciler.unsure(WEB);
+    story.reconciler.hint(Subsystem::Guests);
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.said(WEB), well);
+    story.reconciler.said(WEB, well);
+    story.pass(Duration::from_secs(1));
+    assert!(story.reconciler.answers().is_empty());
+}
+
+#[test]
 fn a_guest_that_is_wanted_again_while_it_shuts_down_was_not_switched_off_from_inside() {
     let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
     story.guests = vec![seen(GuestDoing::Running, 1)];

@@ -49,6 +49,8 @@ pub(super) struct Work {
     pub(super) converged: bool,
     /// What was said last.
     pub(super) said: Option<NodePlanStatus>,
+    /// Something else was said after that, and nobody knows whether it has arrived.
+    pub(super) unsure: bool,
     /// What is to be said, when it differs.
     pub(super) to_say: Option<NodePlanStatus>,
 }
