@@ -27,6 +27,9 @@ const HOST_CONFIG: &str = "/etc/quorate/node/node.yaml";
 /// With this exit code the command line says that a change may or may not have been made.
 const OUTCOME_UNKNOWN: u32 = 7;
 
+/// With this one, that no member could be reached: nothing was changed.
+const NOT_REACHED: u32 = 6;
+
 /// How long a member may take for anything; the processors of a room are slow, and busy with all members.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -109,11 +112,20 @@ pub fn start_host(host: Host<'_>) -> Result<(), LabError> {
 /// Runs the command line in a host, as the administrator that `quorate init` has made, and again where an election has swallowed the
 /// answer: that is what the command line itself advises then.
 pub fn quorate(host: Host<'_>, arguments: &str) -> Result<String, LabError> {
+    again_after(&[OUTCOME_UNKNOWN], host, arguments)
+}
+
+/// The same, and again while nobody answers: on these processors a member is silent for seconds when a host's daemons start.
+fn quorate_when_reached(host: Host<'_>, arguments: &str) -> Result<String, LabError> {
+    again_after(&[OUTCOME_UNKNOWN, NOT_REACHED], host, arguments)
+}
+
+fn again_after(codes: &[u32], host: Host<'_>, arguments: &str) -> Result<String, LabError> {
     let command = format!("HOME=/root quorate {arguments}");
     let begun = Instant::now();
     loop {
         let output = host.exec(&command)?;
-        if output.code != OUTCOME_UNKNOWN || begun.elapsed() > PATIENCE {
+        if !codes.contains(&output.code) || begun.elapsed() > PATIENCE {
             return host.succeeded(&command, &output);
         }
         thread::sleep(Duration::from_secs(1));
@@ -176,12 +188,12 @@ fn join(room: &Room, number: u8, witness: bool, progress: &Progress) -> Result<(
     );
     progress.step(&format!("{}: quorate join, as {kind}", host.name()));
     let flag = if witness { " --witness" } else { "" };
-    let token = quorate(
+    let token = quorate_when_reached(
         room.host(1),
         &format!("cluster join-token create member{flag}"),
     )?;
     let server = address("10.20", 1);
-    quorate(
+    quorate_when_reached(
         host,
         &format!("join {token} --server {server} {}", addresses(number)),
     )?;
@@ -199,12 +211,12 @@ pub fn enlist(room: &Room, progress: &Progress) -> Result<(), LabError> {
         let host = room.host(number);
         let called = host.called()?;
         progress.step(&format!("{}: quorate join, as host {called}", host.name()));
-        let token = quorate(
+        let token = quorate_when_reached(
             room.host(1),
             &format!("cluster join-token create node {called}"),
         )?;
         let server = address("10.20", 1);
-        quorate(host, &format!("join {token} --server {server}"))?;
+        quorate_when_reached(host, &format!("join {token} --server {server}"))?;
         host.run(&format!("test -s {HOST_CONFIG}"))?;
         start_host(host)?;
     }
