@@ -118,7 +118,9 @@ impl Entry {
         ] {
             put(&mut known[list], name, field, value);
         }
-        let has_current = known["current-context"].as_str().is_some_and(|name| !name.is_empty());
+        let has_current = known["current-context"]
+            .as_str()
+            .is_some_and(|name| !name.is_empty());
         if !(keep_current && has_current) {
             known["current-context"] = json!(self.name);
         }

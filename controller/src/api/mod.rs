@@ -6,8 +6,8 @@ mod limits;
 mod objects;
 
 pub use cluster::Cluster;
-pub(crate) use front::{Call, WriteGate};
 pub use front::Front;
+pub(crate) use front::{Call, WriteGate};
 pub(crate) use limits::Weight;
 pub use limits::{Admittance, CallLimits, Permit};
 pub use objects::Objects;
