@@ -200,7 +200,9 @@ impl<'a> Work<'_, 'a> {
             self.outcome.assign(self.round.state, &subject, from, told);
             return self.switching(current, from, target.0);
         }
-        let stop = self.reason_to_stop((name, guest), current, target, sending, wanted);
+        let stop = self
+            .reason_to_stop((name, guest), current, target, sending, wanted)
+            .or_else(|| self.was_stopped(current, sending));
         match (step(sending), stop) {
             (GuestStep::Send, Some(stop)) if ended(sending).is_none() => {
                 let told = assignment((name, guest), epoch_there, Told::Run);
@@ -367,6 +369,24 @@ impl<'a> Work<'_, 'a> {
                 &format!("it took longer than {}", allowed(guest, current)),
             )
         })
+    }
+
+    /// Its host was told to stop sending and has not answered yet. That stands when the reason has passed meanwhile: one that is
+    /// stopped and begun in turns never ends.
+    fn was_stopped(&self, current: Option<Running<'a>>, sending: &NodePlan) -> Option<Why> {
+        let status = self.traffic.status(current?.name);
+        let began = status.phase == Some(MigrationPhase::Running);
+        if !began || step(sending) == GuestStep::Send {
+            return None;
+        }
+        let stops = [
+            Reason::MigrationFailed,
+            Reason::MigrationTimedOut,
+            Reason::MigrationCancelled,
+        ];
+        let said = status.reason?;
+        let reason = stops.into_iter().find(|stop| stop.as_str() == said)?;
+        Some(why(reason, &status.message?))
     }
 
     fn overdue(
