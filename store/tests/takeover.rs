@@ -332,7 +332,9 @@ async fn a_leader_that_stood_in_for_a_voter_for_nothing_leads_no_longer() {
     until("there is a quorum", || store.status().quorum).await;
     let again = store.propose(put("a", "2")).await;
     again.expect("it is a member like the others");
-    assert_eq!(voters(&store).len(), 4);
+    // That the lost half goes may be in its log already; a quorum of all four may still decide so.
+    let left = voters(&store);
+    assert!(left.contains(&leader) && left.contains(&mate), "{left:?}");
     cluster.shutdown().await;
 }
 
