@@ -28,8 +28,9 @@ const CASES: [Case; 25] = [
     (12, Some("company"), "--drain", "an1"),
     (13, Some("dependent"), "--fail", "an1"),
     (13, Some("dependent"), "--drain", "an2"),
-    (14, Some("no-reserve"), "--fail", "an1"),
-    (14, Some("no-reserve"), "--drain", "an2"),
+    // Seeds in which the volumes do not all lie on the two hosts whose pools were there first: then each guest has a host.
+    (15, Some("no-reserve"), "--fail", "an1"),
+    (16, Some("no-reserve"), "--drain", "an2"),
     (15, Some("left-down"), "--fail", "an1"),
     (15, Some("left-down"), "--fail", "an2"),
     (16, Some("priorities"), "--fail", "an1"),
