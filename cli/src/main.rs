@@ -10,6 +10,7 @@ mod error;
 mod fencing;
 mod jsonpath;
 mod kinds;
+mod looking;
 mod manifests;
 mod member_files;
 mod merge_patch;

@@ -9,6 +9,7 @@ use crate::{
     console::{Tone, paint},
     error::CliError,
     kinds,
+    looking::Looking,
     output::{age, format::Format, objects::whole},
     session::Session,
 };
@@ -24,18 +25,8 @@ pub(crate) struct Args {
     /// KIND NAME or KIND/NAME
     #[arg(required = true, value_name = "WHAT")]
     what: Vec<String>,
-    /// Ask only the member that answers; works without quorum, and may be out of date
-    #[arg(long)]
-    local: bool,
-    /// table, yaml, json or jsonpath=TEMPLATE
-    #[arg(
-        short = 'o',
-        long,
-        value_name = "FORMAT",
-        default_value = "table",
-        hide_default_value = true
-    )]
-    output: Format,
+    #[command(flatten)]
+    looking: Looking,
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
@@ -43,7 +34,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
     let name = target.name.unwrap_or_default();
     let request = WhyRequest {
         object: reference(target.kind.plural, name, ""),
-        consistency: consistency(args.local).into(),
+        consistency: consistency(args.looking.local).into(),
     };
     let client = session.client().await?;
     let reply = client
@@ -55,7 +46,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
     if reply.stale {
         session.console.warn_of_one_member();
     }
-    match &args.output {
+    match &args.looking.output {
         Format::Table | Format::Wide => {
             let color = session.console.color();
             let text = text(&target.reference(), &reply.links, Timestamp::now(), color);

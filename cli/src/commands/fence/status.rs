@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     console::Tone,
     error::CliError,
+    looking::{Looking, all_of},
     object,
     output::{
         age::{self, NONE},
@@ -14,46 +15,24 @@ use crate::{
         objects::whole,
         table::{Cell, table},
     },
-    progress,
     session::Session,
 };
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Ask only the member that answers; works without quorum, and may be out of date
-    #[arg(long)]
-    local: bool,
-    /// table, yaml, json or jsonpath=TEMPLATE
-    #[arg(
-        short = 'o',
-        long,
-        value_name = "FORMAT",
-        default_value = "table",
-        hide_default_value = true
-    )]
-    output: Format,
+    #[command(flatten)]
+    looking: Looking,
 }
 
 pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> {
-    let client = session.client().await?;
+    let Looking { local, output } = &args.looking;
     let (color, now) = (session.console.color(), Timestamp::now());
-    let mut stale = false;
-    let mut list = Vec::new();
-    for plural in ["nodes", "fencedevices", "fenceoperations"] {
-        let listed = client.list(&progress::all(plural), args.local).await?;
-        stale |= listed.stale;
-        list.push(listed.objects);
-    }
-    if stale {
-        session.console.warn_of_no_quorum();
-    }
-    let [nodes, devices, operations] = list.as_slice() else {
-        return Ok(());
-    };
-    if !matches!(args.output, Format::Table | Format::Wide) {
+    let plurals = ["nodes", "fencedevices", "fenceoperations"];
+    let [nodes, devices, operations] = all_of(session, *local, plurals).await?;
+    if !matches!(output, Format::Table | Format::Wide) {
         let open: Vec<&Value> = operations.iter().filter(|one| is_open(one)).collect();
         let all = json!({"nodes": nodes, "fenceDevices": devices, "underWay": open});
-        return session.console.print(&whole(&all, &args.output));
+        return session.console.print(&whole(&all, output));
     }
     let rows: Vec<_> = nodes.iter().flat_map(|node| levels(node, now)).collect();
     session.console.print(&table(

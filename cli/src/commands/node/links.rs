@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::{
-    client::Scope,
     console::Tone,
     error::CliError,
+    looking::all_of,
     object,
     output::table::{Cell, Table},
     session::Session,
@@ -25,17 +25,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(session: &Session, args: &Args) -> Result<(), CliError> {
-    let client = session.client().await?;
-    let scope = |kind: &str| Scope {
-        kind: kind.to_owned(),
-        ..Scope::default()
-    };
-    let nodes = client.list(&scope("nodes"), args.local).await?;
-    let plans = client.list(&scope("nodeplans"), args.local).await?;
-    if nodes.stale || plans.stale {
-        session.console.warn_of_no_quorum();
-    }
-    let matrix = Matrix::of(&nodes.objects, &plans.objects);
+    let [nodes, plans] = all_of(session, args.local, ["nodes", "nodeplans"]).await?;
+    let matrix = Matrix::of(&nodes, &plans);
     if matrix.networks.is_empty() {
         session.console.note(
             "no host says anything of a network yet; quorate get networks shows which there are",

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::CliError,
+    looking::{Looking, all_of},
     object,
     output::{
         age::NONE,
@@ -12,7 +13,6 @@ use crate::{
         objects::whole,
         table::{Cell, table},
     },
-    progress,
     session::Session,
 };
 
@@ -21,35 +21,14 @@ pub(crate) struct Args {
     /// The host; without it, all of them
     #[arg(value_name = "NODE")]
     node: Option<String>,
-    /// Ask only the member that answers; works without quorum, and may be out of date
-    #[arg(long)]
-    local: bool,
-    /// table, yaml, json or jsonpath=TEMPLATE
-    #[arg(
-        short = 'o',
-        long,
-        value_name = "FORMAT",
-        default_value = "table",
-        hide_default_value = true
-    )]
-    output: Format,
+    #[command(flatten)]
+    looking: Looking,
 }
 
 pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> {
-    let client = session.client().await?;
-    let mut list = Vec::new();
-    let mut stale = false;
-    for plural in ["nodes", "storagepools", "volumes"] {
-        let listed = client.list(&progress::all(plural), args.local).await?;
-        stale |= listed.stale;
-        list.push(listed.objects);
-    }
-    if stale {
-        session.console.warn_of_no_quorum();
-    }
-    let [nodes, pools, volumes] = list.as_slice() else {
-        return Ok(());
-    };
+    let Looking { local, output } = &args.looking;
+    let plurals = ["nodes", "storagepools", "volumes"];
+    let [nodes, pools, volumes] = all_of(session, *local, plurals).await?;
     if let Some(wanted) = &args.node
         && !nodes.iter().any(|node| object::name(node) == wanted)
     {
@@ -62,11 +41,11 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> 
     let kept: Vec<Kept<'_>> = nodes
         .iter()
         .filter(wanted)
-        .map(|node| Kept::on(node, pools, volumes))
+        .map(|node| Kept::on(node, &pools, &volumes))
         .collect();
-    if !matches!(args.output, Format::Table | Format::Wide) {
+    if !matches!(output, Format::Table | Format::Wide) {
         let all: Vec<Value> = kept.iter().map(Kept::data).collect();
-        return session.console.print(&whole(&json!(all), &args.output));
+        return session.console.print(&whole(&json!(all), output));
     }
     let color = session.console.color();
     let hosts: Vec<String> = kept.iter().map(|kept| kept.text(color)).collect();
