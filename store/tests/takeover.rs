@@ -29,6 +29,46 @@ async fn pair(seed: u64) -> (Cluster, MemberId, MemberId) {
     (cluster, leader, 3 - leader)
 }
 
+/// Half of four voters, whose other half has lost its power, and which has begun to prove that.
+struct Half {
+    cluster: Cluster,
+    leader: MemberId,
+    mate: MemberId,
+    lost: [MemberId; 2],
+    store: Store,
+    round: Round,
+}
+
+impl Half {
+    async fn of_four(seed: u64) -> Self {
+        let mut cluster = Cluster::of(4, seed, booted()).await;
+        let leader = cluster.leader().await;
+        let first = cluster.any().propose(put("a", "1")).await;
+        first.expect("it is written");
+        let ids = cluster.ids().into_iter();
+        let others: Vec<_> = ids.filter(|id| *id != leader).collect();
+        let (mate, lost) = (others[0], [others[1], others[2]]);
+        for id in lost {
+            cluster.cut_power(id).await;
+        }
+        let store = cluster.stores[&leader].clone();
+        let round = begin(&store).await;
+        let mut phase = store.takeover();
+        phase
+            .wait_for(|phase| matches!(phase, Phase::Fencing(..)))
+            .await
+            .expect("the other promises");
+        Self {
+            cluster,
+            leader,
+            mate,
+            lost,
+            store,
+            round,
+        }
+    }
+}
+
 fn voters(store: &Store) -> Vec<MemberId> {
     let status = store.status();
     let voters = status
@@ -247,29 +287,14 @@ async fn three_voters_and_a_pair_in_quorum_take_over_from_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn two_of_four_promise_each_other_and_go_on_when_the_other_two_are_off() {
-    let mut cluster = Cluster::of(4, 10, booted()).await;
-    let leader = cluster.leader().await;
-    cluster
-        .any()
-        .propose(put("a", "1"))
-        .await
-        .expect("it is written");
-    let others: Vec<_> = cluster
-        .ids()
-        .into_iter()
-        .filter(|id| *id != leader)
-        .collect();
-    let (mate, lost_half) = (others[0], [others[1], others[2]]);
-    for id in lost_half {
-        cluster.cut_power(id).await;
-    }
-    let store = cluster.stores[&leader].clone();
-    let round = begin(&store).await;
-    let mut phase = store.takeover();
-    phase
-        .wait_for(|phase| matches!(phase, Phase::Fencing(..)))
-        .await
-        .expect("the other promises");
+    let Half {
+        mut cluster,
+        mate,
+        lost: lost_half,
+        store,
+        round,
+        ..
+    } = Half::of_four(10).await;
     store.confirm_off(round, lost_half[0], "off".to_owned());
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(
@@ -294,23 +319,14 @@ async fn two_of_four_promise_each_other_and_go_on_when_the_other_two_are_off() {
 /// stands for election again like anybody else.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_stood_in_for_a_voter_for_nothing_leads_no_longer() {
-    let mut cluster = Cluster::of(4, 11, booted()).await;
-    let leader = cluster.leader().await;
-    let first = cluster.any().propose(put("a", "1")).await;
-    first.expect("it is written");
-    let ids = cluster.ids().into_iter();
-    let others: Vec<_> = ids.filter(|id| *id != leader).collect();
-    let (mate, lost_half) = (others[0], [others[1], others[2]]);
-    for id in lost_half {
-        cluster.cut_power(id).await;
-    }
-    let store = cluster.stores[&leader].clone();
-    let round = begin(&store).await;
-    let mut phase = store.takeover();
-    phase
-        .wait_for(|phase| matches!(phase, Phase::Fencing(..)))
-        .await
-        .expect("the other promises");
+    let Half {
+        mut cluster,
+        leader,
+        mate,
+        lost: lost_half,
+        store,
+        round,
+    } = Half::of_four(11).await;
     let term = store.status().term;
     cluster.net.isolate(leader, [mate]);
     for id in lost_half {
@@ -335,6 +351,63 @@ async fn a_leader_that_stood_in_for_a_voter_for_nothing_leads_no_longer() {
     // That the lost half goes may be in its log already; a quorum of all four may still decide so.
     let left = voters(&store);
     assert!(left.contains(&leader) && left.contains(&mate), "{left:?}");
+    cluster.shutdown().await;
+}
+
+/// The half is cut off in the middle of taking the others out, which begin to vote again, and what was begun is then
+/// completed. They come back all the same.
+#[tokio::test(start_paused = true)]
+async fn who_is_taken_out_by_a_change_that_another_leader_completes_comes_back() {
+    let Half {
+        mut cluster,
+        leader,
+        mate,
+        lost: lost_half,
+        store,
+        round,
+    } = Half::of_four(12).await;
+    for id in lost_half {
+        store.confirm_off(round, id, "off".to_owned());
+    }
+    let written = async {
+        while store.takeovers().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let limit = Duration::from_secs(60);
+    let written = tokio::time::timeout(limit, written).await;
+    written.expect("the takeover is written down");
+    cluster
+        .net
+        .isolate(mate, [leader, lost_half[0], lost_half[1]]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(voters(&store).len(), 4, "the change is not committed");
+    cluster.cut_power(leader).await;
+    cluster.start(leader).await.expect("it starts");
+    for id in lost_half {
+        cluster.start(id).await.expect("it starts");
+    }
+    // Only the log of the former leader has the change that was begun, and only the former leader hears everybody.
+    cluster.net.heal();
+    cluster.net.isolate(mate, lost_half);
+    assert_eq!(cluster.leader().await, leader);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    cluster.net.heal();
+    let store = cluster.stores[&leader].clone();
+    until("all four vote, and the change is over", || {
+        voters(&store).len() == 4 && store.takeovers().len() == 1 && store.status().quorum
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(voters(&store).len(), 4);
+    let newest = store.propose(put("a", "2")).await;
+    newest.expect("it is written");
+    for other in cluster.stores.values() {
+        until("it has what is written", || {
+            other.view().revision() >= store.view().revision()
+        })
+        .await;
+    }
     cluster.shutdown().await;
 }
 

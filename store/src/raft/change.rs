@@ -181,6 +181,14 @@ pub(crate) fn voters(core: &Core) -> BTreeSet<MemberId> {
     metrics.membership_config.voter_ids().collect()
 }
 
+/// Who votes once the change of the voters that is under way, if one is, has come to its end.
+pub(crate) fn voters_to_be(core: &Core) -> BTreeSet<MemberId> {
+    let metrics = core.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let steps = metrics.membership_config.get_joint_config();
+    steps.last().cloned().unwrap_or_default()
+}
+
 fn known(core: &Core, id: MemberId) -> Result<Member, ChangeError> {
     core.member(id)
         .ok_or_else(|| member(id, "there is no such member; list the members"))

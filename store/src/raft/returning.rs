@@ -90,6 +90,10 @@ fn unfinished(core: &Core) -> Option<(Option<LogId>, BTreeSet<MemberId>)> {
 
 async fn advance(core: &Core, id: MemberId, aside: SetAside) -> Result<(), String> {
     if change::voters(core).contains(&id) {
+        // Whoever is being taken out votes until that is done; then it may come back.
+        if !change::voters_to_be(core).contains(&id) {
+            return Ok(());
+        }
         let done = Transaction {
             conditions: Vec::new(),
             writes: vec![Write::Delete {
