@@ -2,7 +2,8 @@
 # whatever it hangs on.
 #
 # It counts like counter.s, in the second sector of the disk that it was started from, and says on its serial port only what the disk
-# has taken. The record is the same: "QCOUNTER", counter (4 bytes), run number (4 bytes).
+# has taken. It need not flush: a BIOS asks no virtio disk for its write cache, and QEMU flushes each write of such a guest before it tells
+# it that it is done (the story of a disk that cannot flush proves it). The record is the same: "QCOUNTER", counter (4 bytes), run number (4 bytes).
 
 .intel_syntax noprefix
 .code16

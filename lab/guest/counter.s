@@ -1,7 +1,7 @@
 # A guest that boots in no time: 64 KiB of ROM, no BIOS, no operating system.
 #
 # Twice a second it adds one to a counter, writes it to the first sector of its IDE disk, flushes the disk, and only then says it on
-# its serial port: whatever was said is on the disk. Started again it goes on from the disk under a new run
+# its serial port: whatever was said is on the disk. A read, write or flush that fails is said, and tried again. Started again it goes on from the disk under a new run
 # number. Before each write it reads the sector back; when that is not what it wrote last, another run of it is
 # active on the same disk, and it says so.
 #
@@ -168,11 +168,18 @@ read_sector:
     mov al, 0x20
     out dx, al
     call wait_data
+    jnz read_failed
     mov di, SECTOR
     mov cx, 256
     mov dx, IDE
     rep insw
+    call wait_done
+    jnz read_failed
     ret
+read_failed:
+    mov si, offset text_error
+    call print
+    jmp read_sector
 
 write_sector:
     mov dword ptr [SECTOR], 0x554f4351
@@ -186,21 +193,24 @@ write_sector:
     mov al, 0x30
     out dx, al
     call wait_data
+    jnz write_failed
     mov si, SECTOR
     mov cx, 256
     mov dx, IDE
     rep outsw
-    call wait_idle
+    # The next command would wipe out that this one has failed.
+    call wait_done
+    jnz write_failed
     mov dx, IDE + 7
     mov al, 0xe7
     out dx, al
-    call wait_idle
-    test al, 0x21
-    jz 1f
+    call wait_done
+    jnz write_failed
+    ret
+write_failed:
     mov si, offset text_error
     call print
     jmp write_sector
-1:  ret
 
 # Until the disk is not busy; its status is in al.
 wait_idle:
@@ -210,11 +220,18 @@ wait_idle:
     jnz 1b
     ret
 
-# Until it has or wants data, or has failed.
+# Until it has or wants data, or has failed: not zero then.
 wait_data:
     call wait_idle
     test al, 0x29
     jz wait_data
+    test al, 0x21
+    ret
+
+# Until it has done a command; not zero when that has failed.
+wait_done:
+    call wait_idle
+    test al, 0x21
     ret
 
 print_counter:

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use quorate_lab::cache::Cache;
 use quorate_lab::counter::{self, PROCESSOR, Said};
 use quorate_lab::{Progress, Room};
+use serde_json::{Value, json};
 
 use crate::stories::{SOON, heard_in_time};
 
@@ -18,22 +19,38 @@ struct Guest {
 
 impl Guest {
     fn start(directory: &Path, name: &str) -> Guest {
-        let rom = counter::rom(&Cache::from_environment(), &Progress::silent()).expect("assembled");
-        let rom = rom.to_string_lossy();
-        Guest::with(directory, name, "ide", &["-cpu", PROCESSOR, "-bios", &rom])
+        Guest::on_an_ill_disk(directory, name, json!([]))
     }
 
-    fn with(directory: &Path, name: &str, bus: &str, machine: &[&str]) -> Guest {
+    /// The ROM; these requests to its disk fail.
+    fn on_an_ill_disk(directory: &Path, name: &str, errors: Value) -> Guest {
+        let rom = counter::rom(&Cache::from_environment(), &Progress::silent()).expect("assembled");
+        let rom = rom.to_string_lossy();
+        // Its shape is given, or QEMU would read the disk to guess it.
+        let disk = "ide-hd,drive=disk,bus=ide.0,unit=0,cyls=2,heads=16,secs=63";
+        let machine = ["-cpu", PROCESSOR, "-bios", &rom, "-device", disk];
+        Guest::with(directory, name, &machine, errors)
+    }
+
+    /// A BIOS that starts what is on the disk.
+    fn boot(directory: &Path, name: &str, errors: Value) -> Guest {
+        let machine = ["-device", "virtio-blk-pci,drive=disk"];
+        Guest::with(directory, name, &machine, errors)
+    }
+
+    fn with(directory: &Path, name: &str, machine: &[&str], errors: Value) -> Guest {
         let serial = directory.join(name);
-        let disk = format!(
-            "file={},if={bus},format=raw,file.locking=off",
-            directory.join("disk").display()
-        );
+        let mut disk =
+            json!({ "driver": "file", "filename": directory.join("disk"), "locking": "off" });
+        if errors != json!([]) {
+            disk = json!({ "driver": "blkdebug", "image": disk, "inject-error": errors });
+        }
+        disk["node-name"] = json!("disk");
         let machine = Command::new("qemu-system-x86_64")
             .args(["-accel", "tcg", "-M", "pc", "-m", "16"])
             .args(["-nodefaults", "-display", "none"])
+            .args(["-blockdev", &disk.to_string()])
             .args(machine)
-            .args(["-drive", &disk])
             .args(["-serial", &format!("file:{}", serial.display())])
             .stdin(Stdio::null())
             .spawn()
@@ -63,6 +80,68 @@ fn blank_disk() -> tempfile::TempDir {
     let disk = fs::File::create(directory.path().join("disk")).expect("a disk");
     disk.set_len(1 << 20).expect("1 MiB");
     directory
+}
+
+/// Puts the counter on a disk for a BIOS; its record comes after so many bytes.
+fn make_bootable(disk: &Path) -> usize {
+    let sector = counter::boot_sector(&Cache::from_environment(), &Progress::silent());
+    let sector = fs::read(sector.expect("assembled")).expect("a sector");
+    let mut content = fs::read(disk).expect("blank");
+    content[..sector.len()].copy_from_slice(&sector);
+    fs::write(disk, content).expect("written");
+    sector.len()
+}
+
+/// Requests of this kind fail: all of them, or one.
+fn fails(kind: &str, once: bool) -> Value {
+    json!([{ "event": "none", "iotype": kind, "errno": 5, "once": once, "immediately": true }])
+}
+
+/// It has said so often that its disk fails that it must have tried to count meanwhile.
+fn complains(said: &[Said]) -> bool {
+    said.iter().filter(|said| **said == Said::DiskError).count() > 20
+}
+
+pub(crate) fn a_counter_does_not_say_what_its_disk_has_refused() {
+    for kind in ["write", "flush"] {
+        let directory = blank_disk();
+        let guest = Guest::on_an_ill_disk(directory.path(), kind, fails(kind, false));
+        let said = guest.until("its disk error", complains);
+        assert_eq!(counter::acknowledged(&said), None, "{kind}: {said:?}");
+        drop(guest);
+
+        make_bootable(&directory.path().join("disk"));
+        let guest = Guest::boot(directory.path(), "booted", fails(kind, false));
+        let said = guest.until("its disk error", complains);
+        assert_eq!(counter::acknowledged(&said), None, "{kind}: {said:?}");
+    }
+}
+
+pub(crate) fn a_counter_goes_on_from_its_disk_when_one_request_has_failed() {
+    let directory = blank_disk();
+    let guest = Guest::on_an_ill_disk(directory.path(), "write", fails("write", true));
+    let said = guest.until("the third count", |said| {
+        counter::acknowledged(said) >= Some(3)
+    });
+    assert!(said.contains(&Said::DiskError), "{said:?}");
+    drop(guest);
+    let kept = counter::on_disk(&fs::read(directory.path().join("disk")).expect("a disk"));
+
+    let guest = Guest::on_an_ill_disk(directory.path(), "read", fails("read", true));
+    let said = guest.until("a count", |said| counter::acknowledged(said).is_some());
+    assert_eq!(said[0], Said::DiskError, "{said:?}");
+    let Said::Start(start) = said[1] else {
+        panic!("{said:?}")
+    };
+    assert_eq!(
+        Some(start.count),
+        kept.map(|kept| kept.count),
+        "its record was not taken for none"
+    );
+    assert!(
+        !said.iter().any(|said| matches!(said, Said::Foreign(_))),
+        "{said:?}"
+    );
 }
 
 pub(crate) fn a_counter_goes_on_from_its_disk_when_it_is_started_again() {
@@ -95,23 +174,19 @@ pub(crate) fn a_counter_goes_on_from_its_disk_when_it_is_started_again() {
 pub(crate) fn a_counter_boots_from_a_virtio_disk_and_goes_on_from_it() {
     let directory = blank_disk();
     let disk = directory.path().join("disk");
-    let sector = counter::boot_sector(&Cache::from_environment(), &Progress::silent());
-    let sector = fs::read(sector.expect("assembled")).expect("a sector");
-    let mut content = fs::read(&disk).expect("blank");
-    content[..sector.len()].copy_from_slice(&sector);
-    fs::write(&disk, content).expect("written");
+    let sector = make_bootable(&disk);
 
-    let guest = Guest::with(directory.path(), "first", "virtio", &[]);
+    let guest = Guest::boot(directory.path(), "first", json!([]));
     let said = guest.until("the third count", |said| {
         counter::acknowledged(said) >= Some(3)
     });
     assert_eq!(counter::unbroken(&said), Ok(()));
     drop(guest);
     let kept = fs::read(&disk).expect("a disk");
-    let kept = counter::on_disk(&kept[sector.len()..]).expect("a record");
+    let kept = counter::on_disk(&kept[sector..]).expect("a record");
     assert!(Some(kept.count) >= counter::acknowledged(&said), "{kept:?}");
 
-    let again = Guest::with(directory.path(), "second", "virtio", &[]);
+    let again = Guest::boot(directory.path(), "second", json!([]));
     let said = again.until("a start", |said| !said.is_empty());
     let Said::Start(start) = said[0] else {
         panic!("{said:?}")
@@ -119,7 +194,7 @@ pub(crate) fn a_counter_boots_from_a_virtio_disk_and_goes_on_from_it() {
     assert_eq!(start.count, kept.count);
     assert_ne!(start.run, kept.run);
 
-    let stranger = Guest::with(directory.path(), "third", "virtio", &[]);
+    let stranger = Guest::boot(directory.path(), "third", json!([]));
     again.until("a stranger", |said| {
         said.iter().any(|said| matches!(said, Said::Foreign(_)))
     });

@@ -113,6 +113,8 @@ stories! {
     TwoHosts All guests_by_driver::a_guest_moves_there_and_back_and_its_libvirts_die_and_it_is_never_two;
     Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
     Alone Quick guests::a_counter_boots_from_a_virtio_disk_and_goes_on_from_it;
+    Alone Quick guests::a_counter_does_not_say_what_its_disk_has_refused;
+    Alone Quick guests::a_counter_goes_on_from_its_disk_when_one_request_has_failed;
     Alone Quick guests::two_counters_on_one_disk_are_found_out;
     Alone All linux::a_linux_guest_counts_until_its_button_and_goes_on_from_its_disk;
     Alone All systemd::a_host_under_systemd_runs_units_and_shuts_down_at_its_button;
