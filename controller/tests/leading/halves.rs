@@ -235,6 +235,35 @@ async fn where_no_power_is_to_return_it_is_said_who_was_shot_for_nothing() {
     assert_eq!(world.boards.asked(), [format!("off an{second}")]);
 }
 
+/// A leader tells the first device while it writes down that it does. Of the two whose answers the log needs, one is then off.
+#[tokio::test(start_paused = true)]
+async fn whoever_was_shot_by_a_leader_that_was_lost_before_it_could_say_so_gets_its_power_back() {
+    let (mut world, first, second) = with_guest().await;
+    let (shooter, shot) = (format!("an{first}"), format!("an{second}"));
+    let spec = json!({"node": shot, "incarnation": 1, "action": "PowerCycle", "reason": "a test",
+                      "requestedBy": "a person"});
+    world.apply("FenceOperation", "by-a-person", spec).await;
+    world.net.isolate(1, [2]);
+    world
+        .until_minded("it is shot", |world| !world.boards.asked().is_empty())
+        .await;
+    world.host(&shooter).switch_off();
+    world.mind_machines().await;
+    world.net.heal();
+    world.pass_minded(SECOND).await;
+    world.host(&shooter).switch_on();
+    world
+        .until_minded("it is back", |world| world.runs(first))
+        .await;
+    let operation = world.get("FenceOperation", "by-a-person");
+    assert_eq!(operation["status"], Value::Null, "nothing was written down");
+    world
+        .until_minded("both vote and web runs", |world| {
+            world.runs(second) && world.store(first).has_quorum() && world.runs_on("web").len() == 1
+        })
+        .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_told_to_freeze_freezes() {
     let (mut world, first, second) = with_guest().await;

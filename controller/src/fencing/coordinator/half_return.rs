@@ -8,8 +8,8 @@ use super::{
     HalfSteps, RunId,
     ask::Dispatch,
     earliest,
-    level::was_told,
-    power_return::{Ending, PowerReturn, owed},
+    level::{switches, was_told},
+    power_return::{Ending, PowerReturn, owes_power},
 };
 use crate::fencing::{
     agents::AgentReport,
@@ -19,19 +19,36 @@ use crate::fencing::{
 /// Outlets, each a device and a plug, by host.
 pub type Outlets = BTreeMap<String, Vec<(String, String)>>;
 
-/// What operations of a leader have told these hosts' devices, as far as the log knows, without having returned their
-/// power.
+/// What operations of a leader have told these hosts' devices, or may have, without having returned their power.
+///
+/// Of an operation that has not ended every device counts: a leader tells the first one while it writes down that it
+/// does, and when that was the machine whose answer the log needs, it is never written.
 #[must_use]
 pub fn told_by_operations(room: &Room, hosts: &BTreeSet<String>) -> Outlets {
     let mut outlets = Outlets::new();
     for operation in room.operations.values().map(|held| &held.object) {
         let host = operation.spec.node.as_str();
-        let Some(status) = owed(operation).filter(|_| hosts.contains(host)) else {
+        if !hosts.contains(host) || !owes_power(operation) {
             continue;
+        }
+        let status = operation.status.as_ref();
+        let ended = status.and_then(|status| status.finished_at.as_ref());
+        let told: Vec<_> = if ended.is_some() {
+            let results = status.into_iter().flat_map(|status| &status.results);
+            let told = results.filter(|it| was_told(room, it));
+            told.map(|it| (it.device.to_string(), it.plug.clone()))
+                .collect()
+        } else {
+            let levels = room.node(host).into_iter();
+            let levels = levels.flat_map(|node| &node.spec.fencing.levels);
+            let targets = levels.flat_map(|level| &level.devices);
+            let switched = targets.filter(|it| switches(room, it.device.as_str()));
+            switched
+                .map(|it| (it.device.to_string(), it.plug.clone()))
+                .collect()
         };
-        for result in status.results.iter().filter(|it| was_told(room, it)) {
-            let outlet = (result.device.to_string(), result.plug.clone());
-            outlets.entry(host.to_owned()).or_default().push(outlet);
+        if !told.is_empty() {
+            outlets.entry(host.to_owned()).or_default().extend(told);
         }
     }
     outlets

@@ -347,8 +347,11 @@ impl Part {
 /// left a result that says nothing at all.
 pub(super) fn was_told(room: &Room, result: &DeviceResult) -> bool {
     let unfinished = result.message.is_none() && result.power == Some(PowerState::Unknown);
-    (result.run_on.is_some() || unfinished)
-        && room
-            .device(result.device.as_str())
-            .is_some_and(|device| has_agent(device.spec.type_))
+    (result.run_on.is_some() || unfinished) && switches(room, result.device.as_str())
+}
+
+/// Whether this device is one that an agent switches.
+pub(super) fn switches(room: &Room, device: &str) -> bool {
+    let device = room.device(device);
+    device.is_some_and(|device| has_agent(device.spec.type_))
 }

@@ -51,7 +51,10 @@ pub(super) struct PowerReturn {
 impl PowerReturn {
     /// What is to be switched on after this operation, if anything is.
     pub(super) fn after(operation: &FenceOperation, room: &Room, now: Now) -> Option<Self> {
-        let status = owed(operation)?;
+        let status = operation.status.as_ref()?;
+        if !owes_power(operation) {
+            return None;
+        }
         // Whatever was told to switch off may be off, whether it said so or not.
         let told = |level: &str, target: &FenceTarget| {
             status.results.iter().any(|result| {
@@ -155,18 +158,14 @@ impl PowerReturn {
     }
 }
 
-/// What was told for the sake of this operation, when power is to return after it and has not.
-pub(super) fn owed(operation: &FenceOperation) -> Option<&FenceOperationStatus> {
-    let status = operation.status.as_ref()?;
-    let by_person = status
-        .evidence
-        .as_ref()
-        .is_some_and(|evidence| evidence.kind == EvidenceKind::Person);
-    let done = status
-        .conditions
-        .iter()
-        .any(|condition| condition.type_ == CONDITION);
-    (operation.spec.action == FenceAction::PowerCycle && !by_person && !done).then_some(status)
+/// Whether power is to return after this operation and has not.
+pub(super) fn owes_power(operation: &FenceOperation) -> bool {
+    let status = operation.status.as_ref();
+    let evidence = status.and_then(|status| status.evidence.as_ref());
+    let by_person = evidence.is_some_and(|evidence| evidence.kind == EvidenceKind::Person);
+    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
+    let done = conditions.any(|condition| condition.type_ == CONDITION);
+    operation.spec.action == FenceAction::PowerCycle && !by_person && !done
 }
 
 impl Ending {

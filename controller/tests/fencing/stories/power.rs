@@ -79,6 +79,32 @@ fn power_off_leaves_it_off() {
     assert!(world.devices["pdu1"].is_off("1") && world.devices["pdu2"].is_off("1"));
 }
 
+/// It stands in the log as an operation that switches off, and has switched nothing.
+#[test]
+fn that_a_host_has_booted_again_keeps_nothing_off() {
+    let mut world = outlets();
+    let operation = world.fence("node1");
+    world.pass_until(10 * SECOND, "the success", |world| {
+        world.phase(&operation) == Some(FencePhase::Succeeded)
+    });
+    world.mood("pdu1", Mood::Refuses("busy"));
+    world.put(
+        "fenceoperations",
+        "node1-7-boot",
+        json!({
+            "spec": {"node": "node1", "reason": "the host booted again", "requestedBy": "quorated",
+                     "action": "PowerOff", "incarnation": 7},
+            "status": {"phase": "Succeeded", "finishedAt": "2027-01-15T08:00:00Z",
+                       "evidence": {"at": "2027-01-15T08:00:00Z", "incarnation": 7, "kind": "NewBoot", "term": 1}},
+        }),
+    );
+    world.pass(2 * SECOND);
+    assert!(world.devices["pdu1"].is_off("1"));
+    world.mood("pdu1", Mood::Works);
+    world.pass(120 * SECOND);
+    assert!(!world.devices["pdu1"].is_off("1") && !world.devices["pdu2"].is_off("1"));
+}
+
 #[test]
 fn an_outlet_that_does_not_come_on_is_tried_again_and_then_said() {
     let mut world = outlets();

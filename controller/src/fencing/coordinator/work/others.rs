@@ -1,6 +1,6 @@
 //! Other operations on the same host.
 
-use quorate_crds::{FenceAction, FenceOperation, FencePhase};
+use quorate_crds::{EvidenceKind, FenceAction, FenceOperation, FenceOperationStatus, FencePhase};
 
 use crate::fencing::room::Room;
 
@@ -33,11 +33,19 @@ pub(super) fn other_fence(
                     Some(OtherFence::AtWork)
                 }
                 Some(FencePhase::Succeeded)
-                    if spec.action == FenceAction::PowerOff && meant >= incarnation =>
+                    if spec.action == FenceAction::PowerOff
+                        && meant >= incarnation
+                        && !booted_again(status) =>
                 {
                     Some(OtherFence::KeepsOff(other.clone()))
                 }
                 Some(_) => None,
             }
         })
+}
+
+/// What proves a boot over by a later one has switched nothing off.
+fn booted_again(status: Option<&FenceOperationStatus>) -> bool {
+    let evidence = status.and_then(|status| status.evidence.as_ref());
+    evidence.is_some_and(|evidence| evidence.kind == EvidenceKind::NewBoot)
 }
