@@ -113,6 +113,13 @@ impl Reporting {
         Some(report)
     }
 
+    /// What is on its way about this record may be written over.
+    pub(super) fn doubt(&mut self, record: &str) {
+        if let Some(report) = &mut self.under_way {
+            report.records.retain(|(name, _)| name != record);
+        }
+    }
+
     /// Nobody knows whether it has arrived: what it was about, which is said again later, however it is by then.
     pub(super) fn failed(&mut self, now: Instant) -> Vec<(String, NodePlanStatus)> {
         self.due = Some(now + self.backoff.wait());
@@ -216,6 +223,20 @@ mod tests {
         );
         reporting.arrived();
         assert!(reporting.next(due, vec![], &well, None).is_none());
+    }
+
+    #[test]
+    fn words_that_may_be_written_over_on_their_way_do_not_count_as_said() {
+        let now = Instant::now();
+        let mut reporting = Reporting::new(7);
+        let host = HostReport::default();
+        let news = ["an1.volume.data", "an1.vm.web"].map(|it| (it.to_owned(), status("runs")));
+        reporting.next(now, news.to_vec(), &host, None);
+        let request = reporting.next(now + GATHER, news.to_vec(), &host, None);
+        assert!(request.is_some());
+        reporting.doubt("an1.volume.data");
+        let report = reporting.arrived().expect("it was under way");
+        assert_eq!(report.records, news[1..]);
     }
 
     #[test]

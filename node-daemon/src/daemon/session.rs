@@ -239,13 +239,15 @@ impl Session {
             Event::Question(question) => {
                 let (volume, peer) = (question.volume.clone(), question.peer.clone());
                 tracing::warn!(%volume, %peer, "the storage asks about a lost peer");
-                self.reconciler.asks_about(volume, peer, true);
+                self.reconciler.asks_about(volume, peer);
                 let link = Arc::clone(&self.environment.link);
                 self.asks
                     .spawn(super::questions::ask(link, self.incarnation, question));
             }
             Event::Answered(volume, peer) => {
-                self.reconciler.asks_about(volume, peer, false);
+                for record in self.reconciler.asks_no_more(&volume, &peer) {
+                    self.reporting.doubt(&record);
+                }
                 self.reconciler.hint(Subsystem::Replication);
             }
             Event::Reported(result) => self.reported(result, now),

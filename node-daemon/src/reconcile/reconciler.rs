@@ -98,13 +98,25 @@ impl Reconciler {
         self.look_again(subsystem, None);
     }
 
-    /// The storage asks about a peer, or has been answered.
-    pub fn asks_about(&mut self, volume: Name, peer: Name, open: bool) {
-        if open {
-            self.asked.insert((volume, peer));
-        } else {
-            self.asked.remove(&(volume, peer));
+    /// The storage asks about a peer.
+    pub fn asks_about(&mut self, volume: Name, peer: Name) {
+        self.asked.insert((volume, peer));
+    }
+
+    /// It has been answered, or asks no more. The member has put the question beside what was said of these records, which
+    /// are said again, however they are.
+    pub fn asks_no_more(&mut self, volume: &Name, peer: &Name) -> Vec<String> {
+        self.asked.retain(|(a, b)| a != volume || b != peer);
+        let of_volume = |work: &Work| {
+            let object = work.object.as_ref();
+            object.is_some_and(|object| object.kind == "Volume" && object.name == *volume)
+        };
+        let about = self.work.iter().filter(|(_, work)| of_volume(work));
+        let about: Vec<String> = about.map(|(name, _)| name.clone()).collect();
+        for record in &about {
+            self.unsure(record);
         }
+        about
     }
 
     fn look_again(&mut self, subsystem: Subsystem, record: Option<&str>) {

@@ -513,6 +513,27 @@ fn a_replica_that_may_be_old_is_not_opened() {
 }
 
 #[test]
+fn how_a_replica_is_is_said_again_when_it_asks_about_its_peer_no_more() {
+    let mut story = Story::new(&[data("Secondary", &json!({}))], &[data_manifest()]);
+    story.groups = vec![group(&["data"])];
+    story.replicas = vec![replica(ReplicaRole::Secondary, DiskState::UpToDate)];
+    story.pass(Duration::from_secs(10));
+    let well = story.said(DATA);
+    story.reconciler.said(DATA, well.clone());
+    story.pass(Duration::from_secs(1));
+    assert!(story.reconciler.answers().is_empty());
+
+    // The question is put on the record by the member that is asked, and has its answer before this host has said anything.
+    let (volume, peer) = (Name::from("data"), Name::from("an2"));
+    story.reconciler.asks_about(volume.clone(), peer.clone());
+    let doubted = story.reconciler.asks_no_more(&volume, &peer);
+    assert_eq!(doubted, [DATA]);
+    story.reconciler.hint(Subsystem::Replication);
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.said(DATA), well);
+}
+
+#[test]
 fn a_replica_that_has_met_its_peer_again_is_not_outdated() {
     let order = data("Secondary", &json!({"outdate": true}));
     let mut story = Story::new(&[order], &[data_manifest()]);
