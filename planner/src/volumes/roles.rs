@@ -173,8 +173,9 @@ pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
                 let victim = match asks(peer, asker) {
                     true if weight(asker) < weight(peer) => asker,
                     true => peer,
-                    false if frozen_for_long(round, status) => peer,
-                    false => continue,
+                    false if !frozen_for_long(round, status) => continue,
+                    false if votes.rest_on(peer) && !votes.rest_on(asker) => asker,
+                    false => peer,
                 };
                 let text = format!(
                     "{asker} and {peer} both write volume {name} and do not reach each other"
