@@ -10,42 +10,43 @@ use quorate_crds::{
     FenceAction, FenceOperation, FenceOperationSpec, FencePhase, Name, NodeMode, NodeState,
     NodeStatus, ObjectReference, Time,
 };
+use std::cmp::Reverse;
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     free_the_away(round, outcome);
     condemn(round, outcome);
-    let silent = round
+    let mut lost: Vec<&Host<'_>> = round
         .hosts
         .values()
         .filter(|host| host.presence == Presence::Silent)
-        .count();
+        .collect();
+    let silent = lost.len();
     let many = silent >= 2 && silent * 2 > round.hosts.len();
+    if many {
+        // They come by name, and stay so among equals.
+        lost.sort_by_cached_key(|host| Reverse(volumes::carried(round, host.name)));
+    }
     let room = if many {
         round.settings.fencing.max_at_once as usize
     } else {
         usize::MAX
     };
-    let mut at_work = round
-        .hosts
-        .values()
-        .filter(|host| host.presence == Presence::Silent)
-        .filter(|host| operation(round, host.name, host.incarnation).is_some())
+    // One whose levels have all failed is tried again, with back-off, and holds up nobody else: its
+    // devices may be dead for days, while those of the others work.
+    let mut at_work = lost
+        .iter()
+        .filter_map(|host| operation(round, host.name, host.incarnation))
+        .filter(|known| phase_of(known) != Some(FencePhase::Blocked))
         .count();
     let mut votes = Votes::of(round);
-    for host in round
-        .hosts
-        .values()
-        .filter(|host| host.presence == Presence::Silent)
-    {
+    for host in lost {
         let Some(old) = host.node.status.as_ref() else {
             continue;
         };
         let mut new = old.clone();
         let mut asked_anew = false;
         let known = operation(round, host.name, host.incarnation);
-        let phase = known
-            .and_then(|known| known.status.as_ref())
-            .and_then(|status| status.phase);
+        let phase = known.and_then(phase_of);
         let (reason, message) = if confirmed_off(round, host.name, host.incarnation) {
             new.state = Some(NodeState::Fenced);
             (
@@ -175,6 +176,10 @@ fn operation<'a>(round: &'a Round<'_>, host: &str, incarnation: u64) -> Option<&
                     != Some(FencePhase::Voided)
         })
         .map(AsRef::as_ref)
+}
+
+fn phase_of(operation: &FenceOperation) -> Option<FencePhase> {
+    operation.status.as_ref()?.phase
 }
 
 /// Whether any operation, a person's confirmation included, holds evidence about this incarnation.

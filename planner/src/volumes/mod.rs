@@ -12,7 +12,7 @@ mod view;
 mod writing;
 
 pub(crate) use inline::plan as plan_inline;
-pub(crate) use roles::victims;
+pub(crate) use roles::{carried, victims};
 pub(crate) use room::Room;
 pub(crate) use view::{Views, look};
 pub(crate) use writing::{Asking, joined, obstacle, unwritable};

@@ -202,7 +202,7 @@ pub(super) fn missed_at(round: &Round<'_>, status: &VolumeStatus) -> Option<Time
 }
 
 /// What a host carries, by the priorities of its protected guests.
-fn carried(round: &Round<'_>, host: &str) -> u64 {
+pub(crate) fn carried(round: &Round<'_>, host: &str) -> u64 {
     let here = round.state.guests.values().filter(|guest| {
         let node = guest
             .status
