@@ -12,7 +12,7 @@ use crate::{
     audit::{Audit, What},
     error::ApiError,
     events::Recorder,
-    resource::{Engine, Gate},
+    resource::{Engine, Gate, Written},
     tls::ConnectionInfo,
 };
 
@@ -136,6 +136,22 @@ impl Front {
         });
         task.await
             .map_err(|error| ApiError::Internal(format!("the call was not finished: {error}")))?
+    }
+
+    /// The same for a change of one object.
+    pub(crate) async fn change(
+        &self,
+        call: Call,
+        action: Action,
+        dry_run: bool,
+        work: impl Future<Output = Result<Written, ApiError>> + Send + 'static,
+    ) -> Result<Written, ApiError> {
+        let noted = async move {
+            let written = work.await?;
+            let revision = written.revision;
+            Ok((written, revision))
+        };
+        self.write(call, action, dry_run, noted).await
     }
 }
 

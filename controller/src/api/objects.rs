@@ -53,11 +53,10 @@ impl objects_server::Objects for Objects {
         let gate = self.front.gate(&call.caller);
         let engine = self.front.engine.clone();
         self.front
-            .write(call, action, options.dry_run, async move {
+            .change(call, action, options.dry_run, async move {
                 engine
                     .apply(manifest, &message.subresource, &options, &gate)
                     .await
-                    .map(done)
             })
             .await
             .map(reply)
@@ -74,8 +73,8 @@ impl objects_server::Objects for Objects {
         let gate = self.front.gate(&call.caller);
         let engine = self.front.engine.clone();
         self.front
-            .write(call, action, options.dry_run, async move {
-                engine.create(manifest, &options, &gate).await.map(done)
+            .change(call, action, options.dry_run, async move {
+                engine.create(manifest, &options, &gate).await
             })
             .await
             .map(reply)
@@ -97,11 +96,10 @@ impl objects_server::Objects for Objects {
         let gate = self.front.gate(&call.caller);
         let engine = self.front.engine.clone();
         self.front
-            .write(call, action, options.dry_run, async move {
+            .change(call, action, options.dry_run, async move {
                 engine
                     .update(manifest, &message.subresource, &options, &gate)
                     .await
-                    .map(done)
             })
             .await
             .map(reply)
@@ -119,7 +117,7 @@ impl objects_server::Objects for Objects {
         let gate = self.front.gate(&call.caller);
         let engine = self.front.engine.clone();
         self.front
-            .write(call, action, options.dry_run, async move {
+            .change(call, action, options.dry_run, async move {
                 engine
                     .patch(
                         Target {
@@ -133,7 +131,6 @@ impl objects_server::Objects for Objects {
                         &gate,
                     )
                     .await
-                    .map(done)
             })
             .await
             .map(reply)
@@ -155,7 +152,7 @@ impl objects_server::Objects for Objects {
         let gate = self.front.gate(&call.caller);
         let engine = self.front.engine.clone();
         self.front
-            .write(call, action, options.dry_run, async move {
+            .change(call, action, options.dry_run, async move {
                 engine
                     .delete(
                         Target {
@@ -168,7 +165,6 @@ impl objects_server::Objects for Objects {
                         &gate,
                     )
                     .await
-                    .map(done)
             })
             .await
             .map(reply)
@@ -264,11 +260,6 @@ impl objects_server::Objects for Objects {
             kinds: quorate_crds::kinds().iter().map(kind_info).collect(),
         }))
     }
-}
-
-fn done(written: Written) -> (Written, Option<u64>) {
-    let revision = written.revision;
-    (written, revision)
 }
 
 fn reply(written: Written) -> Response<pb::ObjectReply> {

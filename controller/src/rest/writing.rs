@@ -158,10 +158,8 @@ impl Face {
         };
         let written = self
             .front
-            .write(call, action, dry_run, async move {
-                let written = change.carry_out(&engine, &gate).await?;
-                let revision = written.revision;
-                Ok((written, revision))
+            .change(call, action, dry_run, async move {
+                change.carry_out(&engine, &gate).await
             })
             .await?;
         self.written(&asked, kind, written)
@@ -182,9 +180,9 @@ impl Face {
         let engine = self.front.engine.clone();
         let written = self
             .front
-            .write(call, action, options.dry_run, async move {
+            .change(call, action, options.dry_run, async move {
                 let target = Target { kind, name: &name };
-                let written = engine
+                engine
                     .patch(
                         target,
                         subresource,
@@ -193,9 +191,7 @@ impl Face {
                         &options,
                         &gate,
                     )
-                    .await?;
-                let revision = written.revision;
-                Ok((written, revision))
+                    .await
             })
             .await?;
         self.written(&asked, kind, written)
@@ -254,9 +250,9 @@ impl Face {
         let (name, options) = (name.to_owned(), options.clone());
         let written = self
             .front
-            .write(call, action, options.dry_run, async move {
+            .change(call, action, options.dry_run, async move {
                 let target = Target { kind, name: &name };
-                let written = engine
+                engine
                     .delete(
                         target,
                         &options.preconditions,
@@ -264,9 +260,7 @@ impl Face {
                         &write,
                         &gate,
                     )
-                    .await?;
-                let revision = written.revision;
-                Ok((written, revision))
+                    .await
             })
             .await?;
         Ok(written)

@@ -2,11 +2,10 @@
 //! "Labels and Selectors".
 
 use quorate_proto::api::v1::{ListReply, ListRequest};
-use quorate_store::HistoryLimits;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::support::{Client, TestCluster, details, network, secret, tuning};
+use crate::support::{Client, TestCluster, details, network, secret};
 
 fn names(reply: &ListReply) -> Vec<String> {
     reply
@@ -183,12 +182,7 @@ async fn pages_of_a_selection_hold_selected_objects_only() {
 /// "410 ResourceExpired" for a continue token whose revision was compacted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_continue_token_expires_with_its_revision() {
-    let mut short = tuning();
-    short.store.history = HistoryLimits {
-        changes: 8,
-        bytes: 1 << 20,
-    };
-    let cluster = TestCluster::of_one_with(short).await;
+    let cluster = TestCluster::that_keeps(8).await;
     let admin = cluster.admin(0).await;
     some_networks(&admin, &["a", "b", "c"]).await;
     let first = ListRequest {
@@ -196,10 +190,7 @@ async fn a_continue_token_expires_with_its_revision() {
         ..all("network")
     };
     let first = admin.list(first).await.expect("a page");
-    for n in 0..20 {
-        let object = secret(&format!("s{n}"), json!({}));
-        admin.create(object).await.expect("created");
-    }
+    admin.make_others().await;
     let next = ListRequest {
         continue_token: first.continue_token,
         ..all("network")

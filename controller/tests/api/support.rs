@@ -15,7 +15,7 @@ use quorate_proto::api::v1::{
     self as pb, cluster_client::ClusterClient, identity_client::IdentityClient,
     objects_client::ObjectsClient,
 };
-use quorate_store::StoreConfig;
+use quorate_store::{HistoryLimits, StoreConfig};
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -89,6 +89,16 @@ impl TestCluster {
     /// A new cluster of one member that leads.
     pub(crate) async fn of_one() -> Self {
         Self::of_one_with(tuning()).await
+    }
+
+    /// One that keeps no more than its last changes.
+    pub(crate) async fn that_keeps(changes: usize) -> Self {
+        let mut short = tuning();
+        short.store.history = HistoryLimits {
+            changes,
+            bytes: 1 << 20,
+        };
+        Self::of_one_with(short).await
     }
 
     /// The same, with a member that is set up otherwise.
@@ -241,6 +251,14 @@ pub(crate) struct Done {
 }
 
 impl Client {
+    /// Twenty changes that nobody asks for.
+    pub(crate) async fn make_others(&self) {
+        for n in 0..20 {
+            let object = secret(&format!("s{n}"), json!({}));
+            self.create(object).await.expect("created");
+        }
+    }
+
     pub(crate) fn new(channel: Channel) -> Self {
         Self {
             objects: ObjectsClient::new(channel.clone()).max_decoding_message_size(64 << 20),

@@ -1,11 +1,10 @@
 //! Watches. Kubernetes documentation, "API concepts: Efficient detection of changes" and "Watch bookmarks".
 
 use quorate_proto::api::v1::{WatchReply, WatchRequest, WatchType};
-use quorate_store::HistoryLimits;
 use serde_json::{Value, json};
 use tonic::{Code, Streaming};
 
-use crate::support::{TestCluster, network, secret, tuning, version};
+use crate::support::{TestCluster, network, secret, version};
 
 fn of(kind: &str) -> WatchRequest {
     WatchRequest {
@@ -132,18 +131,10 @@ async fn an_object_that_leaves_the_selection_is_deleted_for_its_watcher() {
 /// "410 Gone" for a resourceVersion that is no longer kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_from_a_compacted_version_is_told_so() {
-    let mut short = tuning();
-    short.store.history = HistoryLimits {
-        changes: 8,
-        bytes: 1 << 20,
-    };
-    let cluster = TestCluster::of_one_with(short).await;
+    let cluster = TestCluster::that_keeps(8).await;
     let admin = cluster.admin(0).await;
     let old = admin.create(network("a")).await.expect("created").object;
-    for n in 0..20 {
-        let object = secret(&format!("s{n}"), json!({}));
-        admin.create(object).await.expect("created");
-    }
+    admin.make_others().await;
     let request = WatchRequest {
         resource_version: version(&old),
         ..of("network")
@@ -157,12 +148,7 @@ async fn a_watch_from_a_compacted_version_is_told_so() {
 /// A watcher that does not read is cut off when history has left it behind, and no writer waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_that_does_not_read_is_cut_off_and_slows_nobody() {
-    let mut short = tuning();
-    short.store.history = HistoryLimits {
-        changes: 64,
-        bytes: 1 << 20,
-    };
-    let cluster = TestCluster::of_one_with(short).await;
+    let cluster = TestCluster::that_keeps(64).await;
     let admin = cluster.admin(0).await;
     let mut watch = cluster
         .admin(0)

@@ -7,10 +7,9 @@ use std::{
 };
 
 use quorate_identity::Subject;
-use quorate_store::HistoryLimits;
 
 use super::kubectl::kubeconfig;
-use crate::support::{TestCluster, tuning};
+use crate::support::TestCluster;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/rest/conformance.py");
 
@@ -33,12 +32,7 @@ async fn the_python_client_outlives_compaction_and_a_leader() {
         );
         return;
     };
-    let mut short = tuning();
-    short.store.history = HistoryLimits {
-        changes: 64,
-        bytes: 1 << 20,
-    };
-    let mut cluster = TestCluster::of_one_with(short).await;
+    let mut cluster = TestCluster::that_keeps(64).await;
     for name in ["m2", "m3"] {
         cluster.grow(name).await;
     }

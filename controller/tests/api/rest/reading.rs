@@ -1,11 +1,10 @@
 //! Get and list. Kubernetes documentation, "API concepts".
 
 use http::Method;
-use quorate_store::HistoryLimits;
 use serde_json::json;
 
 use super::client::{Http, path, request};
-use crate::support::{TestCluster, network, secret, tuning, version};
+use crate::support::{TestCluster, network, secret, version};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_is_the_same_on_both_faces_and_in_both_versions_of_http() {
@@ -86,18 +85,10 @@ async fn a_list_without_a_limit_is_whole_however_large() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_longer_kept_is_gone() {
-    let mut short = tuning();
-    short.store.history = HistoryLimits {
-        changes: 8,
-        bytes: 1 << 20,
-    };
-    let cluster = TestCluster::of_one_with(short).await;
+    let cluster = TestCluster::that_keeps(8).await;
     let grpc = cluster.admin(0).await;
     let old = grpc.create(network("a")).await.expect("created").object;
-    for n in 0..20 {
-        let object = secret(&format!("s{n}"), json!({}));
-        grpc.create(object).await.expect("created");
-    }
+    grpc.make_others().await;
     let exact = format!(
         "{}?resourceVersion={}&resourceVersionMatch=Exact",
         path("networks"),

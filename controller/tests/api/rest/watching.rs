@@ -1,11 +1,10 @@
 //! Watches. Kubernetes documentation, "Efficient detection of changes", "Watch bookmarks", "Streaming lists".
 
 use http::Method;
-use quorate_store::HistoryLimits;
 use serde_json::json;
 
 use super::client::{Http, path};
-use crate::support::{TestCluster, network, secret, tuning, version};
+use crate::support::{TestCluster, network, version};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_tells_what_is_there_and_then_every_change() {
@@ -66,18 +65,10 @@ async fn a_streaming_list_ends_with_a_bookmark_that_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_from_a_version_that_is_gone_is_told_so_inside() {
-    let mut short = tuning();
-    short.store.history = HistoryLimits {
-        changes: 8,
-        bytes: 1 << 20,
-    };
-    let cluster = TestCluster::of_one_with(short).await;
+    let cluster = TestCluster::that_keeps(8).await;
     let grpc = cluster.admin(0).await;
     let old = grpc.create(network("a")).await.expect("created").object;
-    for n in 0..20 {
-        let object = secret(&format!("s{n}"), json!({}));
-        grpc.create(object).await.expect("created");
-    }
+    grpc.make_others().await;
     let rest = Http::admin(&cluster);
     let from = format!(
         "{}?watch=1&resourceVersion={}",
