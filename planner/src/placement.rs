@@ -50,7 +50,11 @@ impl<'a> Ledger<'a> {
         if promised.guests.insert(name, guest).is_none() {
             promised.memory += bytes(&guest.spec.memory);
             promised.cpus += u64::from(guest.spec.cpus);
-            self.spare.promised(host, bytes(&guest.spec.memory));
+            let keeps_away = self.strangers((name, guest)).next().is_some();
+            match keeps_away {
+                true => self.spare.forget(),
+                false => self.spare.promised(host, bytes(&guest.spec.memory)),
+            }
             self.places.entry(name).or_default().insert(host);
         }
     }
@@ -75,7 +79,20 @@ impl<'a> Ledger<'a> {
         self.hosts.get(host).map_or(0, |promised| promised.cpus)
     }
 
-    fn is_on(&self, guest: &str, host: &str) -> bool {
+    /// Guests that required terms keep apart from this one, whoever asked for it.
+    pub(crate) fn strangers<'s>(
+        &'s self,
+        (name, guest): Guest<'s>,
+    ) -> impl Iterator<Item = &'s str> {
+        let refusing = self.refusing.get(name).into_iter().flatten().copied();
+        let terms = guest.spec.placement.apart_from.iter();
+        let own = terms.filter(|term| term.required);
+        own.map(|term| term.guest.as_str())
+            .chain(refusing)
+            .filter(move |other| *other != name)
+    }
+
+    pub(crate) fn is_on(&self, guest: &str, host: &str) -> bool {
         let places = self.places.get(guest);
         places.is_some_and(|places| places.contains(host))
     }
@@ -129,7 +146,7 @@ pub(crate) fn choose<'a>(
     for (_, host) in fit {
         let lacks = wish
             .keep_reserve
-            .then(|| reserve::lacking(round, ledger, (name, guest), host))
+            .then(|| reserve::lacking(round, ledger, (name, guest), host, wish.asking.from))
             .flatten();
         match lacks {
             Some(lacks) => {
@@ -284,15 +301,21 @@ pub(crate) fn priority(round: &Round<'_>, guest: &VirtualMachine, host: &str) ->
 }
 
 /// How much the guest suits that host, for comparing two of them: company counts most, then the
-/// domain's order, then how much memory is left, in permille.
+/// domain's order, then how much memory is left, in permille. The guest itself counts on either, so
+/// that a move gains exactly what the way back would lose.
 pub(crate) fn liking(
     round: &Round<'_>,
     ledger: &Ledger<'_>,
-    guest: &VirtualMachine,
+    (name, guest): Guest<'_>,
     host: &str,
 ) -> i64 {
     let priority = i64::from(priority(round, guest, host).min(1000));
-    let load = i64::try_from(load(round, ledger, host)).unwrap_or(i64::MAX);
+    let own = match ledger.is_on(name, host) {
+        true => 0,
+        false => bytes(&guest.spec.memory),
+    };
+    let load = permille(round, host, ledger.memory(host) + own);
+    let load = i64::try_from(load).unwrap_or(i64::MAX);
     100 * company_weight(ledger, guest, host) - 10 * priority - load
 }
 
@@ -310,8 +333,11 @@ fn company_weight(ledger: &Ledger<'_>, guest: &VirtualMachine, host: &str) -> i6
 }
 
 fn load(round: &Round<'_>, ledger: &Ledger<'_>, host: &str) -> u64 {
-    let memory = round.hosts[host].memory.max(1);
-    ledger.memory(host).saturating_mul(1000) / memory
+    permille(round, host, ledger.memory(host))
+}
+
+fn permille(round: &Round<'_>, host: &str, used: u64) -> u64 {
+    used.saturating_mul(1000) / round.hosts[host].memory.max(1)
 }
 
 /// The lower, the better: the domain's order, then where it was, company, load; names decide last.

@@ -26,6 +26,10 @@ impl<'a> Work<'_, 'a> {
         let wanted = self.wanted((name, guest), host)?;
         // What only could be better elsewhere is no trouble when it stays.
         let must = matches!(wanted.reason, Reason::Drained | Reason::CutOff);
+        // What is on its way counts on two hosts. To judge by that would move too many, and some back.
+        if wanted.reason == Reason::Rebalanced && !self.traffic.rests() {
+            return None;
+        }
         if let Some(until) = self.traffic.paused_until(name, round.now) {
             self.outcome.wake(until);
             let text = format!("{}; its last migration came to nothing", wanted.message);
@@ -33,11 +37,14 @@ impl<'a> Work<'_, 'a> {
             return None;
         }
         let wish = Wish {
+            keep_reserve: !must,
             asking: Asking::coming_from(Some(host)),
             ..Wish::default()
         };
         let target = match placement::choose(round, &self.ledger, (name, guest), &wish) {
             Ok(target) => target,
+            // Nobody said that one of them would suit it more.
+            Err(_) if wanted.reason == Reason::Rebalanced => return None,
             Err(obstacles) => {
                 let text = format!("{}: {}", wanted.message, obstacles.join("; "));
                 self.stays(name, must, why(Reason::CannotMove, &text));
@@ -48,8 +55,8 @@ impl<'a> Work<'_, 'a> {
             return None;
         }
         if wanted.reason == Reason::Rebalanced {
-            let gain = placement::liking(round, &self.ledger, guest, target)
-                - placement::liking(round, &self.ledger, guest, host);
+            let liking = |host| placement::liking(round, &self.ledger, (name, guest), host);
+            let gain = liking(target) - liking(host);
             if gain <= i64::from(guest.spec.placement.stickiness) {
                 return None;
             }

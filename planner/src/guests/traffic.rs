@@ -86,6 +86,11 @@ impl<'a> Traffic<'a> {
         self.busy.get(host).copied().unwrap_or(0)
     }
 
+    /// Whether no guest is on its way, or is about to be.
+    pub(super) fn rests(&self) -> bool {
+        self.current.is_empty() && self.busy.is_empty()
+    }
+
     pub(super) fn occupy(&mut self, hosts: [&str; 2]) {
         for host in hosts {
             *self.busy.entry(host.to_owned()).or_default() += 1;

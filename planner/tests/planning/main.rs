@@ -5,6 +5,7 @@ mod book;
 mod dice;
 mod mistakes;
 mod properties;
+mod reserve;
 mod scripts;
 mod turns;
 mod world;

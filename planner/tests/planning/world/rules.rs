@@ -93,6 +93,61 @@ impl World {
         }
     }
 
+    /// R9: a loss of so many hosts after which a protected guest would find no memory, whatever goes where.
+    pub(crate) fn lacks_room_after(&self, losses: usize) -> Option<String> {
+        let mut guests: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let mut free: BTreeMap<String, u64> = self
+            .of("Node")
+            .map(|node| {
+                let room = bytes(&node["status"]["allocatable"]["memory"]);
+                (text(&node["metadata"]["name"]), room)
+            })
+            .collect();
+        for (guest, host) in self.truth.running.iter().chain(&self.truth.arrived) {
+            let spec = &self.objects[&("VirtualMachine".to_owned(), guest.clone())]["spec"];
+            let memory = bytes(&spec["memory"]);
+            if let Some(free) = free.get_mut(host) {
+                *free -= memory;
+            }
+            if spec["protected"] != false && spec["withoutReserve"] != true {
+                guests.entry(host).or_default().push(memory);
+            }
+        }
+        let hosts: Vec<&String> = free.keys().collect();
+        let together = |first: &String, second: &String| match losses {
+            1 => first == second,
+            _ => first < second,
+        };
+        for first in &hosts {
+            for second in hosts.iter().filter(|second| together(first, second)) {
+                let lost = [first.as_str(), second.as_str()];
+                let homeless = guests.iter().filter(|(host, _)| lost.contains(host));
+                let mut homeless: Vec<u64> = homeless.flat_map(|(_, all)| all.clone()).collect();
+                homeless.sort_unstable_by(|a, b| b.cmp(a));
+                let left = free
+                    .iter()
+                    .filter(|(host, _)| !lost.contains(&host.as_str()));
+                let mut left: Vec<u64> = left.map(|(_, free)| *free).collect();
+                if !fits(&homeless, &mut left) {
+                    return Some(format!(
+                        "{lost:?} lost: {homeless:?} do not fit in {left:?}"
+                    ));
+                }
+            }
+        }
+        None
+    }
+
+    /// How many guests there are.
+    pub(crate) fn all_guests(&self) -> usize {
+        self.of("VirtualMachine").count()
+    }
+
+    /// How many migrations there have been.
+    pub(crate) fn moves(&self) -> usize {
+        self.of("VirtualMachineMigration").count()
+    }
+
     /// Guests that should run and do not, with what is said about them.
     pub(crate) fn idle_guests(&self) -> Vec<String> {
         self.of("VirtualMachine")
@@ -160,4 +215,22 @@ impl World {
 fn bytes(size: &Value) -> u64 {
     let size = Size::from(size.as_str().unwrap_or("0"));
     size.parse().ok().and_then(|it| it.as_u64()).unwrap_or(0)
+}
+
+/// Whether all of these fit somehow, tried in every way.
+fn fits(needs: &[u64], room: &mut [u64]) -> bool {
+    let Some((need, rest)) = needs.split_first() else {
+        return true;
+    };
+    for at in 0..room.len() {
+        if room[at] >= *need {
+            room[at] -= need;
+            let all = fits(rest, room);
+            room[at] += need;
+            if all {
+                return true;
+            }
+        }
+    }
+    false
 }
