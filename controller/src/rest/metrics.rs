@@ -1,9 +1,10 @@
 //! Figures of this member, in the form that Prometheus reads.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use http::StatusCode;
-use quorate_store::{Bucket, Role};
+use quorate_store::{Bucket, Role, View};
+use serde_json::Value;
 
 use super::{
     answer::{self, Answer},
@@ -115,6 +116,53 @@ impl Face {
             let count = view.count(&Bucket::new(kind.plural)) as u64;
             page.labelled("quorate_objects", "resource", kind.plural, count);
         }
+        for (name, words, resource, label) in STATES {
+            page.heading(name, words);
+            let counted = by_state(&view, resource, label);
+            for (state, count) in counted {
+                page.labelled(name, label, &state, count);
+            }
+        }
         Ok(answer::bytes(StatusCode::OK, MEDIA_TYPE, page.0.into()))
     }
+}
+
+/// What is counted by a field of its status: the figure, its words, the resource, the field.
+const STATES: [(&str, &str, &str, &str); 5] = [
+    (
+        "quorate_hosts",
+        "Hosts by state: whoever is Suspect or Fencing is being made safe.",
+        "nodes",
+        "state",
+    ),
+    (
+        "quorate_guests",
+        "Guests by state.",
+        "virtualmachines",
+        "state",
+    ),
+    ("quorate_volumes", "Volumes by state.", "volumes", "state"),
+    (
+        "quorate_fence_operations",
+        "Fence operations by phase: for Blocked ones every level has failed, and somebody should come.",
+        "fenceoperations",
+        "phase",
+    ),
+    (
+        "quorate_fence_devices",
+        "Fence devices by state.",
+        "fencedevices",
+        "state",
+    ),
+];
+
+/// How many objects of a resource say what in that field of their status; `Unknown` where nothing is said.
+fn by_state(view: &View, resource: &str, field: &str) -> BTreeMap<String, u64> {
+    let mut counted = BTreeMap::new();
+    for (_, stored) in view.list(&Bucket::new(resource), None, usize::MAX) {
+        let object: Value = serde_json::from_slice(&stored.value).unwrap_or_default();
+        let state = object["status"][field].as_str().unwrap_or("Unknown");
+        *counted.entry(state.to_owned()).or_default() += 1;
+    }
+    counted
 }

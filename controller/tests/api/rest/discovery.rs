@@ -2,7 +2,7 @@
 
 use http::Method;
 use quorate_identity::Subject;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Http, request};
 use crate::support::{TestCluster, network};
@@ -169,6 +169,22 @@ async fn figures_are_told_to_who_may_see_the_status() {
         .post("/apis/quorate.dev/v1alpha1/networks", &network("a"))
         .await
         .ok();
+    let host = json!({
+        "apiVersion": "quorate.dev/v1alpha1", "kind": "Node", "metadata": {"name": "an1"},
+        "spec": {"fencing": {"unprotected": true}},
+    });
+    admin
+        .post("/apis/quorate.dev/v1alpha1/nodes", &host)
+        .await
+        .ok();
+    let operation = json!({
+        "apiVersion": "quorate.dev/v1alpha1", "kind": "FenceOperation", "metadata": {"name": "an1-1"},
+        "spec": {"node": "an1", "incarnation": 1, "action": "PowerCycle", "reason": "a test", "requestedBy": "a person"},
+    });
+    admin
+        .post("/apis/quorate.dev/v1alpha1/fenceoperations", &operation)
+        .await
+        .ok();
     let reply = admin.get("/metrics").await;
     assert_eq!(
         reply.headers["content-type"],
@@ -181,9 +197,12 @@ async fn figures_are_told_to_who_may_see_the_status() {
         "# TYPE quorate_revision gauge",
         "quorate_objects{resource=\"networks\"} 1",
         "quorate_calls 1",
+        "quorate_hosts{state=\"Unknown\"} 1",
     ] {
         assert!(page.lines().any(|found| found == line), "{line}: {page}");
     }
+    let of_operations = |line: &str| line.starts_with("quorate_fence_operations{phase=\"");
+    assert_eq!(page.lines().filter(|line| of_operations(line)).count(), 1);
     let eve = Subject::person("eve", &[]).expect("a name");
     Http::new(&cluster, 0, Some(&eve))
         .get("/metrics")
