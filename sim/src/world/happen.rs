@@ -170,7 +170,9 @@ impl World {
                 return;
             }
             let flipped = std::mem::take(&mut damage.flipped);
-            if flipped.is_empty() || self.running.get(member).is_some() {
+            // What stands still with its machine has not read its disk again.
+            let lives = self.running.get(member).is_some() && self.runs_processes(member);
+            if flipped.is_empty() || lives {
                 return;
             }
             self.units.kill(&process, true);

@@ -83,11 +83,18 @@ impl World {
     }
 
     fn settle_ledger(&mut self) {
-        for name in self.setup.member_names() {
-            if let Some(engine) = self.running.get(&name) {
-                let newest = engine.store().view().revision();
-                self.ledger.settle(&name, newest + 5);
-            }
+        let reached: Vec<_> = self
+            .setup
+            .member_names()
+            .into_iter()
+            .filter_map(|name| Some((self.running.get(&name)?.store().view().revision(), name)))
+            .collect();
+        // What was just acknowledged is still on its way to the others.
+        for (revision, name) in &reached {
+            self.ledger.settle(name, revision + 5);
+        }
+        if let Some((revision, name)) = reached.iter().max() {
+            self.ledger.settle(name, *revision);
         }
     }
 
