@@ -4,7 +4,7 @@ use crate::amounts::{bytes, words};
 use crate::outcome::{Outcome, condition};
 use crate::rights::held;
 use crate::round::Round;
-use crate::state::SubjectKind;
+use crate::state::{Index, SubjectKind};
 use crate::{Reason, Why};
 use quorate_crds::{NodeMode, NodeResources, Size};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ struct Load<'a> {
 }
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
-    let mut loads: BTreeMap<&str, Load<'_>> = BTreeMap::new();
+    let mut loads: Index<&str, Load<'_>> = Index::default();
     for (subject, records) in round.state.records.iter() {
         let guest = match subject.kind {
             SubjectKind::Guest => round.state.guests.get(&subject.name),

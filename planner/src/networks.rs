@@ -14,8 +14,8 @@ use aspects::Aspects;
 use openings::Members;
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
-    Addressing, Assignment, LinkState, Network, NetworkAssignment, NetworkHost, NetworkHostStatus,
-    NetworkPeer, NetworkRole, NodeMode, VirtualMachine,
+    Addressing, Assignment, FirewallAssignment, LinkState, Network, NetworkAssignment, NetworkHost,
+    NetworkHostStatus, NetworkPeer, NetworkRole, NodeMode, VirtualMachine,
 };
 use serde_json::json;
 use std::net::IpAddr;
@@ -78,6 +78,8 @@ fn wishes<'r>(round: &'r Round<'_>) -> Vec<Wish<'r>> {
     let members = Members::of(round);
     for (name, network) in round.state.networks.iter() {
         let subject = Subject::new(SubjectKind::Network, name);
+        // What is open is the same on every host, and every volume is looked at for it.
+        let firewall = openings::firewall(round, &members, name, network);
         for host in round.hosts.values() {
             if network.spec.only_listed && listed(network, host.name).is_none() {
                 // One that is left alone keeps what it has.
@@ -91,7 +93,7 @@ fn wishes<'r>(round: &'r Round<'_>) -> Vec<Wish<'r>> {
                 depth: depth(round.state, network),
                 host,
                 record: round.state.record(&subject, host.name),
-                wanted: assignment(round, &members, name, network, host),
+                wanted: assignment(round, name, network, host, firewall.clone()),
             });
         }
     }
@@ -120,10 +122,10 @@ fn listed<'n>(network: &'n Network, host: &str) -> Option<&'n NetworkHost> {
 
 fn assignment(
     round: &Round<'_>,
-    members: &Members,
     name: &str,
     network: &Network,
     host: &Host<'_>,
+    firewall: Option<FirewallAssignment>,
 ) -> Assignment {
     let own = listed(network, host.name);
     let nics = match own {
@@ -144,7 +146,7 @@ fn assignment(
             address: address(network, host.name, host.node.spec.number)
                 .map(|(address, prefix)| format!("{address}/{prefix}")),
             layout: Some(layout(network, host, &nics)),
-            firewall: openings::firewall(round, members, name, network),
+            firewall,
             peers: peers(round, network, host.name),
             nics,
         }),

@@ -10,7 +10,7 @@ use quorate_crds::{
     Assignment, Condition, ConditionStatus, EventSpec, EventType, NodeStatus, ObjectReference, Time,
 };
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
@@ -36,6 +36,11 @@ impl Outcome {
             reasons: Some(Vec::new()),
             ..Self::default()
         }
+    }
+
+    /// Whether somebody wants to hear the reasons.
+    pub(crate) fn is_explained(&self) -> bool {
+        self.reasons.is_some()
     }
 
     /// What the host is to be told; of two about the same record the later one counts.
@@ -139,17 +144,15 @@ impl Outcome {
         if old == new {
             return;
         }
-        let (old, new) = (json!(old), json!(new));
-        let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else {
+        let (Value::Object(old), Value::Object(mut patch)) = (json!(old), json!(new)) else {
             return;
         };
-        let mut patch: Map<String, Value> = new
-            .iter()
-            .filter(|(field, value)| old.get(*field) != Some(value))
-            .map(|(field, value)| (field.clone(), value.clone()))
-            .collect();
-        for field in old.keys().filter(|field| !new.contains_key(*field)) {
-            patch.insert(field.clone(), Value::Null);
+        for (field, value) in old {
+            match patch.get(&field) {
+                Some(new) if *new == value => _ = patch.remove(&field),
+                Some(_) => {}
+                None => _ = patch.insert(field, Value::Null),
+            }
         }
         if !patch.is_empty() {
             let status = Value::Object(patch);

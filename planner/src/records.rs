@@ -5,8 +5,9 @@
 
 use crate::outcome::Outcome;
 use crate::rights::{Hosts, held};
-use crate::state::{ClusterState, Index, Subject};
+use crate::state::{ClusterState, Index, Record, Subject};
 use quorate_crds::{Assignment, Name, NodePlan, NodePlanSpec};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How something that was active came to an end by itself: the reason of the condition `Stalled`
@@ -80,17 +81,17 @@ pub(crate) fn checksum(text: &str) -> u64 {
 }
 
 #[derive(Default)]
-struct Changes {
-    written: Vec<(Subject, Assignment)>,
-    obsolete: Vec<Subject>,
+struct Changes<'w> {
+    written: Vec<(&'w Subject, Cow<'w, Assignment>)>,
+    obsolete: Vec<&'w Subject>,
     withdrawn: bool,
 }
 
 /// Compares what is wanted with what is written, and puts the difference into `outcome`.
 pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome: &mut Outcome) {
-    let mut changes: BTreeMap<String, Changes> = BTreeMap::new();
-    let mut counts: Index<&str, u32> = Index::default();
     let wanted = outcome.take_assignments();
+    let mut changes: BTreeMap<&str, Changes<'_>> = BTreeMap::new();
+    let mut counts: Index<&str, u32> = Index::default();
     let mut again: Vec<(&Subject, &str, &Assignment)> = Vec::new();
     for (subject, table) in state.records.iter() {
         for (host, record) in table {
@@ -111,19 +112,18 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
     for (subject, host, assignment) in again {
         let assigned = state.record(subject, host);
         let assigned = assigned.and_then(|old| old.spec.assignment.as_ref());
-        let change = changes.entry(host.to_owned()).or_default();
+        let change = changes.entry(host).or_default();
         change.withdrawn |= assigned.is_some_and(|assigned| assigned.active) && !assignment.active;
-        change.written.push((subject.clone(), assignment.clone()));
+        change.written.push((subject, Cow::Borrowed(assignment)));
     }
     let heads: BTreeSet<&str> = hosts
         .values()
         .filter(|host| host.online())
         .map(|host| host.name)
-        .chain(changes.keys().map(String::as_str))
+        .chain(changes.keys().copied())
         .collect();
     for host in heads {
-        let none = Changes::default();
-        let change = changes.get(host).unwrap_or(&none);
+        let change = changes.remove(host).unwrap_or_default();
         let head = state.heads.get(host);
         let incarnation = hosts.get(host).map_or(0, |host| host.incarnation);
         let changed = !change.written.is_empty() || !change.obsolete.is_empty();
@@ -139,7 +139,7 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
         let fresh = change
             .written
             .iter()
-            .filter(|(subject, _)| state.record(subject, host).is_none())
+            .filter(|(subject, _)| state.record(*subject, host).is_none())
             .count();
         let records = counts.get(host).copied().unwrap_or(0)
             + u32::try_from(fresh).unwrap_or(u32::MAX)
@@ -153,12 +153,12 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
             records: None,
             assignment,
         };
-        for (subject, assignment) in &change.written {
+        for (subject, assignment) in change.written {
             let name = record_name(host, subject);
-            let record = NodePlan::new(&name, spec(Some(assignment.clone())));
+            let record = NodePlan::new(&name, spec(Some(assignment.into_owned())));
             outcome.decisions.records.push(record);
         }
-        for subject in &change.obsolete {
+        for subject in change.obsolete {
             outcome.decisions.obsolete.push(record_name(host, subject));
         }
         outcome.decisions.records.push(NodePlan::new(
@@ -174,18 +174,18 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
 
 /// Whether the record is for the present boot of its host. A host that is not there keeps what it was
 /// told until it is confirmed off.
-fn current(hosts: &Hosts<'_>, record: &NodePlan) -> bool {
+fn current(hosts: &Hosts<'_>, record: &Record) -> bool {
     let host = hosts.get(record.spec.node.as_str());
     host.is_some_and(|host| record.spec.incarnation == host.incarnation || !host.online())
 }
 
 /// The record's object is gone, but a record goes only when its right has ended.
-fn unwanted(
+fn unwanted<'w>(
     hosts: &Hosts<'_>,
-    (subject, host, record): (&Subject, &str, &NodePlan),
-    changes: &mut BTreeMap<String, Changes>,
+    (subject, host, record): (&'w Subject, &'w str, &'w Record),
+    changes: &mut BTreeMap<&'w str, Changes<'w>>,
 ) {
-    let change = changes.entry(host.to_owned()).or_default();
+    let change = changes.entry(host).or_default();
     let assigned = record.spec.assignment.as_ref();
     let active = assigned.filter(|assigned| assigned.active);
     change.withdrawn |= active.is_some();
@@ -193,9 +193,9 @@ fn unwanted(
         Some(active) if held(hosts, record) => {
             let mut withdrawn = active.clone();
             withdrawn.active = false;
-            change.written.push((subject.clone(), withdrawn));
+            change.written.push((subject, Cow::Owned(withdrawn)));
         }
         None if held(hosts, record) => {}
-        _ => change.obsolete.push(subject.clone()),
+        _ => change.obsolete.push(subject),
     }
 }

@@ -5,10 +5,10 @@
 use crate::amounts::{bytes, maybe_bytes};
 use crate::mistake::{Mistake, made};
 use crate::records::Ending;
-use crate::state::{ClusterState, Index};
+use crate::state::{ClusterState, Index, Record, Word};
 use quorate_crds::{
-    Condition, ConditionStatus, FenceAction, FenceOperation, FencePhase, Node, NodeMode, NodePlan,
-    NodePlanStatus, NodeState, ReplicaRole, VirtualMachine,
+    Condition, ConditionStatus, FenceAction, FenceOperation, FencePhase, Node, NodeMode,
+    NodePlanStatus, NodeState, VirtualMachine,
 };
 use std::collections::BTreeMap;
 
@@ -222,31 +222,28 @@ pub(crate) enum Answer {
 }
 
 /// What the incarnation that the record is for says about this generation of it, or a newer one.
-fn said(record: &NodePlan) -> Option<&NodePlanStatus> {
-    record.status.as_ref().filter(|status| {
-        status.incarnation == Some(record.spec.incarnation)
-            && status.observed_plan_generation.is_some_and(|seen| {
-                seen >= record.spec.plan_generation || made(Mistake::OldAnswersCount)
-            })
-    })
+fn said(record: &Record) -> Option<Word> {
+    let counts = !record.word_is_old || made(Mistake::OldAnswersCount);
+    record.word.filter(|_| counts)
 }
 
-pub(crate) fn answer(record: &NodePlan) -> Answer {
-    let Some(status) = said(record) else {
-        return Answer::Nothing;
-    };
-    let stalled = status.conditions.iter().find(|condition| {
-        condition.type_ == "Stalled" && condition.status == ConditionStatus::True
-    });
-    if status.released == Some(true) {
-        Answer::Released
-    } else if let Some(stalled) = stalled {
-        Answer::Ended(Ending::of(&stalled.reason), stalled.message.clone())
-    } else if is_true(&status.conditions, "Converged") {
-        Answer::Converged
-    } else {
-        Answer::Working
+pub(crate) fn answer(record: &Record) -> Answer {
+    match said(record) {
+        None => Answer::Nothing,
+        Some(Word::Released) => Answer::Released,
+        Some(Word::Stalled) => stalled(record),
+        Some(Word::Converged) => Answer::Converged,
+        Some(Word::Working) => Answer::Working,
     }
+}
+
+fn stalled(record: &Record) -> Answer {
+    let conditions = record.status.iter().flat_map(|status| &status.conditions);
+    let mut stalled =
+        conditions.filter(|one| one.type_ == "Stalled" && one.status == ConditionStatus::True);
+    stalled.next().map_or(Answer::Working, |stalled| {
+        Answer::Ended(Ending::of(&stalled.reason), stalled.message.clone())
+    })
 }
 
 pub(crate) fn is_true(conditions: &[Condition], type_: &str) -> bool {
@@ -256,39 +253,32 @@ pub(crate) fn is_true(conditions: &[Condition], type_: &str) -> bool {
 }
 
 /// What the present incarnation of its host sees, whatever generation it answers about.
-pub(crate) fn observed<'r>(hosts: &Hosts<'_>, record: &'r NodePlan) -> Option<&'r NodePlanStatus> {
-    let host = hosts.get(record.spec.node.as_str())?;
+pub(crate) fn observed<'r>(hosts: &Hosts<'_>, record: &'r Record) -> Option<&'r NodePlanStatus> {
+    let host = hosts.get(&record.host)?;
     record
         .status
         .as_ref()
         .filter(|status| status.incarnation == Some(host.incarnation))
 }
 
-pub(crate) fn active(record: &NodePlan) -> bool {
-    let assignment = record.spec.assignment.as_ref();
-    assignment.is_some_and(|assignment| assignment.active)
+pub(crate) fn active(record: &Record) -> bool {
+    record.active
 }
 
 /// Whether what the record is about may be active on its host.
-pub(crate) fn held(hosts: &Hosts<'_>, record: &NodePlan) -> bool {
-    let dead = hosts.dead(record.spec.node.as_str(), record.spec.incarnation);
+pub(crate) fn held(hosts: &Hosts<'_>, record: &Record) -> bool {
+    let dead = hosts.dead(&record.host, record.incarnation);
     let withdrawn = made(Mistake::WithdrawnIsReleased) && !active(record);
-    !dead && !withdrawn && answer(record) != Answer::Released
+    !dead && !withdrawn && said(record) != Some(Word::Released)
 }
 
 /// Whether the record's replica may be open for writing on its host.
-pub(crate) fn writes(hosts: &Hosts<'_>, record: &NodePlan) -> bool {
+pub(crate) fn writes(hosts: &Hosts<'_>, record: &Record) -> bool {
     held(hosts, record) && (is_primary(record) || answer(record) != Answer::Converged)
 }
 
-pub(crate) fn is_primary(record: &NodePlan) -> bool {
-    record
-        .spec
-        .assignment
-        .as_ref()
-        .filter(|assignment| assignment.active)
-        .and_then(|assignment| assignment.replica.as_ref())
-        .is_some_and(|replica| replica.role == ReplicaRole::Primary)
+pub(crate) fn is_primary(record: &Record) -> bool {
+    record.primary
 }
 
 /// Where a guest that has no record yet is seen to run: one that was there before us.

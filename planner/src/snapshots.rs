@@ -8,12 +8,12 @@ use crate::outcome::{Outcome, condition};
 use crate::records::checksum;
 use crate::rights::{Answer, Presence, answer, observed};
 use crate::round::Round;
-use crate::state::{ClusterState, Index, Subject, SubjectKind};
+use crate::state::{ClusterState, Index, Record, Subject, SubjectKind};
 use crate::{ObjectKey, Reason, Why, above};
 use quorate_crds::{
-    Assignment, ConditionStatus, DeletionPolicy, DiskState, NodeMode, NodePlan, NodePlanStatus,
-    ReplicaData, ReplicaRole, ReplicaStatus, Size, SnapshotConsistency, SnapshotReason,
-    StorageAssignment, Time, Volume, VolumeSnapshot, VolumeSnapshotStatus,
+    Assignment, ConditionStatus, DeletionPolicy, DiskState, NodeMode, NodePlanStatus, ReplicaData,
+    ReplicaRole, ReplicaStatus, Size, SnapshotConsistency, SnapshotReason, StorageAssignment, Time,
+    Volume, VolumeSnapshot, VolumeSnapshotStatus,
 };
 
 /// Without another word a snapshot may differ from its volume by this part of it.
@@ -83,14 +83,14 @@ impl Taken {
     }
 }
 
-fn volume_of<'a>(state: &'a ClusterState, record: &NodePlan) -> Option<&'a Volume> {
+fn volume_of<'a>(state: &'a ClusterState, record: &Record) -> Option<&'a Volume> {
     let assigned = record.spec.assignment.as_ref()?;
     let snapshot = state.snapshots.get(assigned.object.name.as_str())?;
     let volume = state.volumes.get(snapshot.spec.volume.as_str())?;
     Some(volume)
 }
 
-fn size_of(record: &NodePlan) -> Option<u64> {
+fn size_of(record: &Record) -> Option<u64> {
     let assigned = record.spec.assignment.as_ref()?;
     assigned.storage.as_ref()?.size.as_ref().map(bytes)
 }
@@ -179,7 +179,7 @@ impl One<'_, '_> {
         outcome: &mut Outcome,
         status: &mut VolumeSnapshotStatus,
         host: &str,
-        record: &NodePlan,
+        record: &Record,
     ) -> Why {
         let done = answer(record) == Answer::Converged;
         let assigned = record.spec.assignment.as_ref();
@@ -368,7 +368,7 @@ fn made_at(said: &NodePlanStatus) -> Option<Time> {
     Some(converged.last_transition_time.clone())
 }
 
-fn storage(record: &NodePlan) -> Option<&StorageAssignment> {
+fn storage(record: &Record) -> Option<&StorageAssignment> {
     record.spec.assignment.as_ref()?.storage.as_ref()
 }
 

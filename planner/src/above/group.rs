@@ -6,13 +6,13 @@ use crate::amounts::{bytes, words};
 use crate::outcome::{Outcome, condition};
 use crate::rights::{Answer, active, answer, held, observed};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{Record, Subject, SubjectKind};
 use crate::volumes::{self, Asking, Room};
 use crate::{Reason, Why};
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
-    Assignment, Name, NodeMode, NodePlan, PoolHostStatus, PoolState, ReplicaData, Size,
-    StorageAssignment, StoragePool, StoragePoolStatus, Volume, VolumeAccess,
+    Assignment, Name, NodeMode, PoolHostStatus, PoolState, ReplicaData, Size, StorageAssignment,
+    StoragePool, StoragePoolStatus, Volume, VolumeAccess,
 };
 use std::collections::BTreeSet;
 
@@ -121,7 +121,7 @@ impl<'a> Group<'a> {
         Subject::new(SubjectKind::Pool, self.place.pool)
     }
 
-    fn record<'r>(&self, round: &Round<'r>, host: &str) -> Option<&'r NodePlan> {
+    fn record<'r>(&self, round: &Round<'r>, host: &str) -> Option<&'r Record> {
         round.state.record(&self.subject(), host)
     }
 
@@ -137,7 +137,7 @@ impl<'a> Group<'a> {
             .into_iter()
             .flatten()
             .filter(|(_, record)| held(&round.hosts, record))
-            .map(|(host, _)| host.clone())
+            .map(|(host, _)| host.to_owned())
             .collect();
         // One host makes it, and lets it grow: the one that did so before, or else the first.
         let made_it = |host: &&String| {
@@ -369,6 +369,6 @@ fn whole(size: &Size) -> u64 {
     bytes(size).div_ceil(EXTENT) * EXTENT
 }
 
-fn storage(record: &NodePlan) -> Option<&StorageAssignment> {
+fn storage(record: &Record) -> Option<&StorageAssignment> {
     record.spec.assignment.as_ref()?.storage.as_ref()
 }

@@ -6,11 +6,11 @@ use crate::amounts::bytes;
 use crate::outcome::{Outcome, condition};
 use crate::rights::{Answer, active, answer, held, is_true};
 use crate::round::Round;
-use crate::state::Subject;
+use crate::state::{Record, Subject};
 use crate::{ObjectKey, Reason, Why, volumes};
 use quorate_crds::{
-    Assignment, DeletionPolicy, Name, NodeMode, NodePlan, ReplicaData, Size, StorageAssignment,
-    Volume, VolumeState, VolumeStatus,
+    Assignment, DeletionPolicy, Name, NodeMode, ReplicaData, Size, StorageAssignment, Volume,
+    VolumeState, VolumeStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,10 +82,9 @@ pub(super) fn plan(
 }
 
 impl<'a> Logical<'_, 'a> {
-    fn records(&self) -> impl Iterator<Item = (&'a str, &'a NodePlan)> + use<'a> {
+    fn records(&self) -> impl Iterator<Item = (&'a str, &'a Record)> + use<'a> {
         let records = self.round.state.records_of(&self.subject);
-        let records = records.into_iter().flatten();
-        records.map(|(host, record)| (host.as_str(), record.as_ref()))
+        records.into_iter().flatten()
     }
 
     fn deleting(&self) -> bool {
@@ -172,12 +171,12 @@ impl<'a> Logical<'_, 'a> {
     fn told(&mut self, group: &mut Group<'_>) -> BTreeMap<String, Told> {
         let round = self.round;
         let unfinished = self.is_unfinished();
-        let at_it = |record: &NodePlan| {
+        let at_it = |record: &Record| {
             let before = storage(record).filter(|it| it.make && unfinished);
             before.and_then(|it| it.size.clone())
         };
         let mut told: BTreeMap<String, Told> = BTreeMap::new();
-        let holders: Vec<(&str, &NodePlan)> = self
+        let holders: Vec<(&str, &Record)> = self
             .records()
             .filter(|(_, record)| held(&round.hosts, record))
             .collect();
@@ -244,7 +243,7 @@ impl<'a> Logical<'_, 'a> {
     fn make(
         &mut self,
         group: &mut Group<'_>,
-        holders: &[(&str, &NodePlan)],
+        holders: &[(&str, &Record)],
         told: &mut BTreeMap<String, Told>,
     ) {
         let size = self.status.size.clone();
@@ -295,7 +294,7 @@ impl<'a> Logical<'_, 'a> {
     fn remove(
         &mut self,
         group: &mut Group<'_>,
-        holders: &[(&str, &NodePlan)],
+        holders: &[(&str, &Record)],
         told: &mut BTreeMap<String, Told>,
     ) {
         if self.volume.spec.deletion_policy == DeletionPolicy::Retain || !group.is_made() {
@@ -479,10 +478,10 @@ fn growing(size: &Size) -> Why {
     }
 }
 
-fn storage(record: &NodePlan) -> Option<&StorageAssignment> {
+fn storage(record: &Record) -> Option<&StorageAssignment> {
     record.spec.assignment.as_ref()?.storage.as_ref()
 }
 
-fn epoch(record: &NodePlan) -> u64 {
+fn epoch(record: &Record) -> u64 {
     record.spec.assignment.as_ref().map_or(0, |held| held.epoch)
 }

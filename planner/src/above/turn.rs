@@ -3,8 +3,8 @@
 use crate::records::Ending;
 use crate::rights::{Answer, answer, held};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
-use quorate_crds::{NodePlan, ReplicaData, StorageAssignment, Volume};
+use crate::state::{Record, Subject, SubjectKind};
+use quorate_crds::{ReplicaData, StorageAssignment, Volume};
 
 /// The one record of a group that may change its metadata now, if there is one.
 pub(super) struct Turn {
@@ -28,7 +28,7 @@ impl Turn {
                     if let Answer::Ended(Ending::NotStarted, message) = answer(record) {
                         turn.obstacle = Some(format!("{host}: {message}"));
                     }
-                    turn.taken = Some((subject.clone(), host.clone()));
+                    turn.taken = Some((subject.clone(), host.to_owned()));
                 }
             }
         }
@@ -64,7 +64,7 @@ impl Turn {
 }
 
 /// Whether the host may be changing the metadata under that record at this moment.
-fn changes(round: &Round<'_>, record: &NodePlan) -> bool {
+fn changes(round: &Round<'_>, record: &Record) -> bool {
     let Some(assigned) = &record.spec.assignment else {
         return false;
     };

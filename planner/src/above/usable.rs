@@ -4,7 +4,7 @@
 use super::{Place, refused};
 use crate::rights::{Answer, active, answer, held};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{About, Subject, SubjectKind};
 use crate::volumes::{self, Asking};
 use quorate_crds::{Volume, VolumeAccess, VolumeState};
 
@@ -44,7 +44,7 @@ pub(crate) fn unusable(
             place.base, place.base
         ));
     }
-    let records = round.state.records_of(&Subject::volume(name));
+    let records = round.state.records_of(About::volume(name));
     for (other, record) in records.into_iter().flatten() {
         if other != host && asking.from != Some(other) && held(&round.hosts, record) {
             return Some(format!("volume {name} may be active on {other}"));
@@ -63,6 +63,6 @@ pub(crate) fn unusable(
 
 /// Whether it is active on that host, as the host says itself.
 pub(crate) fn opened(round: &Round<'_>, name: &str, host: &str) -> bool {
-    let record = round.state.record(&Subject::volume(name), host);
+    let record = round.state.record(About::volume(name), host);
     record.is_some_and(|record| active(record) && answer(record) == Answer::Converged)
 }

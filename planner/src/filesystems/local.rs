@@ -33,7 +33,6 @@ fn one(
         .flatten()
         .filter(|(_, record)| held(&round.hosts, record));
     let holder = holding.next();
-    let holder = holder.map(|(host, record)| (host.as_str(), record.as_ref()));
     let made = volume
         .status
         .as_ref()

@@ -9,9 +9,9 @@ pub(crate) use local::remember;
 use crate::outcome::Outcome;
 use crate::rights::{Answer, active, answer, observed};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{Record, Subject, SubjectKind};
 use crate::volumes::Asking;
-use quorate_crds::{MountState, NodePlan, VirtualMachine};
+use quorate_crds::{MountState, VirtualMachine};
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     shared::plan(round, outcome);
@@ -48,7 +48,7 @@ pub(crate) fn obstacle(
 }
 
 /// Whether it was seen to be mounted, and its host is at work on a newer record.
-fn is_at_work_on_mounted(round: &Round<'_>, record: &NodePlan) -> bool {
+fn is_at_work_on_mounted(round: &Round<'_>, record: &Record) -> bool {
     let seen = observed(&round.hosts, record).and_then(|said| said.mount.as_ref());
     matches!(answer(record), Answer::Nothing | Answer::Working)
         && seen.is_some_and(|mount| mount.state == Some(MountState::Mounted))

@@ -7,13 +7,13 @@ use crate::outcome::{Outcome, condition};
 use crate::records::checksum;
 use crate::rights::{Answer, Presence, active, answer, held, observed};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{Record, Subject, SubjectKind};
 use crate::volumes;
 use crate::{Reason, Why};
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
     Assignment, LockspaceAssignment, LockspaceMember, LockspaceState, LockspaceStatus,
-    LockspaceStep, MountAssignment, Name, NetworkRole, NodeMode, NodePlan, SharedFilesystem,
+    LockspaceStep, MountAssignment, Name, NetworkRole, NodeMode, SharedFilesystem,
     SharedFilesystemStatus, SharedFilesystemType,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,7 +115,7 @@ fn seats(
         .iter()
         .cloned()
         .chain(members)
-        .chain(records.map(|(host, _)| host.clone()))
+        .chain(records.map(|(host, _)| host.to_owned()))
         .collect();
     let mut first = !made && lockspace.members.is_empty();
     let mut seats = BTreeMap::new();
@@ -152,7 +152,7 @@ fn seats(
     seats
 }
 
-fn has_answered(record: &NodePlan) -> bool {
+fn has_answered(record: &Record) -> bool {
     !matches!(answer(record), Answer::Nothing | Answer::Working)
 }
 

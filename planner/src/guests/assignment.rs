@@ -2,11 +2,9 @@
 
 use super::Guest;
 use crate::filesystems;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{Record, Subject, SubjectKind};
 use crate::volumes;
-use quorate_crds::{
-    Assignment, DesiredState, GuestAssignment, GuestStep, MigrationAssignment, NodePlan,
-};
+use quorate_crds::{Assignment, DesiredState, GuestAssignment, GuestStep, MigrationAssignment};
 
 /// What a host is told.
 pub(crate) enum Told {
@@ -62,7 +60,7 @@ pub(crate) fn assignment((name, guest): Guest<'_>, epoch: u64, told: Told) -> As
 }
 
 /// What the record's host is told to do about the guest.
-pub(crate) fn step(record: &NodePlan) -> GuestStep {
+pub(crate) fn step(record: &Record) -> GuestStep {
     record
         .spec
         .assignment
@@ -72,12 +70,12 @@ pub(crate) fn step(record: &NodePlan) -> GuestStep {
 }
 
 /// The migration that the record's host takes part in.
-pub(crate) fn migration(record: &NodePlan) -> Option<&MigrationAssignment> {
+pub(crate) fn migration(record: &Record) -> Option<&MigrationAssignment> {
     let guest = record.spec.assignment.as_ref()?.guest.as_ref()?;
     guest.migration.as_ref()
 }
 
 /// The migration in which this record's host has sent the guest away.
-pub(crate) fn handed_over(record: &NodePlan) -> Option<&MigrationAssignment> {
+pub(crate) fn handed_over(record: &Record) -> Option<&MigrationAssignment> {
     (step(record) == GuestStep::Release).then(|| migration(record))?
 }

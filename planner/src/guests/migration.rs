@@ -23,17 +23,17 @@ use crate::networks;
 use crate::placement::{self, Wish};
 use crate::records::Ending;
 use crate::rights::{Answer, Presence, answer, held};
-use crate::state::Subject;
+use crate::state::{About, Record, Subject};
 use crate::volumes::{self, Asking};
 use crate::{Reason, Why};
 use jiff::Timestamp;
 use quorate_crds::{
     CacheMode, DiskDevice, GuestPresence, GuestState, GuestStep, MigrationAssignment,
-    MigrationPhase, MigrationProgress, Name, NetworkRole, NodePlan, OnMigrationTimeout, Time,
-    VirtualMachine, VirtualMachineStatus,
+    MigrationPhase, MigrationProgress, Name, NetworkRole, OnMigrationTimeout, Time, VirtualMachine,
+    VirtualMachineStatus,
 };
 
-type On<'a> = (&'a str, &'a NodePlan);
+type On<'a> = (&'a str, &'a Record);
 
 /// Why the guest can never be moved while it runs, if so.
 pub(super) fn fixed(guest: &VirtualMachine) -> Option<String> {
@@ -278,7 +278,7 @@ impl<'a> Work<'_, 'a> {
         let current = self.traffic.of_guest(name);
         let records = self.round.state.records_of(&subject);
         let given = records.into_iter().flatten().find(|(from, record)| {
-            from.as_str() != host
+            *from != host
                 && (handed_over(record).is_some_and(|it| it.peer.as_str() == host)
                     || (step(record) == GuestStep::Send
                         && presence(record) == Some(GuestPresence::Sent)))
@@ -315,7 +315,7 @@ impl<'a> Work<'_, 'a> {
 
     /// The host that has let go of the guest, or is about to, in favour of `target`.
     fn handing_over(&self, name: &str, target: &str) -> Option<&'a str> {
-        let records = self.round.state.records_of(&Subject::guest(name))?;
+        let records = self.round.state.records_of(About::guest(name))?;
         let (from, _) = records.iter().find(|(_, record)| {
             handed_over(record).is_some_and(|it| it.peer.as_str() == target)
                 && held(&self.round.hosts, record)
@@ -336,7 +336,7 @@ impl<'a> Work<'_, 'a> {
         (_, guest): Guest<'a>,
         current: Option<Running<'a>>,
         (to, record): On<'a>,
-        sending: &NodePlan,
+        sending: &Record,
         wanted: bool,
     ) -> Option<Why> {
         if let Some((ending, message)) = ended(sending) {
@@ -373,7 +373,7 @@ impl<'a> Work<'_, 'a> {
 
     /// Its host was told to stop sending and has not answered yet. That stands when the reason has passed meanwhile: one that is
     /// stopped and begun in turns never ends.
-    fn was_stopped(&self, current: Option<Running<'a>>, sending: &NodePlan) -> Option<Why> {
+    fn was_stopped(&self, current: Option<Running<'a>>, sending: &Record) -> Option<Why> {
         let status = self.traffic.status(current?.name);
         let began = status.phase == Some(MigrationPhase::Running);
         if !began || step(sending) == GuestStep::Send {
@@ -516,7 +516,7 @@ fn allowed<'g>(
 }
 
 /// How the guest, or its sending, came to an end by itself, under the record as it stands.
-fn ended(record: &NodePlan) -> Option<(Ending, String)> {
+fn ended(record: &Record) -> Option<(Ending, String)> {
     match answer(record) {
         Answer::Ended(ending, message) => Some((ending, message)),
         _ => None,
@@ -524,7 +524,7 @@ fn ended(record: &NodePlan) -> Option<(Ending, String)> {
 }
 
 /// What the host sees of the guest, answering the record as it stands.
-pub(super) fn presence(record: &NodePlan) -> Option<GuestPresence> {
+pub(super) fn presence(record: &Record) -> Option<GuestPresence> {
     if answer(record) == Answer::Nothing {
         return None;
     }

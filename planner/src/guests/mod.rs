@@ -15,14 +15,14 @@ use crate::placement::Ledger;
 use crate::records::Ending;
 use crate::rights::{Answer, Presence, active, answer, held, observed, seen_on};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{About, Record, Subject, SubjectKind};
 use crate::volumes;
 use crate::{ObjectKey, Reason, Why};
 use assignment::{Told, assignment, step};
 use jiff::Timestamp;
 use quorate_crds::{
     Assignment, DesiredState, GuestFailure, GuestState, GuestStep, GuestVolume, Name, NodeMode,
-    NodePlan, PlacementStatus, Time, VirtualMachine, VirtualMachineStatus, VolumeState,
+    PlacementStatus, Time, VirtualMachine, VirtualMachineStatus, VolumeState,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -38,7 +38,8 @@ struct Work<'r, 'a> {
     round: &'r Round<'a>,
     outcome: &'r mut Outcome,
     ledger: Ledger<'a>,
-    starts: Starts<'a>,
+    /// Counted when the first guest is to be started.
+    starts: Option<Starts<'a>>,
     traffic: Traffic<'a>,
     /// Guests that are started after a guest, while they still hold anything: it stops after them.
     leaning: BTreeMap<&'a str, Vec<&'a str>>,
@@ -53,7 +54,7 @@ pub(crate) fn plan<'a>(round: &Round<'a>, outcome: &mut Outcome) {
         .map(|(name, guest)| (name, guest.as_ref()))
         .collect();
     // They come by name, and stay so among equals.
-    order.sort_by_key(|(_, guest)| Reverse(guest.spec.priority));
+    order.sort_by_cached_key(|(_, guest)| Reverse(guest.spec.priority));
     let mut ledger = Ledger::of(round);
     let mut leaning: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, guest) in &order {
@@ -75,7 +76,7 @@ pub(crate) fn plan<'a>(round: &Round<'a>, outcome: &mut Outcome) {
         round,
         outcome,
         ledger,
-        starts: Starts::of(round),
+        starts: None,
         traffic: Traffic::of(round),
         leaning,
     };
@@ -90,19 +91,18 @@ pub(crate) fn plan<'a>(round: &Round<'a>, outcome: &mut Outcome) {
 }
 
 /// The records under which the guest may be active on a host.
-fn holding<'a>(round: &Round<'a>, name: &str) -> Vec<(&'a str, &'a NodePlan)> {
-    let records = round.state.records_of(&Subject::guest(name));
+fn holding<'a>(round: &Round<'a>, name: &str) -> Vec<(&'a str, &'a Record)> {
+    let records = round.state.records_of(About::guest(name));
     records
         .into_iter()
         .flatten()
         .filter(|(_, record)| held(&round.hosts, record))
-        .map(|(host, record)| (host.as_str(), record.as_ref()))
         .collect()
 }
 
 /// Where a guest runs that no record knows yet.
 fn unknown_yet<'a>(round: &Round<'a>, (name, guest): Guest<'a>) -> Option<&'a str> {
-    match round.state.records_of(&Subject::guest(name)) {
+    match round.state.records_of(About::guest(name)) {
         Some(_) => None,
         None => seen_on(&round.hosts, guest),
     }
@@ -125,7 +125,7 @@ fn use_volumes(round: &Round<'_>, outcome: &mut Outcome) {
             if let Some(assigned) = &record.spec.assignment
                 && (held(&round.hosts, record) || wanted.keeps(subject, host, record))
             {
-                kept.extend(used_by(assigned).map(|volume| (volume, host.as_str())));
+                kept.extend(used_by(assigned).map(|volume| (volume, host)));
             }
         }
     }
@@ -173,7 +173,10 @@ impl<'a> Work<'_, 'a> {
         );
         self.outcome
             .why("VirtualMachine", name, why.reason, &why.message);
-        if scheduled && let Some(placement) = &status.placement {
+        if self.outcome.is_explained()
+            && scheduled
+            && let Some(placement) = &status.placement
+        {
             let message = placement.message.clone().unwrap_or_default();
             let reason = placed_because(&status);
             if reason != why.reason {
@@ -263,7 +266,7 @@ impl<'a> Work<'_, 'a> {
             return self.take_over((name, guest), host, status);
         }
         let of_step = |receiving: bool| {
-            let mut fitting: Vec<&(&str, &NodePlan)> = records
+            let mut fitting: Vec<&(&str, &Record)> = records
                 .iter()
                 .filter(|(_, record)| {
                     active(record) && (step(record) == GuestStep::Receive) == receiving
@@ -317,7 +320,7 @@ impl<'a> Work<'_, 'a> {
     }
 
     /// What became of a guest that is left alone.
-    fn take_note(&self, record: &NodePlan, status: &mut VirtualMachineStatus) {
+    fn take_note(&self, record: &Record, status: &mut VirtualMachineStatus) {
         let state = match answer(record) {
             Answer::Ended(Ending::GuestPoweredOff, _) => GuestState::Stopped,
             Answer::Ended(Ending::GuestCrashed | Ending::NotPossible | Ending::NotStarted, _) => {
@@ -382,7 +385,7 @@ impl<'a> Work<'_, 'a> {
     }
 
     /// Takes the right away; it has ended when the host says so.
-    fn withdraw(&mut self, (name, guest): Guest<'_>, host: &str, record: &NodePlan) {
+    fn withdraw(&mut self, (name, guest): Guest<'_>, host: &str, record: &Record) {
         let subject = Subject::guest(name);
         if !self.round.hosts.is(host, Presence::Online) && !active(record) {
             return self.outcome.keep(self.round.state, &subject, host);
@@ -408,16 +411,16 @@ impl<'a> Work<'_, 'a> {
     /// What its host sees of it, for people.
     fn observe(&self, (name, guest): Guest<'_>, status: &mut VirtualMachineStatus) {
         let host = status.node.as_ref().map(Name::as_str);
-        let record = host.and_then(|host| self.round.state.record(&Subject::guest(name), host));
+        let record = host.and_then(|host| self.round.state.record(About::guest(name), host));
         let seen = record
             .and_then(|record| observed(&self.round.hosts, record))
             .and_then(|status| status.guest.as_ref());
         match seen {
             Some(seen) => {
-                status.agent.clone_from(&seen.agent);
-                status.display.clone_from(&seen.display);
-                status.nics.clone_from(&seen.nics);
-                status.resources.clone_from(&seen.resources);
+                update(&mut status.agent, &seen.agent);
+                update(&mut status.display, &seen.display);
+                update(&mut status.nics, &seen.nics);
+                update(&mut status.resources, &seen.resources);
             }
             None => {
                 status.agent = None;
@@ -482,6 +485,13 @@ impl<'a> Work<'_, 'a> {
     }
 }
 
+/// Most is as it was, and comparing costs less than copying.
+fn update<T: Clone + PartialEq>(known: &mut T, seen: &T) {
+    if known != seen {
+        known.clone_from(seen);
+    }
+}
+
 fn settle_on(status: &mut VirtualMachineStatus, host: &str, why: &Why, now: Timestamp) {
     status.node = Some(Name::from(host));
     status.placement = Some(PlacementStatus {
@@ -506,7 +516,7 @@ fn restart_wish(guest: &VirtualMachine) -> Option<&str> {
     annotations.get("quorate.dev/restart").map(String::as_str)
 }
 
-fn epoch(record: &NodePlan) -> u64 {
+fn epoch(record: &Record) -> u64 {
     record.spec.assignment.as_ref().map_or(0, |held| held.epoch)
 }
 

@@ -1,8 +1,9 @@
 //! A host for a guest that nobody holds.
 
 use super::{Guest, Work, enter, failures_on, is_of_host, is_on, own_failures, why};
+use crate::order::Starts;
 use crate::placement::{Wish, choose};
-use crate::state::Subject;
+use crate::state::About;
 use crate::volumes::Asking;
 use crate::{Reason, Why};
 use quorate_crds::{GuestState, Name, VirtualMachineStatus};
@@ -22,7 +23,7 @@ impl<'a> Work<'_, 'a> {
             .and_then(|placement| placement.node.clone());
         let before = before.as_ref().map(Name::as_str);
         let lost = before.is_some_and(|before| {
-            let record = round.state.record(&Subject::guest(name), before);
+            let record = round.state.record(About::guest(name), before);
             record.is_some_and(|record| round.hosts.dead(before, record.spec.incarnation))
                 || status.state == Some(GuestState::Unknown)
         });
@@ -68,7 +69,7 @@ impl<'a> Work<'_, 'a> {
             .and_then(|before| round.hosts.get(before))
             .is_some_and(|host| !host.online());
         let there_all_along = before.is_some_and(|before| {
-            let record = round.state.record(&Subject::guest(name), before);
+            let record = round.state.record(About::guest(name), before);
             record.is_some_and(|record| !round.hosts.dead(before, record.spec.incarnation))
         });
         if recovering && !guest.spec.protected && host_is_away {
@@ -93,13 +94,12 @@ impl<'a> Work<'_, 'a> {
             Err(obstacles) => return why(Reason::RecoveryExhausted, &obstacles.join("; ")),
         };
         self.ledger.promise(host, name, guest);
-        let turn = self
-            .starts
-            .turn(round, self.outcome, (name, guest), host, status);
+        let starts = self.starts.get_or_insert_with(|| Starts::of(round));
+        let turn = starts.turn(round, self.outcome, (name, guest), host, status);
         if let Err(obstacle) = turn {
             return obstacle;
         }
-        self.starts.begin(host, round.now);
+        starts.begin(host, round.now);
         let placed = match before {
             Some(before) if recovering => {
                 let text = match host_is_away || !there_all_along {

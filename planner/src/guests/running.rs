@@ -9,12 +9,12 @@ use super::{
 use crate::amounts::{later, moment, span};
 use crate::records::Ending;
 use crate::rights::{Answer, answer, held};
-use crate::state::Subject;
+use crate::state::{About, Record, Subject};
 use crate::{Reason, Why};
 use jiff::{SignedDuration, Timestamp};
 use quorate_crds::{
-    DesiredState, GuestFailure, GuestPresence, GuestState, Name, NodePlan, OnCrash,
-    OnGuestPowerOff, Time, VirtualMachineStatus,
+    DesiredState, GuestFailure, GuestPresence, GuestState, Name, OnCrash, OnGuestPowerOff, Time,
+    VirtualMachineStatus,
 };
 
 /// The first two restarts come at once; from then on each waits twice as long as the one before.
@@ -28,7 +28,7 @@ impl<'a> Work<'_, 'a> {
     pub(super) fn running(
         &mut self,
         (name, guest): Guest<'a>,
-        record: &'a NodePlan,
+        record: &'a Record,
         wanted: bool,
         status: &mut VirtualMachineStatus,
     ) -> Why {
@@ -88,7 +88,7 @@ impl<'a> Work<'_, 'a> {
     fn moved_off(
         &mut self,
         (name, guest): Guest<'a>,
-        record: &'a NodePlan,
+        record: &'a Record,
         status: &mut VirtualMachineStatus,
     ) -> Option<Why> {
         let host = record.spec.node.as_str();
@@ -109,7 +109,7 @@ impl<'a> Work<'_, 'a> {
     fn stop(
         &mut self,
         (name, guest): Guest<'a>,
-        record: &NodePlan,
+        record: &Record,
         status: &mut VirtualMachineStatus,
         reason: Reason,
         text: &str,
@@ -126,7 +126,7 @@ impl<'a> Work<'_, 'a> {
     fn still_leaned_on(&self, name: &str) -> Option<&'a str> {
         let others = self.leaning.get(name)?;
         let down = |other: &str| {
-            let records = self.round.state.records_of(&Subject::guest(other));
+            let records = self.round.state.records_of(About::guest(other));
             records
                 .into_iter()
                 .flatten()
@@ -139,7 +139,7 @@ impl<'a> Work<'_, 'a> {
     fn ended(
         &mut self,
         (name, guest): Guest<'a>,
-        record: &NodePlan,
+        record: &Record,
         (ending, message): (Ending, String),
         status: &mut VirtualMachineStatus,
     ) -> Why {

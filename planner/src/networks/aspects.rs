@@ -4,11 +4,10 @@ use super::turns::Turn;
 use crate::outcome::{Outcome, condition};
 use crate::rights::{Answer, Host, answer};
 use crate::round::Round;
-use crate::state::{Subject, SubjectKind};
+use crate::state::{Record, Subject, SubjectKind};
 use crate::{Reason, Why};
 use quorate_crds::{
-    Condition, ConditionStatus, LinkState, Network, NetworkStatus, NodePlan, NodePlanStatus,
-    PeerLink,
+    Condition, ConditionStatus, LinkState, Network, NetworkStatus, NodePlanStatus, PeerLink,
 };
 use std::collections::BTreeMap;
 
@@ -48,7 +47,7 @@ impl<'r> Aspects<'r> {
     pub(super) fn look(
         &mut self,
         host: &Host<'r>,
-        record: Option<&'r NodePlan>,
+        record: Option<&'r Record>,
         seen: Option<&'r NodePlanStatus>,
     ) {
         if !host.online() {

@@ -6,7 +6,8 @@
 
 use crate::rights::{Answer, Host, Presence, answer, observed};
 use crate::round::Round;
-use quorate_crds::{Assignment, LinkState, NodeMode, NodePlan};
+use crate::state::Record;
+use quorate_crds::{Assignment, LinkState, NodeMode};
 use std::collections::BTreeMap;
 
 /// What a network is to be on a host.
@@ -15,7 +16,7 @@ pub(super) struct Wish<'r> {
     /// How many networks lie below it.
     pub(super) depth: usize,
     pub(super) host: &'r Host<'r>,
-    pub(super) record: Option<&'r NodePlan>,
+    pub(super) record: Option<&'r Record>,
     pub(super) wanted: Assignment,
 }
 

@@ -2,21 +2,20 @@
 //!
 //! Nearly all are wanted as they are written. Of these nothing is kept but that they are wanted.
 
-use crate::state::{ClusterState, Hosted, Subject};
-use quorate_crds::{Assignment, NodePlan};
-use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use crate::state::{ClusterState, Hosted, Index, Marks, Record, Subject};
+use quorate_crds::Assignment;
+use std::collections::BTreeMap;
 
 /// What every host is to be told.
 #[derive(Default)]
 pub(crate) struct Assignments {
     /// The records, by where they lie, that are wanted as they are.
-    kept: HashSet<usize, BuildHasherDefault<DefaultHasher>>,
-    new: BTreeMap<Subject, BTreeMap<String, Box<Assignment>>>,
+    kept: Marks<usize>,
+    new: Index<Subject, BTreeMap<String, Box<Assignment>>>,
 }
 
 impl Assignments {
-    pub(crate) fn keep(&mut self, subject: &Subject, host: &str, record: &NodePlan) {
+    pub(crate) fn keep(&mut self, subject: &Subject, host: &str, record: &Record) {
         self.kept.insert(std::ptr::from_ref(record).addr());
         if let Some(hosts) = self.new.get_mut(subject) {
             hosts.remove(host);
@@ -29,7 +28,7 @@ impl Assignments {
     }
 
     /// Whether the record is wanted just as it is.
-    pub(crate) fn keeps(&self, subject: &Subject, host: &str, record: &NodePlan) -> bool {
+    pub(crate) fn keeps(&self, subject: &Subject, host: &str, record: &Record) -> bool {
         self.kept.contains(&std::ptr::from_ref(record).addr()) && !self.writes(subject, host)
     }
 
@@ -44,7 +43,9 @@ impl Assignments {
 
     /// What is new, in the order of subjects and hosts.
     pub(crate) fn fresh(&self) -> impl Iterator<Item = (&Subject, &str, &Assignment)> {
-        self.new.iter().flat_map(|(subject, hosts)| {
+        let mut new: Vec<_> = self.new.iter().collect();
+        new.sort_by_key(|(subject, _)| *subject);
+        new.into_iter().flat_map(|(subject, hosts)| {
             let hosts = hosts.iter();
             hosts.map(move |(host, assignment)| (subject, host.as_str(), &**assignment))
         })
@@ -55,6 +56,7 @@ impl Assignments {
         let records = state.records_of(subject).into_iter().flat_map(Hosted::iter);
         let kept = records.filter(|(host, record)| self.keeps(subject, host, record));
         let new = self.new.get(subject).into_iter().flat_map(BTreeMap::keys);
-        kept.map(|(host, _)| host).chain(new).cloned().collect()
+        let kept = kept.map(|(host, _)| host.to_owned());
+        kept.chain(new.cloned()).collect()
     }
 }

@@ -1,10 +1,15 @@
 //! Everything that decisions rest on, parsed once and kept up to date object by object.
 
+mod hashing;
+mod record;
 mod subject;
 mod table;
 
+pub(crate) use hashing::{Index, Marks};
+pub(crate) use record::{Record, Word};
+pub(crate) use subject::About;
 pub use subject::{Subject, SubjectKind};
-pub(crate) use table::{Hosted, Index, Table};
+pub(crate) use table::{Hosted, Table};
 
 use quorate_crds::{
     Cluster, ConnectionState, FailoverDomain, FenceOperation, Network, Node, NodePlan,
@@ -51,9 +56,9 @@ pub struct ClusterState {
     pub(crate) guests: Table<VirtualMachine>,
     pub(crate) migrations: Table<VirtualMachineMigration>,
     pub(crate) operations: Table<FenceOperation>,
-    pub(crate) heads: Table<NodePlan>,
+    pub(crate) heads: Table<Record>,
     pub(crate) records: Records,
-    plans: Table<NodePlan>,
+    plans: Table<Record>,
     version: u64,
 }
 
@@ -148,7 +153,7 @@ impl ClusterState {
 
     /// All records of plans, heads included.
     pub fn plans(&self) -> impl Iterator<Item = &NodePlan> {
-        self.plans.values().map(AsRef::as_ref)
+        self.plans.values().map(|record| record.plan())
     }
 
     /// The guests.
@@ -181,20 +186,22 @@ impl ClusterState {
         self.operations.values().map(AsRef::as_ref)
     }
 
-    pub(crate) fn records_of(&self, subject: &Subject) -> Option<&Hosted> {
-        self.records.get(subject)
+    pub(crate) fn records_of<'s>(&self, about: impl Into<About<'s>>) -> Option<&Hosted> {
+        self.records.get(about.into())
     }
 
-    pub(crate) fn record(&self, subject: &Subject, host: &str) -> Option<&NodePlan> {
-        self.records.get(subject)?.get(host).map(AsRef::as_ref)
+    pub(crate) fn record<'s>(&self, about: impl Into<About<'s>>, host: &str) -> Option<&Record> {
+        self.records.get(about.into())?.get(host)
     }
 
     fn put_plan(&mut self, name: &str, plan: NodePlan) -> bool {
-        let plan = Arc::new(plan);
-        if self.plans.get(name) == Some(&plan) {
+        let known = self.plans.get(name);
+        if known.is_some_and(|known| *known.plan() == plan) {
             return false;
         }
         self.remove_plan(name);
+        let host = self.records.host(plan.spec.node.as_str());
+        let plan = Arc::new(Record::of(plan, host));
         match plan.spec.assignment.as_ref().map(Subject::of) {
             Some(Some(subject)) => self.records.insert(subject, plan.clone()),
             Some(None) => {}

@@ -3,7 +3,7 @@
 use quorate_crds::{Assignment, Name, ObjectReference};
 
 /// What records assign to hosts, in the order in which it is made so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SubjectKind {
     /// A Network on a host.
     Network,
@@ -22,12 +22,39 @@ pub enum SubjectKind {
 }
 
 /// An object that records assign.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject {
     /// What it is.
     pub kind: SubjectKind,
     /// Its name.
     pub name: String,
+}
+
+/// A subject, looked up by name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'s> {
+    pub(crate) kind: SubjectKind,
+    pub(crate) name: &'s str,
+}
+
+impl<'s> About<'s> {
+    pub(crate) fn guest(name: &'s str) -> Self {
+        Self::new(SubjectKind::Guest, name)
+    }
+
+    pub(crate) fn volume(name: &'s str) -> Self {
+        Self::new(SubjectKind::Volume, name)
+    }
+
+    fn new(kind: SubjectKind, name: &'s str) -> Self {
+        Self { kind, name }
+    }
+}
+
+impl<'s> From<&'s Subject> for About<'s> {
+    fn from(subject: &'s Subject) -> Self {
+        Self::new(subject.kind, &subject.name)
+    }
 }
 
 impl SubjectKind {

@@ -3,14 +3,12 @@
 //! A round looks at every object many times. In a large cluster a search among names that lie all over
 //! the memory costs more than what is decided with what was found.
 
+use super::hashing::Index;
+use super::record::Record;
+use super::subject::About;
 use super::{Subject, SubjectKind};
-use quorate_crds::NodePlan;
-use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Hashes alike in every run; nothing is ever gone through in the order of hashes.
-pub(crate) type Index<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// Objects of one kind.
 #[derive(Clone, Debug)]
@@ -60,52 +58,112 @@ impl<T> Table<T> {
     }
 }
 
-/// The records of one object, by host.
-pub(crate) type Hosted = BTreeMap<String, Arc<NodePlan>>;
+/// The records of one object, in the order of their hosts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hosted(Vec<Arc<Record>>);
+
+type OfHost<'a> = (&'a str, &'a Record);
+
+impl Hosted {
+    pub(crate) fn get(&self, host: &str) -> Option<&Record> {
+        Some(&self.0[self.place(host).ok()?])
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = OfHost<'_>> {
+        self.into_iter()
+    }
+
+    fn place(&self, host: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|known| (*known.host).cmp(host))
+    }
+}
+
+impl<'a> IntoIterator for &'a Hosted {
+    type Item = OfHost<'a>;
+    type IntoIter =
+        std::iter::Map<std::slice::Iter<'a, Arc<Record>>, fn(&Arc<Record>) -> OfHost<'_>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter().map(|record| (&*record.host, &**record))
+    }
+}
 
 /// Records, by what they are about.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records {
-    order: BTreeSet<Subject>,
-    kinds: [Index<String, Hosted>; SubjectKind::COUNT],
+    /// Where those of each subject are.
+    order: BTreeMap<Subject, usize>,
+    places: [Index<String, usize>; SubjectKind::COUNT],
+    all: Vec<Hosted>,
+    /// Places of subjects that have none any more.
+    free: Vec<usize>,
+    hosts: BTreeSet<Arc<str>>,
 }
 
 impl Records {
-    pub(crate) fn get(&self, subject: &Subject) -> Option<&Hosted> {
-        self.kinds[subject.kind as usize].get(&subject.name)
+    pub(crate) fn get(&self, about: About<'_>) -> Option<&Hosted> {
+        Some(&self.all[*self.places[about.kind as usize].get(about.name)?])
     }
 
     /// All of them, in the order of their subjects.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Subject, &Hosted)> {
-        let found = |subject| Some((subject, self.get(subject)?));
-        self.order.iter().filter_map(found)
+        let order = self.order.iter();
+        order.map(|(subject, place)| (subject, &self.all[*place]))
     }
 
     /// Those about subjects of one kind, in the order of their names.
     pub(crate) fn of_kind(&self, kind: SubjectKind) -> impl Iterator<Item = (&Subject, &Hosted)> {
         let all = self.order.range(Subject::new(kind, "")..);
-        let of_kind = all.take_while(move |subject| subject.kind == kind);
-        of_kind.filter_map(|subject| Some((subject, self.get(subject)?)))
+        let of_kind = all.take_while(move |(subject, _)| subject.kind == kind);
+        of_kind.map(|(subject, place)| (subject, &self.all[*place]))
     }
 
-    pub(super) fn insert(&mut self, subject: Subject, record: Arc<NodePlan>) {
-        let host = record.spec.node.as_str().to_owned();
-        let of_kind = &mut self.kinds[subject.kind as usize];
-        of_kind
-            .entry(subject.name.clone())
-            .or_default()
-            .insert(host, record);
-        self.order.insert(subject);
+    /// The name of a host, which all its records share.
+    pub(super) fn host(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.hosts.get(name) {
+            return known.clone();
+        }
+        let new: Arc<str> = Arc::from(name);
+        self.hosts.insert(new.clone());
+        new
+    }
+
+    pub(super) fn insert(&mut self, subject: Subject, record: Arc<Record>) {
+        let known = self.places[subject.kind as usize].get(&subject.name);
+        let place = match known.copied() {
+            Some(place) => place,
+            None => self.make_room(subject),
+        };
+        let hosted = &mut self.all[place];
+        match hosted.place(&record.host) {
+            Ok(at) => hosted.0[at] = record,
+            Err(at) => hosted.0.insert(at, record),
+        }
+    }
+
+    fn make_room(&mut self, subject: Subject) -> usize {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.all.push(Hosted::default());
+            self.all.len() - 1
+        });
+        self.places[subject.kind as usize].insert(subject.name.clone(), place);
+        self.order.insert(subject, place);
+        place
     }
 
     pub(super) fn remove(&mut self, subject: &Subject, host: &str) {
-        let of_kind = &mut self.kinds[subject.kind as usize];
-        if let hash_map::Entry::Occupied(mut hosted) = of_kind.entry(subject.name.clone()) {
-            hosted.get_mut().remove(host);
-            if hosted.get().is_empty() {
-                hosted.remove();
-                self.order.remove(subject);
-            }
+        let places = &mut self.places[subject.kind as usize];
+        let Some(place) = places.get(&subject.name).copied() else {
+            return;
+        };
+        let hosted = &mut self.all[place];
+        if let Ok(at) = hosted.place(host) {
+            hosted.0.remove(at);
+        }
+        if hosted.0.is_empty() {
+            places.remove(&subject.name);
+            self.order.remove(subject);
+            self.free.push(place);
         }
     }
 }

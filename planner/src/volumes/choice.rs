@@ -11,7 +11,7 @@ use crate::state::Index;
 use crate::{Reason, Why, above};
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
-    Name, NetworkRole, PoolState, PoolType, Provisioning, ReplicaStatus, StoragePool, Volume,
+    Name, NetworkRole, PoolState, PoolType, Provisioning, ReplicaStatus, Size, StoragePool, Volume,
     VolumeState, VolumeStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,9 +66,9 @@ impl Choice {
             };
             choice.minors.taken.extend(status.minor);
             choice.ports.taken.extend(status.port);
+            let size = bytes(status.size.as_ref().unwrap_or(&volume.spec.size));
             for replica in &status.replicas {
-                let size = status.size.as_ref().unwrap_or(&volume.spec.size);
-                choice.promise(volume, &replica.node, bytes(size));
+                choice.promise(volume, &replica.node, size);
             }
         }
         choice
@@ -163,6 +163,10 @@ impl Choice {
         volume: &Volume,
         status: &mut VolumeStatus,
     ) -> Option<Why> {
+        let there = |size: &Option<Size>| size.as_ref() == Some(&volume.spec.size);
+        if there(&status.size) && status.replicas.iter().all(|it| there(&it.size)) {
+            return None;
+        }
         let wanted = bytes(&volume.spec.size);
         let given = status.size.as_ref().map_or(wanted, bytes);
         if wanted > given {

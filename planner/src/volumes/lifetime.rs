@@ -4,7 +4,7 @@ use super::view::current;
 use crate::outcome::{Outcome, condition};
 use crate::rights::{active, held};
 use crate::round::Round;
-use crate::state::Subject;
+use crate::state::About;
 use crate::{ObjectKey, Reason, Why};
 use quorate_crds::{
     DeletionPolicy, NodeMode, ReplicaData, ReplicaStatus, Volume, VolumeState, VolumeStatus,
@@ -22,7 +22,7 @@ pub(crate) fn over(
     if volume.metadata.deletion_timestamp.is_none() {
         return false;
     }
-    let records = round.state.records_of(&Subject::volume(name));
+    let records = round.state.records_of(About::volume(name));
     let holding = records
         .into_iter()
         .flatten()
@@ -102,8 +102,11 @@ pub(crate) fn leaving(
 /// Replicas that others have taken the place of: as many as wanted hold every write without them.
 fn surplus(round: &Round<'_>, volume: &Volume, status: &VolumeStatus) -> Vec<String> {
     let wanted = volume.spec.replicas as usize;
-    let mut rest: Vec<&ReplicaStatus> = status.replicas.iter().collect();
     let mut surplus = Vec::new();
+    if status.replicas.len() <= wanted {
+        return surplus;
+    }
+    let mut rest: Vec<&ReplicaStatus> = status.replicas.iter().collect();
     // Those that are not wanted first, then the newest.
     let mut order = rest.clone();
     order.sort_by_key(|replica| {
@@ -139,7 +142,7 @@ fn already_going(round: &Round<'_>, volume: &Volume, replica: &ReplicaStatus) ->
     let name = volume.metadata.name.as_deref().unwrap_or_default();
     let record = round
         .state
-        .record(&Subject::volume(name), replica.node.as_str());
+        .record(About::volume(name), replica.node.as_str());
     let assigned = record.and_then(|record| record.spec.assignment.as_ref());
     assigned.is_some_and(|assigned| {
         let data = assigned.replica.as_ref().map(|replica| replica.data);
@@ -162,23 +165,22 @@ pub(crate) fn forget_gone(
 ) {
     let stays = |replica: &ReplicaStatus| {
         let host = replica.node.as_str();
-        let record = round.state.record(&Subject::volume(name), host);
+        let record = round.state.record(About::volume(name), host);
         let ended = record.is_none_or(|record| !held(&round.hosts, record));
         let removed = record.is_some() && already_going(round, volume, replica);
         let no_more = round.hosts.get(host).is_none();
         !(ended && (removed || no_more))
     };
-    if status.replicas.iter().any(stays) {
+    let staying = status.replicas.iter().filter(|replica| stays(replica));
+    let staying = staying.count();
+    if staying > 0 && staying < status.replicas.len() {
         status.replicas.retain(stays);
     }
     let kept = |member: &quorate_crds::Name| status.replicas.iter().any(|one| one.node == *member);
-    if status.in_sync.iter().any(kept) {
-        let before = status.in_sync.len();
+    if status.in_sync.iter().any(kept) && !status.in_sync.iter().all(kept) {
         let members = status.in_sync.iter().filter(|member| kept(member));
         status.in_sync = members.cloned().collect();
-        if status.in_sync.len() != before {
-            status.in_sync_generation = Some(status.in_sync_generation.unwrap_or(0) + 1);
-        }
+        status.in_sync_generation = Some(status.in_sync_generation.unwrap_or(0) + 1);
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn settle(
     primaries: &BTreeSet<String>,
     leaving: &BTreeSet<String>,
 ) {
-    let mut members: BTreeSet<String> = status.in_sync.iter().map(ToString::to_string).collect();
+    let mut members: BTreeSet<&str> = status.in_sync.iter().map(Name::as_str).collect();
     for replica in &status.replicas {
         let host = replica.node.as_str();
         let lost = round.hosts.is(host, Presence::Fenced) || round.hosts.get(host).is_none();
@@ -42,12 +42,15 @@ pub(crate) fn settle(
         if (((lost || behind) && written_elsewhere) || goes) && members.len() > 1 {
             members.remove(host);
         } else if !leaving.contains(host) && follows(round, subject, status, replica) {
-            members.insert(host.to_owned());
+            members.insert(host);
         }
     }
-    let members: Vec<Name> = members.into_iter().map(Name).collect();
-    if members != status.in_sync {
-        status.in_sync = members;
+    if !members
+        .iter()
+        .copied()
+        .eq(status.in_sync.iter().map(Name::as_str))
+    {
+        status.in_sync = members.into_iter().map(Name::from).collect();
         status.in_sync_generation = Some(status.in_sync_generation.unwrap_or(0) + 1);
     }
 }

@@ -100,7 +100,8 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             continue;
         }
         let growing = choice.grow(round, volume, &mut status);
-        let users = outcome.users.get(name).cloned().unwrap_or_default();
+        // Nobody asks for them after this.
+        let users = outcome.users.remove(name).unwrap_or_default();
         let leaving = lifetime::leaving(round, volume, &status, &users);
         let one = verify::One {
             round,
@@ -177,8 +178,10 @@ fn amounts(status: &VolumeStatus) -> String {
 }
 
 fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
-    let members: Vec<&str> = status.in_sync.iter().map(Name::as_str).collect();
-    let members = members.join(" and ");
+    let members = || {
+        let members: Vec<&str> = status.in_sync.iter().map(Name::as_str).collect();
+        members.join(" and ")
+    };
     let (reason, message) = match status.state {
         Some(VolumeState::SplitBrain) => {
             let number = status
@@ -200,8 +203,9 @@ fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
                 .all(|replica| replica.asks_about.is_empty()) =>
         {
             let text = format!(
-                "every write is held by {members}; {} cannot know whether it has the last ones until \
+                "every write is held by {}; {} cannot know whether it has the last ones until \
                  the others are heard, or confirmed off",
+                members(),
                 view::in_doubt(&round.hosts, status).join(" and ")
             );
             (Reason::WaitingForPeer, text)
@@ -217,7 +221,10 @@ fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
         ),
         Some(VolumeState::Lost) => (
             Reason::DataNotReachable,
-            format!("every write is held by {members}, and none of these is there"),
+            format!(
+                "every write is held by {}, and none of these is there",
+                members()
+            ),
         ),
         Some(VolumeState::Pending) => (
             Reason::BeingMade,
@@ -226,16 +233,22 @@ fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
         Some(VolumeState::Ready) => (Reason::InSync, "every replica holds every write".to_owned()),
         Some(VolumeState::Syncing) => (
             Reason::CatchingUp,
-            format!("every write is held by {members}; the others are catching up"),
+            format!(
+                "every write is held by {}; the others are catching up",
+                members()
+            ),
         ),
         _ if status.in_sync.len() == status.replicas.len() => {
             let missing = view::missing(&round.hosts, status).join(" and ");
-            let text = format!("every write is held by {members}, and {missing} is not there");
+            let text = format!(
+                "every write is held by {}, and {missing} is not there",
+                members()
+            );
             (Reason::Degraded, text)
         }
         _ => (
             Reason::Degraded,
-            format!("every write is held by {members} only"),
+            format!("every write is held by {} only", members()),
         ),
     };
     Why { reason, message }

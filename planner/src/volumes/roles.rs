@@ -8,12 +8,12 @@ use crate::mistake::{Mistake, made};
 use crate::outcome::Outcome;
 use crate::rights::{Presence, held, is_primary, writes};
 use crate::round::Round;
-use crate::state::Subject;
+use crate::state::{About, Record, Subject};
 use crate::votes::Votes;
 use jiff::Timestamp;
 use quorate_crds::{
-    ConditionStatus, Name, NodeMode, NodePlan, ReplicaData, ReplicaStatus, Volume, VolumeAccess,
-    VolumeState, VolumeStatus,
+    ConditionStatus, Name, NodeMode, ReplicaData, ReplicaStatus, Volume, VolumeAccess, VolumeState,
+    VolumeStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,8 @@ pub(crate) fn plan(
     };
     let resolved = resolved(volume, status);
     let mut primaries: BTreeSet<String> = BTreeSet::new();
-    for replica in &status.replicas.clone() {
+    for place in 0..status.replicas.len() {
+        let replica = &status.replicas[place];
         let host = replica.node.as_str();
         let record = round.state.record(&subject, host);
         let before = record.and_then(|record| record.spec.assignment.as_ref());
@@ -66,9 +67,9 @@ pub(crate) fn plan(
             primaries.insert(host.to_owned());
         }
         let mut epoch = before.map_or(0, |before| before.epoch);
-        if primary && !was_primary {
+        let opens = primary && !was_primary;
+        if opens {
             epoch = status.epoch.unwrap_or(0) + 1;
-            status.epoch = Some(epoch);
         }
         let role = Role {
             epoch,
@@ -88,6 +89,9 @@ pub(crate) fn plan(
         };
         let assigned = assignment(round, (name, volume), status, replica, &role);
         outcome.assign(round.state, &subject, host, assigned);
+        if opens {
+            status.epoch = Some(epoch);
+        }
     }
     status.two_primaries_allowed = two.then_some(true);
     if let Some((_, victim)) = resolved
@@ -151,7 +155,7 @@ pub(crate) fn victims(round: &Round<'_>) -> BTreeMap<String, String> {
     let votes = Votes::of(round);
     for (name, status) in round.views.iter() {
         let writing = |host: &str| {
-            let record: Option<&NodePlan> = round.state.record(&Subject::volume(name), host);
+            let record: Option<&Record> = round.state.record(About::volume(name), host);
             round.hosts.is(host, Presence::Online)
                 && record.is_some_and(|record| is_primary(record) && held(&round.hosts, record))
         };

@@ -8,7 +8,7 @@ use crate::amounts::{bytes, later, moment, span, words};
 use crate::outcome::{Outcome, condition};
 use crate::rights::{Presence, observed};
 use crate::round::Round;
-use crate::state::Subject;
+use crate::state::{About, Subject};
 use crate::{Reason, Why};
 use jiff::{SignedDuration, Timestamp};
 use quorate_crds::{
@@ -137,7 +137,7 @@ impl One<'_, '_> {
     }
 
     fn said(&self, host: &str) -> Option<&ReplicaVerify> {
-        let record = self.round.state.record(&Subject::volume(self.name), host)?;
+        let record = self.round.state.record(About::volume(self.name), host)?;
         let status = observed(&self.round.hosts, record)?;
         status.replica.as_ref()?.verify.as_ref()
     }

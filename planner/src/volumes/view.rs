@@ -2,7 +2,7 @@
 
 use crate::rights::{Hosts, Presence, observed};
 use crate::round::Round;
-use crate::state::{ClusterState, Index, Subject};
+use crate::state::{About, ClusterState, Index};
 use jiff::Timestamp;
 use quorate_crds::{
     ConnectionState, DiskState, Name, ReplicaRole, ReplicaStatus, SplitBrainSide, SplitBrainStatus,
@@ -63,15 +63,14 @@ pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestam
             Some(status) => View::Stored(status),
             None => View::New(Box::default()),
         };
-        let records = state.records_of(&Subject::volume(name));
+        let records = state.records_of(About::volume(name));
         for place in 0..view.status().replicas.len() {
             let known = &view.status().replicas[place];
             let record = records.and_then(|records| records.get(known.node.as_str()));
             let seen = record
                 .and_then(|record| observed(hosts, record))
                 .and_then(|status| status.replica.as_ref());
-            let now = updated(hosts, known, seen);
-            if now != *known {
+            if let Some(now) = updated(hosts, known, seen) {
                 view.change(|status| status.replicas[place] = now);
             }
         }
@@ -104,15 +103,16 @@ pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestam
 }
 
 /// What the host says, or that nobody knows: what a former incarnation said says nothing about what
-/// is on the disks now.
+/// is on the disks now. None when that is what is known already.
 fn updated(
     hosts: &Hosts<'_>,
     known: &ReplicaStatus,
     seen: Option<&ReplicaStatus>,
-) -> ReplicaStatus {
+) -> Option<ReplicaStatus> {
     let host = hosts.get(known.node.as_str());
     let gone = host.is_none_or(|host| host.presence == Presence::Fenced);
-    match seen.filter(|_| !gone) {
+    let now = match seen.filter(|_| !gone) {
+        Some(seen) if says_the_same(known, seen) => return None,
         Some(seen) => ReplicaStatus {
             node: known.node.clone(),
             node_id: known.node_id,
@@ -130,8 +130,44 @@ fn updated(
             asks_about: Vec::new(),
             ..known.clone()
         },
-        None => known.clone(),
-    }
+        None => return None,
+    };
+    (now != *known).then_some(now)
+}
+
+/// Whether the host says nothing of its replica but what is known; most of the time it is so. Of a field that is
+/// forgotten here nobody would ever hear again, so that all are named.
+fn says_the_same(known: &ReplicaStatus, seen: &ReplicaStatus) -> bool {
+    let ReplicaStatus {
+        // The host is the same; its number is ours to give.
+        node: _,
+        node_id: _,
+        role,
+        disk,
+        connection,
+        peers,
+        size,
+        two_primaries_allowed,
+        asks_about,
+        device,
+        backing_device,
+        // These are not passed on.
+        out_of_sync: _,
+        sync: _,
+        verify: _,
+        message,
+    } = seen;
+    (known.role, known.disk, known.connection) == (*role, *disk, *connection)
+        && known.two_primaries_allowed == *two_primaries_allowed
+        && known.peers == *peers
+        && known.size == *size
+        && known.asks_about == *asks_about
+        && known.device == *device
+        && known.backing_device == *backing_device
+        && known.message == *message
+        && known.out_of_sync.is_none()
+        && known.sync.is_none()
+        && known.verify.is_none()
 }
 
 /// Two sides that have both written refuse each other. A person must choose; the number keeps a
@@ -259,12 +295,14 @@ pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
         status.in_sync.len(),
         status.replicas.len()
     ));
-    status.primary = status
+    let primaries = status
         .replicas
         .iter()
         .filter(|replica| replica.role == Some(ReplicaRole::Primary))
-        .map(|replica| replica.node.clone())
-        .collect();
+        .map(|replica| &replica.node);
+    if !primaries.clone().eq(&status.primary) {
+        status.primary = primaries.cloned().collect();
+    }
 }
 
 #[cfg(test)]

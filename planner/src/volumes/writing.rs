@@ -5,7 +5,7 @@ use crate::above;
 use crate::mistake::{Mistake, made};
 use crate::rights::{Answer, active, answer, observed, writes};
 use crate::round::Round;
-use crate::state::Subject;
+use crate::state::{About, Subject};
 use quorate_crds::{
     DiskState, ReplicaRole, ReplicaStatus, VirtualMachine, Volume, VolumeAccess, VolumeState,
 };
@@ -139,7 +139,7 @@ pub(crate) fn ready_to_join(round: &Round<'_>, name: &str, first: &str, second: 
         }
         let converged = round
             .state
-            .record(&Subject::volume(name), host)
+            .record(About::volume(name), host)
             .is_some_and(|record| {
                 let assigned = record.spec.assignment.as_ref();
                 assigned
@@ -163,7 +163,7 @@ pub(crate) fn joined(round: &Round<'_>, name: &str, host: &str) -> bool {
     }
     round
         .state
-        .record(&Subject::volume(name), host)
+        .record(About::volume(name), host)
         .is_some_and(|record| {
             crate::rights::is_primary(record) && answer(record) == Answer::Converged
         })
