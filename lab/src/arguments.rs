@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use quorate_lab::LabError;
-use quorate_lab::description::{Feed, host_name};
-use quorate_lab::power::PduMood;
-use quorate_lab::request::{BmcMood, Cable, DiskMood, Hand};
+use quorate_lab::description::host_name;
+
+use crate::hands::HandArgument;
 
 /// The machine room: a whole cluster of real hosts in QEMU.
 #[derive(Debug, Parser)]
@@ -47,14 +46,12 @@ pub(crate) enum Command {
         /// node1, node2, …
         host: HostNumber,
     },
-    /// Copy a file into a host
+    /// Copy a file into a host or out of it: `copy ./file node1:/root/file`, `copy node1:/root/file ./file`
     Copy {
-        /// node1, node2, …
-        host: HostNumber,
-        /// The file here
-        from: PathBuf,
-        /// Its path there
-        to: String,
+        /// The file
+        from: Place,
+        /// What it becomes
+        to: Place,
     },
     /// Run a program of this machine in the room's network, as at the operator's desk
     Desk {
@@ -80,14 +77,9 @@ pub(crate) enum Command {
         /// What to do
         action: PowerAction,
     },
-    /// Do something to cables, cords, switches, devices and disks; each has its undo
+    /// Do something to cords, devices, cables, switches, disks, kernels, processes and clocks; each has its undo
     #[command(subcommand)]
     Do(HandArgument),
-    /// Make the kernel of a host panic
-    Crash {
-        /// node1, node2, …
-        host: HostNumber,
-    },
     /// Remove what rooms that were killed have left behind
     Clean {
         /// Remove images and templates too
@@ -142,188 +134,8 @@ pub(crate) enum PowerAction {
     LongButton,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum HandArgument {
-    /// Pull or plug a power cord: `cord node1 a unplug`
-    Cord {
-        host: HostNumber,
-        feed: FeedArgument,
-        state: Plug,
-    },
-    /// A whole feed with its PDU: `feed a off`
-    Feed { feed: FeedArgument, state: OnOff },
-    /// How a PDU behaves: `pdu a unreachable`
-    Pdu {
-        feed: FeedArgument,
-        mood: PduMoodArgument,
-    },
-    /// How a BMC behaves: `bmc node1 lying`
-    Bmc {
-        host: HostNumber,
-        mood: BmcMoodArgument,
-    },
-    /// Stop all processors of a host: `freeze node1`
-    Freeze { host: HostNumber },
-    /// Let them go on: `thaw node1`
-    Thaw { host: HostNumber },
-    /// A network cable: `cable node1 sn-b cut`
-    Cable {
-        host: HostNumber,
-        nic: String,
-        state: CableArgument,
-    },
-    /// A switch: `switch a off`
-    Switch { switch: char, state: OnOff },
-    /// A data disk, 0 is /dev/vdc: `disk node1 0 failing`, `disk node1 0 slow --rate 65536`
-    Disk {
-        host: HostNumber,
-        disk: usize,
-        mood: DiskMoodArgument,
-        /// Bytes per second of a slow disk
-        #[arg(long, default_value_t = 65_536)]
-        rate: u64,
-    },
-    /// Write a line into the timeline
-    Note { text: String },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum FeedArgument {
-    A,
-    B,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Plug {
-    Plug,
-    Unplug,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum OnOff {
-    On,
-    Off,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum PduMoodArgument {
-    Honest,
-    Unreachable,
-    Lying,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum BmcMoodArgument {
-    Honest,
-    Unreachable,
-    Deaf,
-    Lying,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum CableArgument {
-    Plug,
-    Cut,
-    BlackHole,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum DiskMoodArgument {
-    Healthy,
-    Failing,
-    Slow,
-}
-
-impl TryFrom<HandArgument> for Hand {
-    type Error = LabError;
-
-    fn try_from(argument: HandArgument) -> Result<Hand, LabError> {
-        let feed = |feed| match feed {
-            FeedArgument::A => Feed::A,
-            FeedArgument::B => Feed::B,
-        };
-        Ok(match argument {
-            HandArgument::Cord {
-                host,
-                feed: which,
-                state,
-            } => Hand::Cord {
-                host: host.0,
-                feed: feed(which),
-                plugged: matches!(state, Plug::Plug),
-            },
-            HandArgument::Feed { feed: which, state } => Hand::Feed {
-                feed: feed(which),
-                live: matches!(state, OnOff::On),
-            },
-            HandArgument::Pdu { feed: which, mood } => Hand::Pdu {
-                feed: feed(which),
-                mood: match mood {
-                    PduMoodArgument::Honest => PduMood::Honest,
-                    PduMoodArgument::Unreachable => PduMood::Unreachable,
-                    PduMoodArgument::Lying => PduMood::Lying,
-                },
-            },
-            HandArgument::Bmc { host, mood } => Hand::Bmc {
-                host: host.0,
-                mood: match mood {
-                    BmcMoodArgument::Honest => BmcMood::Honest,
-                    BmcMoodArgument::Unreachable => BmcMood::Unreachable,
-                    BmcMoodArgument::Deaf => BmcMood::Deaf,
-                    BmcMoodArgument::Lying => BmcMood::Lying,
-                },
-            },
-            HandArgument::Freeze { host } => Hand::Freeze {
-                host: host.0,
-                frozen: true,
-            },
-            HandArgument::Thaw { host } => Hand::Freeze {
-                host: host.0,
-                frozen: false,
-            },
-            HandArgument::Cable { host, nic, state } => Hand::Cable {
-                host: host.0,
-                nic,
-                state: match state {
-                    CableArgument::Plug => Cable::Plugged,
-                    CableArgument::Cut => Cable::Cut,
-                    CableArgument::BlackHole => Cable::BlackHole,
-                },
-            },
-            HandArgument::Switch { switch, state } => Hand::Switch {
-                switch,
-                on: matches!(state, OnOff::On),
-            },
-            HandArgument::Disk {
-                rate: 0,
-                mood: DiskMoodArgument::Slow,
-                ..
-            } => {
-                return Err(LabError::Refused(
-                    "a disk of 0 bytes per second; at least 1 is allowed".to_owned(),
-                ));
-            }
-            HandArgument::Disk {
-                host,
-                disk,
-                mood,
-                rate,
-            } => Hand::Disk {
-                host: host.0,
-                disk,
-                mood: match mood {
-                    DiskMoodArgument::Healthy => DiskMood::Healthy,
-                    DiskMoodArgument::Failing => DiskMood::Failing,
-                    DiskMoodArgument::Slow => DiskMood::Slow(rate),
-                },
-            },
-            HandArgument::Note { text } => Hand::Note(text),
-        })
-    }
-}
-
 /// `node1` or `1`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct HostNumber(pub(crate) u8);
 
 impl HostNumber {
@@ -345,6 +157,26 @@ impl FromStr for HostNumber {
     }
 }
 
+/// `node1:/root/file`, or a file of this machine.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Place {
+    There(HostNumber, String),
+    Here(PathBuf),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Place, String> {
+        Ok(match text.split_once(':') {
+            Some((host, path)) if !host.contains('/') => {
+                Place::There(host.parse()?, path.to_owned())
+            }
+            _ => Place::Here(text.into()),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,6 +185,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_is_here_or_in_a_host() {
+        let there = Place::There(HostNumber(2), "/root/a:b".to_owned());
+        assert_eq!("node2:/root/a:b".parse(), Ok(there));
+        assert_eq!("./a:b".parse(), Ok(Place::Here("./a:b".into())));
+        assert!("nowhere:/root".parse::<Place>().is_err());
     }
 
     #[test]

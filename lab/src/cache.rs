@@ -1,11 +1,12 @@
 //! Where images and templates are kept between runs.
 //!
-//! An entry's name ends in the hash of everything that it was made from, so that it is never out of date, only unused. It is
-//! made in a directory beside, under a lock, and renamed when it is whole: two runs that want it at once get one, and
+//! An entry's name ends in the hash of what this repository makes it from, so that a change here never finds an old one. What a mirror has
+//! delivered is not in it: the versions of an image are those of the day when it was made, until the cache is cleaned. An entry is made in a directory beside, under a lock, and renamed when it is whole: two runs that want it at once get one, and
 //! a run that is killed leaves nothing that another would take for an image.
 
 use std::fs::{self, File};
 use std::future::Future;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -61,7 +62,6 @@ impl Cache {
         if entry.is_dir() {
             return Ok(entry);
         }
-        fs::create_dir_all(&self.directory).on("create the cache directory", &self.directory)?;
         let _lock = self.lock(name, progress)?;
         if entry.is_dir() {
             return Ok(entry);
@@ -81,21 +81,76 @@ impl Cache {
         }
     }
 
-    /// Removes every entry. Rooms that run keep what they have open.
+    /// Removes every entry; refused while one is being made. Whoever calls this sees to it that no room runs.
     pub fn clean(&self) -> Result<(), LabError> {
+        let mut locks = Vec::new();
+        for name in self.names(".lock")? {
+            locks.push(self.try_lock(&name)?.ok_or_else(|| {
+                LabError::Refused(format!(
+                    "{name} is being made in the cache; try again when it is whole"
+                ))
+            })?);
+        }
         remove_tree(&self.directory)
+    }
+
+    /// Removes what runs that were killed have left half made, and says what.
+    pub fn reap(&self) -> Result<Vec<String>, LabError> {
+        let mut reaped = Vec::new();
+        for name in self.names(".draft")? {
+            if let Some(_lock) = self.try_lock(&name)? {
+                remove_tree(&self.directory.join(format!(".{name}.draft")))?;
+                reaped.push(name);
+            }
+        }
+        Ok(reaped)
+    }
+
+    /// The entries of which there is a file `.NAME` with this ending.
+    fn names(&self, ending: &str) -> Result<Vec<String>, LabError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.on("list", &self.directory)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.on("list", &self.directory)?.file_name();
+            let name = name.to_string_lossy();
+            names.extend(
+                name.strip_prefix('.')
+                    .and_then(|name| name.strip_suffix(ending))
+                    .map(str::to_owned),
+            );
+        }
+        Ok(names)
+    }
+
+    fn try_lock(&self, name: &str) -> Result<Option<File>, LabError> {
+        let path = self.directory.join(format!(".{name}.lock"));
+        let file = File::create(&path).on("create", &path)?;
+        Ok(flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .is_ok()
+            .then_some(file))
     }
 
     fn lock(&self, name: &str, progress: &Progress) -> Result<File, LabError> {
         let path = self.directory.join(format!(".{name}.lock"));
-        let file = File::create(&path).on("create", &path)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            progress.step(&format!("another run is making {name}; waiting for it"));
-            flock(&file, FlockOperation::LockExclusive)
-                .map_err(std::io::Error::from)
-                .on("lock", &path)?;
+        loop {
+            let directory = &self.directory;
+            fs::create_dir_all(directory).on("create the cache directory", directory)?;
+            let file = File::create(&path).on("create", &path)?;
+            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                progress.step(&format!("another run is making {name}; waiting for it"));
+                flock(&file, FlockOperation::LockExclusive)
+                    .map_err(std::io::Error::from)
+                    .on("lock", &path)?;
+            }
+            // Whoever has cleaned the cache meanwhile has removed the file, and the next one would lock another.
+            let held = file.metadata().on("look at", &path)?.ino();
+            if fs::metadata(&path).is_ok_and(|there| there.ino() == held) {
+                return Ok(file);
+            }
         }
-        Ok(file)
     }
 }
 
@@ -198,6 +253,26 @@ mod tests {
 
         cache.clean().expect("cleaned");
         assert!(!cache.directory().exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_being_made_is_neither_cleaned_nor_taken_for_left_behind() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let cache = Cache::at(directory.path().join("cache"));
+        cache
+            .entry("image-1", &Progress::silent(), async |draft: PathBuf| {
+                let refused = cache.clean().expect_err("it is being made").to_string();
+                assert!(refused.contains("image-1"), "{refused}");
+                assert!(cache.reap().expect("looked").is_empty());
+                fs::write(draft.join("root"), "whole").on("write", draft)
+            })
+            .await
+            .expect("made");
+
+        fs::create_dir(cache.directory().join(".image-2.draft")).expect("a killed run's");
+        assert_eq!(cache.reap().expect("reaped"), ["image-2"]);
+        assert!(!cache.directory().join(".image-2.draft").exists());
+        cache.clean().expect("nobody makes anything");
     }
 
     #[tokio::test]

@@ -48,6 +48,12 @@ impl Packages {
         })
     }
 
+    /// The files, in the order in which they are installed.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// Installs or upgrades them with `dpkg`, without a mirror; returns what dpkg said.
     pub fn install(&self, host: Host<'_>) -> Result<String, LabError> {
         for file in &self.files {
@@ -220,6 +226,12 @@ pub fn enlist(room: &Room, progress: &Progress) -> Result<(), LabError> {
         host.run(&format!("test -s {HOST_CONFIG}"))?;
         start_host(host)?;
     }
+    eventually_online(room)
+}
+
+/// Every host that carries guests is heard by its cluster.
+fn eventually_online(room: &Room) -> Result<(), LabError> {
+    let hosts = count(room)?;
     for number in (1..=hosts).filter(|number| !is_witness(*number, hosts)) {
         let called = room.host(number).called()?;
         room.eventually(&format!("{called} to be online"), PATIENCE, |room| {
@@ -242,6 +254,16 @@ const QEMU_CONF: &[u8] = b"user = \"root\"\ngroup = \"root\"\nsecurity_driver = 
 const LIBVIRTD_CONF: &[u8] =
     b"# the room starts it\nlisten_tls = 0\nlisten_tcp = 1\nauth_tcp = \"none\"\nauth_unix_rw = \"none\"\n";
 const HOST_LIBVIRT: &str = "libvirt: {peer: \"qemu+tcp://{}/system\", encrypted: false}";
+
+/// All hosts but a witness.
+pub fn carry_guests_everywhere(room: &Room, progress: &Progress) -> Result<(), LabError> {
+    let hosts = count(room)?;
+    for number in (1..=hosts).filter(|number| !is_witness(*number, hosts)) {
+        progress.step(&format!("node{number}: libvirt"));
+        carry_guests(room.host(number))?;
+    }
+    eventually_online(room)
+}
 
 /// Starts libvirt on a host that has joined, now and whenever it starts, and tells the host's daemon how guests move.
 pub fn carry_guests(host: Host<'_>) -> Result<(), LabError> {

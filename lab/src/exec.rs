@@ -1,11 +1,12 @@
 //! A command that runs in a host, from this side.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
+use std::time::Duration;
 
 use crate::agent::Output;
-use crate::error::LabError;
+use crate::error::{LabError, OnFile};
 use crate::frame::{Decoder, Frame, Kind, MAX_PAYLOAD};
 
 /// The two directions of a running command.
@@ -18,6 +19,15 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(stream: BufReader<UnixStream>, host: String) -> Session {
         Session { stream, host }
+    }
+
+    /// A host that says nothing for so long is given up.
+    pub(crate) fn patient_for(self, patience: Duration) -> Result<Session, LabError> {
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(patience))
+            .on("set a limit for", &self.host)?;
+        Ok(self)
     }
 
     /// Feeds the command from `input` and collects what it prints.
@@ -62,6 +72,9 @@ impl Session {
             }
             match self.stream.read(&mut buffer) {
                 Ok(count @ 1..) => decoder.feed(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Err(LabError::Room(format!("{} does not answer", self.host)));
+                }
                 Ok(0) | Err(_) => return Err(gone(&self.host)),
             }
         }

@@ -2,17 +2,25 @@
 
 use std::path::Path;
 
-use quorate_lab::{COMMUNITY, PASSWORD, Progress, Room, USER};
+use quorate_lab::{COMMUNITY, LabError, PASSWORD, Room, USER};
 
 use crate::say;
 
 /// The commands that reach into a room.
-pub(crate) fn print(room: &Room, progress: &Progress) {
+pub(crate) fn print(room: &Room) -> Result<(), LabError> {
+    let after = room.status()?.up_after_ms.unwrap_or_default();
     say(&format!(
-        "The room {:?} is up after {:.1} s and stays until Ctrl-C. From another terminal:",
+        "The room {:?} was up after {:.1} s and stays until Ctrl-C. From another terminal:",
         room.name(),
-        progress.seconds()
+        after as f64 / 1000.0
     ));
+    if let Some(directory) = std::env::current_exe()
+        .ok()
+        .as_deref()
+        .and_then(Path::parent)
+    {
+        say(&format!("  export PATH={}:$PATH", directory.display()));
+    }
     say("  quorate-lab status                  the room on one screen");
     say(
         "  quorate-lab shell node1             a shell in a host; `console node1` follows its serial line",
@@ -27,6 +35,7 @@ pub(crate) fn print(room: &Room, progress: &Progress) {
     say(&format!(
         "  BMCs: nodeN.ipmi is 10.20.1.N, user {USER}, password {PASSWORD}; PDUs: 10.20.2.1 and 10.20.2.2, community {COMMUNITY}",
     ));
+    Ok(())
 }
 
 /// The commands that reach the cluster in it.

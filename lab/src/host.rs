@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::agent::Output;
 use crate::description::{Feed, bmc_address, host_name};
@@ -13,6 +15,12 @@ use crate::room::Room;
 
 /// Where a host keeps how its killed processes were started.
 const KILLED: &str = "/run/quorate-lab/killed";
+
+/// Where it keeps which file systems are filled.
+const FILLED: &str = "/run/quorate-lab/filled";
+
+/// How many seconds the clock of a good host may be away from its hardware's.
+const CLOCK_ERROR: u32 = 60;
 
 /// A host of a room.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +78,14 @@ impl<'a> Host<'a> {
             .collect(io::empty())
     }
 
+    /// The same for a host that may have hung: nobody waits longer than this for its next word.
+    pub fn exec_within(&self, command: &str, patience: Duration) -> Result<Output, LabError> {
+        self.room
+            .session(self.number, &["sh", "-c", command])?
+            .patient_for(patience)?
+            .collect(io::empty())
+    }
+
     /// Runs a shell command that must succeed, and returns what it printed, without the last line break.
     pub fn run(&self, command: &str) -> Result<String, LabError> {
         self.succeeded(command, &self.exec(command)?)
@@ -108,9 +124,7 @@ impl<'a> Host<'a> {
     /// Copies a file into the host, with its permissions. Like [`Host::write_file`], it is on the disk when this returns.
     pub fn copy_in(&self, from: &Path, to: &str) -> Result<(), LabError> {
         let file = fs::File::open(from).on("open", from)?;
-        let mode = std::os::unix::fs::PermissionsExt::mode(
-            &file.metadata().on("look at", from)?.permissions(),
-        );
+        let mode = file.metadata().on("look at", from)?.permissions().mode();
         self.write_file(file, to, mode & 0o7777)
     }
 
@@ -132,6 +146,15 @@ impl<'a> Host<'a> {
             status: format!("exit code {}", output.code),
             output: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
+    }
+
+    /// Copies a file out of the host, with its permissions.
+    pub fn copy_out(&self, from: &str, to: &Path) -> Result<(), LabError> {
+        let mode = self.run(&format!("stat -L -c %a '{from}'"))?;
+        let mode = u32::from_str_radix(&mode, 8)
+            .map_err(|error| LabError::Room(format!("the mode of {from} is {mode:?}: {error}")))?;
+        fs::write(to, self.read_file(from)?).on("write", to)?;
+        fs::set_permissions(to, fs::Permissions::from_mode(mode)).on("set the mode of", to)
     }
 
     /// A file of the host.
@@ -199,6 +222,11 @@ impl<'a> Host<'a> {
         })
     }
 
+    /// A line in the timeline for what is done inside the host.
+    fn note(&self, what: &str) -> Result<(), LabError> {
+        self.room.note(&format!("{}: {what}", self.name()))
+    }
+
     // The kernel and its processes.
 
     /// All processors stop, and with them everything that is emulated.
@@ -219,42 +247,63 @@ impl<'a> Host<'a> {
 
     /// The kernel panics. It boots again by itself after five seconds: that is the undo.
     pub fn crash(&self) -> Result<(), LabError> {
-        // In the background, so that the answer is not lost with the host.
-        self.run("(sleep 0.2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")
-            .map(drop)
+        self.note("its kernel is crashed")?;
+        self.panic("")
     }
 
-    /// Kills all processes of this name, and remembers how each was started.
+    /// The kernel hangs and stays so: nothing runs or answers any more, but the machine does, its watchdog and its wires to the BMC. Switching it off
+    /// and on is the undo, or the watchdog where it is armed.
+    pub fn hang(&self) -> Result<(), LabError> {
+        self.note("its kernel is hung")?;
+        self.panic("sysctl -q -w kernel.panic=0; ")
+    }
+
+    fn panic(&self, before: &str) -> Result<(), LabError> {
+        // In the background, so that the answer is not lost with the host.
+        self.run(&format!(
+            "{before}(sleep 0.2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &"
+        ))
+        .map(drop)
+    }
+
+    /// Kills all processes whose program has this name, and remembers how each was started.
     pub fn kill(&self, process: &str) -> Result<(), LabError> {
+        self.note(&format!("all processes {process} are killed"))?;
+        // The kernel knows a process by the first fifteen characters; its program has the whole name.
         self.run(&format!(
             "rm -rf {KILLED}/'{process}' && mkdir -p {KILLED}/'{process}' && cd {KILLED}/'{process}' || exit
-             for pid in $(pgrep -x '{process}'); do
-                 user=$(stat -c %u /proc/$pid) && cp /proc/$pid/cmdline $pid.$user
+             for pid in $(pgrep -x '{}'); do
+                 program=$(readlink /proc/$pid/exe) && [ \"${{program##*/}}\" = '{process}' ] || [ '{process}' = \"$(cat /proc/$pid/comm)\" ] || continue
+                 user=$(stat -c %u /proc/$pid) && cp /proc/$pid/cmdline $pid.$user && kill -KILL $pid
              done
-             pkill -KILL -x '{process}'"
-        ))
+             ls | grep -q ."
+        , known_to_kernel(process)))
         .map(drop)
     }
 
     /// Starts again, as the same user, what was killed under this name.
     pub fn revive(&self, process: &str) -> Result<(), LabError> {
+        self.note(&format!("all processes {process} are started again"))?;
         self.run(&format!(
             "cd {KILLED}/'{process}' || exit
              for killed in *.*; do
                  xargs -0 -a $killed setsid -f setpriv --reuid ${{killed#*.}} >/dev/null 2>&1 || exit
-             done"
+             done
+             cd / && rm -r {KILLED}/'{process}'"
         ))
         .map(drop)
     }
 
     /// The clock jumps by so many seconds.
     pub fn step_clock(&self, seconds: i64) -> Result<(), LabError> {
+        self.note(&format!("its clock steps by {seconds} s"))?;
         self.run(&format!("date -s @$(( $(date +%s) + {seconds} ))"))
             .map(drop)
     }
 
     /// The clock is set by the hardware's, which was right all the time.
     pub fn set_clock(&self) -> Result<(), LabError> {
+        self.note("its clock is set by the hardware's")?;
         self.run("hwclock -s -u").map(drop)
     }
 
@@ -285,6 +334,9 @@ impl<'a> Host<'a> {
 
     /// What the host sends over this NIC is late, and some of it is lost.
     pub fn disturb(&self, nic: &str, delay_ms: u32, loss_percent: u32) -> Result<(), LabError> {
+        self.note(&format!(
+            "what {nic} sends is {delay_ms} ms late, and {loss_percent} % of it is lost"
+        ))?;
         let netem = format!("netem delay {delay_ms}ms loss {loss_percent}%");
         self.run(&format!("tc qdisc replace dev '{nic}' root {netem}"))
             .map(drop)
@@ -292,6 +344,7 @@ impl<'a> Host<'a> {
 
     /// The NIC sends at once again.
     pub fn calm(&self, nic: &str) -> Result<(), LabError> {
+        self.note(&format!("{nic} sends at once again"))?;
         self.run(&format!("tc qdisc delete dev '{nic}' root"))
             .map(drop)
     }
@@ -323,16 +376,44 @@ impl<'a> Host<'a> {
 
     /// The file system at this directory is full to the last block.
     pub fn fill(&self, directory: &str) -> Result<(), LabError> {
+        self.note(&format!("the file system at {directory} is filled"))?;
         let ballast = format!("'{directory}/.ballast'");
-        self.run(&format!("dd if=/dev/zero of={ballast} bs=1M 2>/dev/null; dd if=/dev/zero of={ballast}.2 bs=4k 2>/dev/null; true"))
-            .map(drop)
+        self.run(&format!(
+            "echo '{directory}' >>{FILLED}
+             dd if=/dev/zero of={ballast} bs=1M 2>/dev/null; dd if=/dev/zero of={ballast}.2 bs=4k 2>/dev/null; true"
+        ))
+        .map(drop)
     }
 
     /// It has room again.
     pub fn unfill(&self, directory: &str) -> Result<(), LabError> {
+        self.note(&format!("the file system at {directory} has room again"))?;
         self.run(&format!(
-            "rm -f '{directory}/.ballast' '{directory}/.ballast.2'"
+            "rm -f '{directory}/.ballast' '{directory}/.ballast.2'
+             grep -vxF '{directory}' {FILLED} >{FILLED}.left; mv {FILLED}.left {FILLED}"
         ))
         .map(drop)
     }
+
+    /// What hands have done inside the host and has not been undone, in words; a host that has hung is found too.
+    pub fn not_undone(&self) -> Result<Vec<String>, LabError> {
+        let look = format!(
+            "tc qdisc show | sed -n 's/^qdisc netem .* dev \\([^ ]*\\).*/\\1 is disturbed/p'
+             sed 's/$/ is full/' {FILLED} 2>/dev/null
+             ls {KILLED} 2>/dev/null | sed 's/$/ is killed/'
+             here=$(date +%s) hardware=$(date -d \"$(hwclock --get --utc)\" +%s)
+             [ $((here - hardware)) -gt -{CLOCK_ERROR} ] && [ $((here - hardware)) -lt {CLOCK_ERROR} ] || echo \"its clock says $here, the hardware's $hardware\""
+        );
+        let output = self.exec_within(&look, Duration::from_secs(60))?;
+        Ok(self
+            .succeeded(&look, &output)?
+            .lines()
+            .map(str::to_owned)
+            .collect())
+    }
+}
+
+/// What the kernel calls the processes of a program.
+fn known_to_kernel(program: &str) -> &str {
+    program.get(..15).unwrap_or(program)
 }

@@ -67,7 +67,13 @@ impl Image {
     pub async fn obtain(cache: &Cache, progress: &Progress) -> Result<Image, LabError> {
         let name = format!(
             "image-{}",
-            key(&[SUITE.as_bytes(), RECIPE.as_bytes(), PACKAGES.as_bytes()])
+            key(&[
+                SUITE.as_bytes(),
+                RECIPE.as_bytes(),
+                PACKAGES.as_bytes(),
+                UNUSED_MODULES.join(" ").as_bytes(),
+                BOOT_MODULES.join(" ").as_bytes(),
+            ])
         );
         let directory = cache
             .entry(&name, progress, |draft| make(draft, progress))

@@ -85,7 +85,7 @@ impl Machine {
 
     /// How often it was started.
     pub(crate) fn starts(&self) -> u32 {
-        self.starts.load(Ordering::Relaxed)
+        self.starts.load(Ordering::SeqCst)
     }
 
     /// What is wrong with it.
@@ -112,8 +112,8 @@ impl Machine {
             return Ok(());
         }
         self.log("machine", "is switched on");
-        self.starts.fetch_add(1, Ordering::Relaxed);
         self.state.send_replace(HostState::Starting);
+        self.starts.fetch_add(1, Ordering::SeqCst);
         match self.launch().await {
             Ok((child, running, events, awake)) => {
                 *slot = Some(Arc::clone(&running));

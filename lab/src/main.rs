@@ -2,6 +2,7 @@
 
 mod arguments;
 mod guide;
+mod hands;
 mod terminal;
 
 use std::io::Write;
@@ -13,10 +14,10 @@ use clap::Parser;
 use quorate_lab::cache::Cache;
 use quorate_lab::cluster::{self, Packages};
 use quorate_lab::description::{Description, Feed};
-use quorate_lab::request::{Hand, Request, RoomStatus};
+use quorate_lab::request::{Request, RoomStatus};
 use quorate_lab::{LabError, PASSWORD, Progress, Room, Rooms, USER, explain};
 
-use crate::arguments::{Arguments, Command, PowerAction, Up};
+use crate::arguments::{Arguments, Command, Place, PowerAction, Up};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -41,7 +42,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, LabError> {
             return Ok(exit_code(room()?.host(host.0).attach(&words)?));
         }
         Command::Shell { host } => return terminal::shell(room()?.host(host.0)).map(exit_code),
-        Command::Copy { host, from, to } => room()?.host(host.0).copy_in(&from, &to)?,
+        Command::Copy { from, to } => copy(&room()?, &from, &to)?,
         Command::Desk { command } => return desk(&room()?, &command),
         Command::Console { host } => follow(&room()?, Some(format!("{} console", host.name())))?,
         Command::Timeline { follow: true } => follow(&room()?, None)?,
@@ -51,8 +52,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, LabError> {
             }
         }
         Command::Power { host, action } => power(&room()?, host.0, action)?,
-        Command::Do(hand) => room()?.act(Hand::try_from(hand)?)?,
-        Command::Crash { host } => room()?.host(host.0).crash()?,
+        Command::Do(hand) => hand.carry_out(&room()?)?,
         Command::Clean { cache } => clean(cache)?,
         Command::Supervise { directory } => supervise(&directory)?,
         Command::Hold { control, host } => hold(&control, host)?,
@@ -147,11 +147,12 @@ fn up(wish: Up) -> Result<(), LabError> {
             say(&cluster::apply(&room, &wish.apply)?);
         }
         cluster::enlist(&room, &progress)?;
+        cluster::carry_guests_everywhere(&room, &progress)?;
         progress.step("the cluster is ready");
         say(&cluster::quorate(room.host(1), "cluster status")?);
         guide::print_cluster(&context);
     }
-    guide::print(&room, &progress);
+    guide::print(&room)?;
     wait_for_end(&room)?;
     eprintln!("ending the room");
     Ok(())
@@ -281,6 +282,16 @@ fn print_status(status: &RoomStatus, memory_kib: u64) {
     }
 }
 
+fn copy(room: &Room, from: &Place, to: &Place) -> Result<(), LabError> {
+    match (from, to) {
+        (Place::Here(from), Place::There(host, to)) => room.host(host.0).copy_in(from, to),
+        (Place::There(host, from), Place::Here(to)) => room.host(host.0).copy_out(from, to),
+        _ => Err(LabError::Refused(
+            "one of the two is a file of a host, as in node1:/root/file, the other one of this machine".to_owned(),
+        )),
+    }
+}
+
 fn desk(room: &Room, command: &[String]) -> Result<ExitCode, LabError> {
     let (program, arguments) = command
         .split_first()
@@ -341,13 +352,18 @@ fn power(room: &Room, host: u8, action: PowerAction) -> Result<(), LabError> {
     Ok(())
 }
 
-fn clean(cache: bool) -> Result<(), LabError> {
-    for name in Rooms::from_environment().reap()? {
+fn clean(all: bool) -> Result<(), LabError> {
+    let rooms = Rooms::from_environment();
+    for name in rooms.reap()? {
         say(&format!("removed what the room {name} had left behind"));
     }
-    if cache {
-        let cache = Cache::from_environment();
-        cache.clean()?;
+    let cache = Cache::from_environment();
+    for draft in cache.reap()? {
+        say(&format!("removed what was never finished: {draft}"));
+    }
+    if all {
+        // A room that runs starts each host anew from there.
+        rooms.while_none_runs(|| cache.clean())?;
         say(&format!(
             "removed the cache in {}",
             cache.directory().display()

@@ -1,6 +1,5 @@
 //! What is happening, for the person who waits.
 
-use std::io::IsTerminal;
 use std::time::Instant;
 
 /// Prints each step with the time since the beginning.
@@ -17,15 +16,6 @@ impl Progress {
         Progress {
             begun: Instant::now(),
             aloud: true,
-        }
-    }
-
-    /// Aloud for a person at a terminal, silent in a test run.
-    #[must_use]
-    pub fn for_terminal() -> Progress {
-        Progress {
-            begun: Instant::now(),
-            aloud: std::io::stderr().is_terminal(),
         }
     }
 

@@ -7,20 +7,23 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::agent::Output;
 use crate::cache::Cache;
 use crate::description::{Description, Feed, host_name};
-use crate::error::{LabError, OnFile};
+use crate::error::{LabError, OnFile, explain};
 use crate::exec::Session;
 use crate::host::Host;
 use crate::power::PduMood;
 use crate::progress::Progress;
-use crate::request::{Answer, Hand, HostState, Request, RoomStatus};
+use crate::records;
+use crate::request::{Answer, Hand, HostState, HostStatus, Request, RoomStatus};
 use crate::rooms::Rooms;
-use crate::supervisor::{CONTROL, ORDERS, Orders, TIMELINE};
+use crate::supervisor::{CONTROL, ORDERS, Orders};
+use crate::template::Template;
 use crate::timeline::Entry;
 
 /// The variable that names the program `quorate-lab` where it is not beside the running one.
@@ -29,14 +32,17 @@ pub const PROGRAM_VARIABLE: &str = "QUORATE_LAB_PROGRAM";
 /// How long a room may take until its hosts are up, also under systemd on a machine where many compile; one that has ended is noticed at once.
 const START_PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long its supervisor may take before it makes hosts.
+const READY_PATIENCE: Duration = Duration::from_secs(180);
+
 /// How long a room may take to end by itself before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a condition is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// How many lines of the timeline a failed test prints; the file has them all.
-const PRINTED_LINES: usize = 60;
+/// How long a switch that comes up stays on or off before it changes its mind; the kernels at its cables see it.
+const BOUNCE: Duration = Duration::from_millis(500);
 
 /// A running room. The one that [`Room::start`] returns ends the room when it is dropped.
 #[derive(Debug)]
@@ -51,19 +57,6 @@ pub struct Room {
 impl Room {
     /// Builds a room and waits until all of its hosts are up. A room that fails to start is built once more, and says so.
     pub fn start(description: &Description, progress: &Progress) -> Result<Room, LabError> {
-        match Room::try_start(description, progress) {
-            Err(error @ LabError::TimedOut { .. }) => {
-                eprintln!(
-                    "the room {} failed to start and is built once more: {error}",
-                    description.name
-                );
-                Room::try_start(description, progress)
-            }
-            outcome => outcome,
-        }
-    }
-
-    fn try_start(description: &Description, progress: &Progress) -> Result<Room, LabError> {
         description.check()?;
         let program = program()?;
         let agent = program.with_file_name("quorate-lab-agent");
@@ -78,17 +71,40 @@ impl Room {
             &agent,
             progress,
         ))?;
-        progress.step(&format!("starting {} hosts", description.hosts));
         let rooms = Rooms::from_environment();
+        let start = || Room::try_start(&program, &rooms, description, &template, progress);
+        match start() {
+            // Another room of this name, or a machine that lacks something, is no failure of this one.
+            Err(error @ (LabError::Refused(_) | LabError::Missing { .. })) => Err(error),
+            Err(error) => {
+                eprintln!(
+                    "the room {} failed to start and is built once more: {}",
+                    description.name,
+                    explain(&error)
+                );
+                start()
+            }
+            Ok(room) => Ok(room),
+        }
+    }
+
+    fn try_start(
+        program: &Path,
+        rooms: &Rooms,
+        description: &Description,
+        template: &Template,
+        progress: &Progress,
+    ) -> Result<Room, LabError> {
+        progress.step(&format!("starting {} hosts", description.hosts));
         let (place, guard) = rooms.claim(&description.name)?;
         let orders = Orders {
             description: description.clone(),
-            template,
+            template: template.clone(),
         };
         let text =
             serde_json::to_string(&orders).map_err(|error| LabError::Refused(error.to_string()))?;
         fs::write(place.join(ORDERS), text).on("write", place.join(ORDERS))?;
-        let child = spawn(&program, &place)?;
+        let child = spawn(program, &place)?;
         fs::write(place.join("pid"), child.id().to_string()).on("write", place.join("pid"))?;
         let mut room = Room {
             name: description.name.clone(),
@@ -96,9 +112,14 @@ impl Room {
             timelines: rooms.timelines(),
             owned: Some(child),
         };
-        room.wait_until_ready()?;
-        drop(guard);
-        room.wait_until_up()?;
+        let started = room.wait_until_ready().and_then(|()| {
+            drop(guard);
+            room.wait_until_up()
+        });
+        if let Err(error) = started {
+            records::keep(&room, &room.timelines);
+            return Err(error);
+        }
         progress.step("all hosts are up");
         Ok(room)
     }
@@ -117,30 +138,44 @@ impl Room {
     }
 
     fn wait_until_ready(&mut self) -> Result<(), LabError> {
-        let mut line = String::new();
-        if let Some(stdout) = self.owned.as_mut().and_then(|child| child.stdout.take()) {
-            BufReader::new(stdout)
-                .read_line(&mut line)
-                .on("read from", &self.place)?;
+        let stdout = self.owned.as_mut().and_then(|child| child.stdout.take());
+        let (said, hear) = mpsc::channel();
+        // It ends with the room, whatever that says or does not say.
+        thread::spawn(move || {
+            let mut line = String::new();
+            let read = stdout.map(|stdout| BufReader::new(stdout).read_line(&mut line));
+            // Whoever has given up does not listen.
+            let _ = said.send(read.transpose().map(|_| line));
+        });
+        match hear.recv_timeout(READY_PATIENCE) {
+            Ok(line) if line.as_deref().is_ok_and(|line| line.trim() == "ready") => Ok(()),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(LabError::TimedOut {
+                condition: "the room to say that it is ready".to_owned(),
+                after: READY_PATIENCE,
+                last_seen: self.complaint(),
+            }),
+            _ => Err(LabError::Program {
+                command: "quorate-lab supervise".to_owned(),
+                status: "no sign that it is ready".to_owned(),
+                output: self.complaint(),
+            }),
         }
-        if line.trim() == "ready" {
-            return Ok(());
-        }
-        let log = fs::read_to_string(self.place.join("supervisor.log")).unwrap_or_default();
-        Err(LabError::Program {
-            command: "quorate-lab supervise".to_owned(),
-            status: "no sign that it is ready".to_owned(),
-            output: log,
-        })
+    }
+
+    /// What its supervisor has complained about.
+    fn complaint(&self) -> String {
+        fs::read_to_string(self.place.join("supervisor.log")).unwrap_or_default()
     }
 
     fn wait_until_up(&self) -> Result<(), LabError> {
         let begun = Instant::now();
         loop {
             // A room that does not answer any more has ended: no use to wait.
-            let waiting: Vec<String> = self
-                .status()?
-                .hosts
+            let hosts = self.status()?.hosts;
+            if let Some(host) = hosts.iter().find(|host| is_lost(host)) {
+                return Err(LabError::Room(format!("{} is {}", host.name, host.state)));
+            }
+            let waiting: Vec<String> = hosts
                 .iter()
                 .filter(|host| host.state != HostState::Up)
                 .map(|host| format!("{} is {}", host.name, host.state))
@@ -228,7 +263,9 @@ impl Room {
     pub fn bounce_switch(&self, switch: char, times: u32) -> Result<(), LabError> {
         for _ in 0..times {
             self.switch(switch, true)?;
+            thread::sleep(BOUNCE);
             self.switch(switch, false)?;
+            thread::sleep(BOUNCE);
         }
         self.switch(switch, true)
     }
@@ -238,7 +275,7 @@ impl Room {
         self.act(Hand::Note(text.to_owned()))
     }
 
-    /// A program at the operator's desk: on this machine, in the room's network.
+    /// A program at the operator's desk: on this machine, in the room's network. It ends with the room.
     pub fn desk(&self, program: &str) -> Result<Command, LabError> {
         let path = self.place.join("pid");
         let outer = fs::read_to_string(&path).on("read", &path)?;
@@ -247,6 +284,7 @@ impl Room {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net=/proc/{}/ns/net", inner.trim()))
+            .arg(format!("--pid=/proc/{}/ns/pid", inner.trim()))
             .args(["--", program]);
         Ok(command)
     }
@@ -348,26 +386,6 @@ impl Room {
         let answer = serde_json::from_str(&line).map_err(|error| gone(error.into()))?;
         Ok((answer, reader))
     }
-
-    /// Keeps the timeline of a room in which a test has failed, and prints its end.
-    fn keep_timeline(&self) {
-        let Ok(text) = fs::read_to_string(self.place.join(TIMELINE)) else {
-            return;
-        };
-        let kept = self
-            .timelines
-            .join(format!("{}-{}.log", self.name, std::process::id()));
-        let written = fs::create_dir_all(&self.timelines).and_then(|()| fs::write(&kept, &text));
-        let lines: Vec<&str> = text.lines().collect();
-        eprintln!("the end of what happened in the room {}:", self.name);
-        for line in &lines[lines.len().saturating_sub(PRINTED_LINES)..] {
-            eprintln!("  {line}");
-        }
-        match written {
-            Ok(()) => eprintln!("all of it: {}", kept.display()),
-            Err(error) => eprintln!("it could not be kept in {}: {error}", kept.display()),
-        }
-    }
 }
 
 impl Drop for Room {
@@ -376,7 +394,7 @@ impl Drop for Room {
             return;
         };
         if thread::panicking() {
-            self.keep_timeline();
+            records::keep(self, &self.timelines);
         }
         // Without the pipe the room ends by itself.
         drop(child.stdin.take());
@@ -435,6 +453,15 @@ fn program() -> Result<PathBuf, LabError> {
                 "build it with `cargo build -p quorate-lab`, or name it in {PROGRAM_VARIABLE}"
             ),
         })
+}
+
+/// Whether a host that was switched on will not come up any more.
+fn is_lost(host: &HostStatus) -> bool {
+    match host.state {
+        HostState::Broken(_) => true,
+        HostState::Off => host.starts > 0,
+        HostState::Starting | HostState::Up => false,
+    }
 }
 
 fn unexpected(answer: &Answer) -> LabError {

@@ -72,6 +72,22 @@ impl Rooms {
         self.reap_locked()
     }
 
+    /// Does something that no room would survive; refused while one runs, and none begins meanwhile.
+    pub fn while_none_runs(
+        &self,
+        act: impl FnOnce() -> Result<(), LabError>,
+    ) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        let running = self.running()?;
+        if running.is_empty() {
+            return act();
+        }
+        Err(LabError::Refused(format!(
+            "rooms run from the cache: {}; `quorate-lab down --room NAME` ends one",
+            running.join(", ")
+        )))
+    }
+
     fn reap_locked(&self) -> Result<Vec<String>, LabError> {
         let mut reaped = Vec::new();
         for place in self.places()? {
@@ -153,6 +169,11 @@ mod tests {
         assert_eq!(rooms.reap().expect("readable"), ["dead"]);
         assert!(living.is_dir() && !dead.is_dir());
         assert_eq!(rooms.running().expect("readable"), ["living"]);
+        let refused = rooms
+            .while_none_runs(|| panic!("a room runs"))
+            .expect_err("refused")
+            .to_string();
+        assert!(refused.contains("living"), "{refused}");
         let taken = rooms.claim("living").expect_err("it runs").to_string();
         assert!(taken.contains("quorate-lab down --room living"), "{taken}");
     }

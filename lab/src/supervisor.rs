@@ -203,7 +203,7 @@ impl Supervisor {
         let host = self.host(number)?;
         host.bmc.deceive(false);
         let mut deceived = host.bmc.deceived();
-        host.bmc.log("power on");
+        host.bmc.log_power("power on");
         host.machine.start().await?;
         let mut state = host.machine.state();
         tokio::select! {
@@ -216,7 +216,7 @@ impl Supervisor {
     /// The BMC gives up waiting and takes the power away itself.
     pub(crate) async fn hold_broken(&self, number: u8) {
         if let Ok(host) = self.host(number) {
-            host.bmc.log("power off");
+            host.bmc.log_power("power off");
             host.machine.cut_power().await;
         }
     }
@@ -340,12 +340,14 @@ impl Supervisor {
     fn host_status(&self, host: &Host) -> HostStatus {
         let machine = &host.machine;
         let faults = machine.faults();
+        // First: one that has been counted has left its state of before.
+        let starts = machine.starts();
         HostStatus {
             name: machine.name.clone(),
             called: machine.called(),
             state: machine.state().borrow().clone(),
             frozen: faults.frozen,
-            starts: machine.starts(),
+            starts,
             feeds: Feed::BOTH
                 .map(|feed| self.with_power(|power| power.supplied_by(machine.number, feed))),
             bmc: host.bmc.mood(),

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::cache::{Cache, key};
-use crate::error::{LabError, OnFile};
+use crate::error::{LabError, OnFile, explain};
 use crate::hardware::{Accelerator, Hardware, Memory, Parts, Watchdog, data_disk};
 use crate::image::Image;
 use crate::initrd::{self, GuestFiles};
@@ -324,12 +324,12 @@ pub(crate) async fn choose_accelerator(
         .find(|line| line.starts_with("model name"))
         .unwrap_or_default();
     let name = format!("kvm-{}", key(&[&version, model.as_bytes()]));
-    let verdict = cache
+    let tried = cache
         .entry(&name, progress, async |draft: PathBuf| {
             progress.step("trying whether KVM boots a kernel here");
             let scratch = draft.join("scratch");
             fs::create_dir(&scratch).on("create", &scratch)?;
-            let works = try_kvm(&scratch, image, agent).await;
+            let works = kvm_works(try_kvm(&scratch, image, agent).await)?;
             crate::cache::remove_tree(&scratch)?;
             progress.step(if works {
                 "KVM works"
@@ -338,7 +338,18 @@ pub(crate) async fn choose_accelerator(
             });
             fs::write(draft.join("works"), works.to_string()).on("write", draft.join("works"))
         })
-        .await?;
+        .await;
+    let verdict = match tried {
+        // Nothing is known of KVM then, and nothing kept.
+        Err(error) => {
+            progress.step(&format!(
+                "KVM could not be tried: {}; translating instead",
+                explain(&error)
+            ));
+            return Ok(Accelerator::Tcg);
+        }
+        Ok(verdict) => verdict,
+    };
     let works = fs::read_to_string(verdict.join("works")).on("read", verdict.join("works"))?;
     Ok(if works == "true" {
         Accelerator::Kvm
@@ -347,19 +358,79 @@ pub(crate) async fn choose_accelerator(
     })
 }
 
-async fn try_kvm(scratch: &Path, image: &Image, agent: &Path) -> bool {
-    let attempt = async {
-        let guest = GuestFiles::load(agent)?;
-        let initrd = scratch.join("initrd");
-        fs::write(&initrd, initrd::build(&image.boot_files(), &guest)?).on("write", &initrd)?;
-        fs::write(scratch.join("state.img"), []).on("write", scratch.join("state.img"))?;
-        let hardware = Hardware {
-            accelerator: Accelerator::Kvm,
-            memory_mib: 256,
-            data_disks_mib: Vec::new(),
-        };
-        let mut machine = boot(image, &hardware, &initrd, scratch, Memory::Fresh)?;
-        wait_for_line(&mut machine, scratch, KERNEL_WORKS, KVM_PATIENCE).await
+/// What a trial says of KVM: a kernel that hung or panicked, or a QEMU that KVM has refused, is a verdict; anything else that went wrong is none.
+fn kvm_works(trial: Result<(), LabError>) -> Result<bool, LabError> {
+    match trial {
+        Ok(()) => Ok(true),
+        Err(LabError::TimedOut { .. }) => Ok(false),
+        Err(LabError::Program { output, .. })
+            if output.contains("Kernel panic") || output.to_lowercase().contains("kvm") =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn try_kvm(scratch: &Path, image: &Image, agent: &Path) -> Result<(), LabError> {
+    let guest = GuestFiles::load(agent)?;
+    let initrd = scratch.join("initrd");
+    fs::write(&initrd, initrd::build(&image.boot_files(), &guest)?).on("write", &initrd)?;
+    fs::write(scratch.join("state.img"), []).on("write", scratch.join("state.img"))?;
+    let hardware = Hardware {
+        accelerator: Accelerator::Kvm,
+        memory_mib: 256,
+        data_disks_mib: Vec::new(),
     };
-    attempt.await.is_ok()
+    let mut machine = boot(image, &hardware, &initrd, scratch, Memory::Fresh)?;
+    wait_for_line(&mut machine, scratch, KERNEL_WORKS, KVM_PATIENCE).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A QEMU that listens on its console and says this.
+    async fn tried(says: &str, patience: Duration) -> Result<(), LabError> {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let path = scratch.path().join("console.sock");
+        let console = tokio::net::UnixListener::bind(&path).expect("free");
+        let mut machine = Command::new("sleep")
+            .arg("1000")
+            .kill_on_drop(true)
+            .spawn()
+            .expect("started");
+        let says = says.to_owned();
+        let speaker = tokio::spawn(async move {
+            let (mut stream, _) = console.accept().await.expect("somebody listens");
+            tokio::io::AsyncWriteExt::write_all(&mut stream, says.as_bytes())
+                .await
+                .expect("said");
+            // Whoever has killed it hears no more; a machine that hangs stays.
+            if !says.contains("panic") {
+                std::future::pending::<()>().await;
+            }
+        });
+        let heard = wait_for_line(&mut machine, scratch.path(), KERNEL_WORKS, patience).await;
+        speaker.abort();
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_kvm_that_hangs_is_given_up_and_one_that_panics_is_not_waited_for() {
+        let long = Duration::from_secs(600);
+        let works = tried(&format!("{KERNEL_WORKS}\n"), long).await;
+        assert!(kvm_works(works).expect("a verdict"));
+        let hangs = tried("Booting\n", Duration::from_millis(200)).await;
+        assert!(matches!(hangs, Err(LabError::TimedOut { .. })), "{hangs:?}");
+        assert!(!kvm_works(hangs).expect("a verdict"));
+        let panics = tried("Kernel panic - not syncing\n", long).await;
+        assert!(!kvm_works(panics).expect("a verdict"));
+    }
+
+    #[test]
+    fn what_has_nothing_to_do_with_kvm_is_no_verdict() {
+        let full = Err::<(), _>(std::io::Error::other("no space left")).on("write", "initrd");
+        kvm_works(full).expect_err("it may work when there is room");
+    }
 }

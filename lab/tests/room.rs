@@ -6,51 +6,91 @@
 #[path = "stories/mod.rs"]
 mod stories;
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use quorate_lab::cluster::Packages;
 use quorate_lab::description::Description;
 use quorate_lab::request::{BmcMood, HostState};
-use quorate_lab::{Progress, Room, Rooms};
+use quorate_lab::{LabError, Passes, Progress, Room, Rooms, explain};
 
-use crate::stories::{STORIES, Set, Stage, Story};
+use crate::stories::{FAILING, FAILING_VARIABLE, STORIES, Set, Stage, Story};
 
 fn main() -> ExitCode {
-    let wish = Wish::from_environment();
-    let mut chosen: Vec<&Story> = STORIES.iter().filter(|story| wish.wants(story)).collect();
+    match run() {
+        Ok(code) => code,
+        Err(complaint) => {
+            eprintln!("the lab cannot run here: {complaint}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, String> {
+    let asked = std::env::var_os("QUORATE_LAB").is_some();
+    let wish = match Wish::from_environment() {
+        // Words for other tests of the same run are none for the room.
+        Err(_) if !asked => Wish::default(),
+        wish => wish?,
+    };
+    let all = if std::env::var_os(FAILING_VARIABLE).is_some() {
+        FAILING
+    } else {
+        STORIES
+    };
+    let chosen: Vec<&Story> = all.iter().filter(|story| wish.wants(story)).collect();
     if wish.list_only {
         for story in chosen {
             println!("{}: test", story.name);
         }
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
-    if std::env::var_os("QUORATE_LAB").is_none() {
+    if !asked {
         println!(
             "skipped {} stories of the lab: they need root and QEMU; `make lab-test` runs them",
             chosen.len()
         );
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if chosen.is_empty() {
+        return Err(format!(
+            "no story has {} in its name",
+            wish.words.join(" or ")
+        ));
     }
     if let Err(error) = quorate_lab::check_prerequisites_of_stories() {
         if wish.set == Set::Smoke {
             println!("skipped {} stories of the lab: {error}", chosen.len());
-            return ExitCode::SUCCESS;
+            return Ok(ExitCode::SUCCESS);
         }
-        eprintln!("the lab cannot run here: {error}");
-        return ExitCode::FAILURE;
+        return Err(error.to_string());
     }
-    let skipped = skip_without_packages(&mut chosen);
+    if chosen.iter().any(|story| story.stage == Stage::Packages)
+        && stories::packages::built().is_none()
+    {
+        return Err(
+            "stories need Quorate's packages; `PROFILE=sim make packages` builds them, or QUORATE_LAB_PACKAGES names their directory"
+                .to_owned(),
+        );
+    }
+    tell(&wish, &chosen).map_err(|error| explain(&error))
+}
+
+fn tell(wish: &Wish, chosen: &[&Story]) -> Result<ExitCode, LabError> {
     let begun = Instant::now();
-    let mut passes = Passes::load(wish.repeat);
+    let mut passes = accumulated(wish)?;
     let mut failed = Vec::new();
     for round in 1..=wish.repeat {
         let due: Vec<&Story> = chosen
             .iter()
             .copied()
-            .filter(|story| !passes.has(story, round))
+            .filter(|story| {
+                !passes
+                    .as_ref()
+                    .is_some_and(|passes| passes.has(story.name, round))
+            })
             .collect();
         for stage in [Stage::TwoHosts, Stage::Alone, Stage::Packages] {
             let stories: Vec<&Story> = due
@@ -58,12 +98,12 @@ fn main() -> ExitCode {
                 .copied()
                 .filter(|story| story.stage == stage)
                 .collect();
-            failed.extend(play(&stories, stage, round, &mut passes));
+            failed.extend(play(&stories, stage, round, &mut passes)?);
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "\nlab result: {} stories, {} rounds, {} failed, {skipped} skipped, {seconds:.0} s",
+        "\nlab result: {} stories, {} rounds, {} failed, {seconds:.0} s",
         chosen.len(),
         wish.repeat,
         failed.len()
@@ -71,64 +111,100 @@ fn main() -> ExitCode {
     for name in &failed {
         println!("    failed: {name}");
     }
-    if failed.is_empty() {
-        passes.forget();
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let ever = passes.as_ref().map(Passes::failures).unwrap_or_default();
+    for failure in &ever {
+        println!("    of all runs of this build, failed: {failure}");
     }
+    if !failed.is_empty() || !ever.is_empty() {
+        return Ok(ExitCode::FAILURE);
+    }
+    passes.map_or(Ok(()), Passes::forget)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Takes out what needs packages where none are built, and says how many that were.
-fn skip_without_packages(chosen: &mut Vec<&Story>) -> usize {
-    if stories::packages::built().is_some() {
-        return 0;
+/// The verdicts of earlier runs of this build, where rounds are accumulated.
+fn accumulated(wish: &Wish) -> Result<Option<Passes>, LabError> {
+    if wish.repeat == 1 {
+        return Ok(None);
     }
-    let all = chosen.len();
-    chosen.retain(|story| story.stage != Stage::Packages);
-    let skipped = all - chosen.len();
-    if skipped > 0 {
+    let own = std::env::current_exe().expect("this program has a path");
+    let lab = PathBuf::from(env!("CARGO_BIN_EXE_quorate-lab"));
+    let mut build = vec![own, lab.with_file_name("quorate-lab-agent"), lab];
+    if let Some(directory) = stories::packages::built() {
+        build.extend_from_slice(Packages::find(&directory)?.files());
+    }
+    let file = Rooms::from_environment()
+        .timelines()
+        .with_file_name("passes");
+    let passes = Passes::load(&file, &build)?;
+    if passes.count() > 0 {
         println!(
-            "skipped {skipped} stories of the lab: they need Quorate's packages; `make packages` builds them, or QUORATE_LAB_PACKAGES names their directory"
+            "{} verdicts of earlier runs of this build count; remove {} to begin anew",
+            passes.count(),
+            file.display()
         );
     }
-    skipped
+    Ok(Some(passes))
 }
 
 /// What to run.
-struct Wish {
+pub(crate) struct Wish {
     words: Vec<String>,
-    set: Set,
+    pub(crate) set: Set,
     repeat: u32,
     list_only: bool,
 }
 
-impl Wish {
-    fn from_environment() -> Wish {
-        let is_one = |variable| std::env::var(variable).is_ok_and(|value| value == "1");
-        let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
-        let mut wish = Wish {
+impl Default for Wish {
+    fn default() -> Wish {
+        Wish {
             words: Vec::new(),
+            set: Set::All,
+            repeat: 1,
+            list_only: false,
+        }
+    }
+}
+
+/// What cargo or a person gives every test program, and means nothing here.
+const MEANINGLESS: [&str; 5] = [
+    "--nocapture",
+    "--no-capture",
+    "--show-output",
+    "--quiet",
+    "-q",
+];
+
+impl Wish {
+    pub(crate) fn from_environment() -> Result<Wish, String> {
+        let is_one = |variable| std::env::var(variable).is_ok_and(|value| value == "1");
+        let number = |text: String| {
+            let number = text.parse().ok().filter(|number| *number > 0);
+            number.ok_or_else(|| format!("{text:?} is not a number of rounds"))
+        };
+        let mut wish = Wish {
             set: match (is_one("SMOKE"), is_one("QUICK")) {
                 (true, _) => Set::Smoke,
                 (false, true) => Set::Quick,
                 (false, false) => Set::All,
             },
-            repeat: number(std::env::var("REPEAT").ok()).unwrap_or(1),
-            list_only: false,
+            repeat: std::env::var("REPEAT").map_or(Ok(1), number)?,
+            ..Wish::default()
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--list" => wish.list_only = true,
                 "--quick" => wish.set = Set::Quick,
-                "--repeat" => wish.repeat = number(arguments.next()).unwrap_or(wish.repeat),
-                // cargo's own, which mean nothing here
-                option if option.starts_with('-') => {}
+                "--repeat" => wish.repeat = number(arguments.next().unwrap_or_default())?,
+                option if MEANINGLESS.contains(&option) => {}
+                option if option.starts_with('-') => {
+                    return Err(format!("there is no option {option}"));
+                }
                 word => wish.words.push(word.to_owned()),
             }
         }
-        wish
+        Ok(wish)
     }
 
     fn wants(&self, story: &Story) -> bool {
@@ -141,62 +217,13 @@ impl Wish {
     }
 }
 
-/// Which stories have passed in which round, kept until all have: a run that was broken off goes on there.
-struct Passes {
-    file: PathBuf,
-    lines: BTreeSet<String>,
-    kept: bool,
-}
-
-impl Passes {
-    fn load(repeat: u32) -> Passes {
-        let file = Rooms::from_environment()
-            .timelines()
-            .with_file_name("passes");
-        let kept = repeat > 1;
-        let text = if kept {
-            std::fs::read_to_string(&file).unwrap_or_default()
-        } else {
-            String::new()
-        };
-        if !text.is_empty() {
-            println!(
-                "{} passes of earlier runs count; remove {} to begin anew",
-                text.lines().count(),
-                file.display()
-            );
-        }
-        Passes {
-            file,
-            lines: text.lines().map(str::to_owned).collect(),
-            kept,
-        }
-    }
-
-    fn has(&self, story: &Story, round: u32) -> bool {
-        self.lines.contains(&format!("{round} {}", story.name))
-    }
-
-    fn add(&mut self, story: &Story, round: u32) {
-        self.lines.insert(format!("{round} {}", story.name));
-        if self.kept {
-            let text: String = self.lines.iter().map(|line| format!("{line}\n")).collect();
-            let directory = self.file.parent().expect("a file lies in a directory");
-            std::fs::create_dir_all(directory).expect("the directory of passes can be made");
-            std::fs::write(&self.file, text).expect("the file of passes can be written");
-        }
-    }
-
-    fn forget(&self) {
-        if self.kept {
-            // It is not there when every story had passed before.
-            let _ = std::fs::remove_file(&self.file);
-        }
-    }
-}
-
 /// Plays stories in one room, and returns the names of those that failed.
-fn play(stories: &[&Story], stage: Stage, round: u32, passes: &mut Passes) -> Vec<&'static str> {
+fn play(
+    stories: &[&Story],
+    stage: Stage,
+    round: u32,
+    passes: &mut Option<Passes>,
+) -> Result<Vec<&'static str>, LabError> {
     let mut room = None;
     let mut failed = Vec::new();
     for story in stories {
@@ -219,10 +246,12 @@ fn play(stories: &[&Story], stage: Stage, round: u32, passes: &mut Passes) -> Ve
             stage_room
         }));
         let seconds = begun.elapsed().as_secs_f64();
+        if let Some(passes) = passes {
+            passes.add(story.name, round, told.is_ok())?;
+        }
         match told {
             Ok(kept) => {
                 room = kept;
-                passes.add(story, round);
                 println!("{} … ok ({seconds:.1} s)", story.name);
             }
             Err(_) => {
@@ -231,7 +260,7 @@ fn play(stories: &[&Story], stage: Stage, round: u32, passes: &mut Passes) -> Ve
             }
         }
     }
-    failed
+    Ok(failed)
 }
 
 fn two_hosts() -> Room {
@@ -260,11 +289,17 @@ fn assert_as_new(room: &Room) {
                     && host.bad_cables.is_empty()
                     && host.bad_disks.is_empty()
             });
-        if good {
-            Ok(())
-        } else {
-            Err(format!("{status:?}"))
+        if !good {
+            return Err(format!("{status:?}"));
         }
+        for number in [1, 2] {
+            let left = room.host(number).not_undone();
+            let left = left.map_err(|error| explain(&error))?;
+            if !left.is_empty() {
+                return Err(format!("node{number}: {}", left.join(", ")));
+            }
+        }
+        Ok(())
     });
     looked_over.expect("a story undoes what it did");
 }

@@ -68,9 +68,9 @@ fn passes(bmc: &Bmc, message: &[u8]) -> bool {
         _ => return true,
     };
     match bmc.mood() {
-        BmcMood::Deaf => bmc.log(format!("acknowledges {name} and does nothing")),
+        BmcMood::Deaf => bmc.log_power(&format!("acknowledges {name} and does nothing")),
         BmcMood::Lying => {
-            bmc.log(format!(
+            bmc.log_power(&format!(
                 "acknowledges {name}, does nothing and says otherwise"
             ));
             if *command == POWER_OFF {
@@ -78,7 +78,7 @@ fn passes(bmc: &Bmc, message: &[u8]) -> bool {
             }
         }
         BmcMood::Honest | BmcMood::Unreachable => {
-            bmc.log(name);
+            bmc.log_power(name);
             return true;
         }
     }

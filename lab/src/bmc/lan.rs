@@ -1,7 +1,7 @@
-//! The BMC's network port: passes datagrams on, tells the timeline who logs in, and can fall silent.
+//! The BMC's network port: passes datagrams on, tells the timeline who asks for a session and gets one, and can fall silent.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::UdpSocket;
@@ -27,9 +27,7 @@ pub(super) async fn serve(bmc: Arc<Bmc>) -> Result<(), LabError> {
                 continue;
             }
             let datagram = &buffer[..length];
-            if let Some(user) = login(datagram) {
-                bmc.log(format!("{} logs in as {user:?}", peer.ip()));
-            }
+            note(&bmc, peer.ip(), datagram);
             if peers.len() > PEERS {
                 peers.clear();
             }
@@ -64,6 +62,7 @@ async fn open(
             if let Ok(Ok(length)) = received
                 && bmc.mood() != BmcMood::Unreachable
             {
+                note(&bmc, peer.ip(), &buffer[..length]);
                 let _ = outer.send_to(&buffer[..length], peer).await;
             }
         }
@@ -71,19 +70,70 @@ async fn open(
     Ok(inner)
 }
 
-/// The user who asks for a session: RMCP+ says the name in clear, in the first message of its key exchange.
-fn login(datagram: &[u8]) -> Option<String> {
-    const RMCP_IPMI: [u8; 4] = [6, 0, 0xff, 7];
-    const RMCP_PLUS: u8 = 6;
-    const RAKP_MESSAGE_1: u8 = 0x12;
-    // RMCP, format and payload type, session id, sequence number, length: 16 bytes; then 24 fixed bytes of the message.
-    let (head, message) = datagram.split_at_checked(16)?;
-    if !head.starts_with(&RMCP_IPMI) || head[4] != RMCP_PLUS || head[5] & 0x3f != RAKP_MESSAGE_1 {
-        return None;
+/// What passes by in clear: who asks for a session, and whether it is granted. What is said in one is encrypted.
+fn note(bmc: &Bmc, peer: IpAddr, datagram: &[u8]) {
+    match Passing::read(datagram) {
+        Some(Passing::Asks(user)) => {
+            bmc.log(format!("{peer} asks for a session as {user:?}"));
+            bmc.visitor(peer, Some(user));
+        }
+        Some(Passing::Granted) => {
+            let user = bmc.visitor(peer, None).unwrap_or_default();
+            bmc.log(format!("{peer} logs in as {user:?}"));
+        }
+        Some(Passing::Refused(status)) => {
+            bmc.log(format!("{peer} is refused over IPMI: status {status:#04x}"));
+        }
+        Some(Passing::BreaksOff(status)) => {
+            bmc.log(format!(
+                "{peer} breaks off, as with a wrong password: status {status:#04x}"
+            ));
+        }
+        Some(Passing::InSession) => {
+            bmc.visitor(peer, None);
+        }
+        None => {}
     }
-    let length = usize::from(*message.get(27)?);
-    let name = message.get(28..28 + length)?;
-    Some(String::from_utf8_lossy(name).into_owned())
+}
+
+/// A datagram of RMCP+, as far as it is in clear.
+#[derive(Debug, PartialEq)]
+enum Passing {
+    /// The first message of the key exchange, which has the user's name.
+    Asks(String),
+    /// The last one, from the BMC.
+    Granted,
+    /// An answer of the BMC that is none.
+    Refused(u8),
+    /// The peer does not take the BMC's answer: they do not have the same password.
+    BreaksOff(u8),
+    /// Something in a session.
+    InSession,
+}
+
+impl Passing {
+    fn read(datagram: &[u8]) -> Option<Passing> {
+        const RMCP_IPMI: [u8; 4] = [6, 0, 0xff, 7];
+        const RMCP_PLUS: u8 = 6;
+        // RMCP, format and payload type, session id, sequence number, length: 16 bytes; then the message, whose second byte is a status.
+        let (head, message) = datagram.split_at_checked(16)?;
+        if !head.starts_with(&RMCP_IPMI) || head[4] != RMCP_PLUS {
+            return None;
+        }
+        let status = || message.get(1).copied();
+        Some(match (head[5] & 0x3f, status()) {
+            (0, _) if head[5] & 0xc0 == 0xc0 => Passing::InSession,
+            (0x12, _) => {
+                let length = usize::from(*message.get(27)?);
+                let name = message.get(28..28 + length)?;
+                Passing::Asks(String::from_utf8_lossy(name).into_owned())
+            }
+            (0x15, Some(0)) => Passing::Granted,
+            (0x11 | 0x13 | 0x15, Some(status)) if status != 0 => Passing::Refused(status),
+            (0x14, Some(status)) if status != 0 => Passing::BreaksOff(status),
+            _ => return None,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -96,17 +146,35 @@ mod tests {
         datagram.extend([0; 24]);
         datagram.extend([0x14, 0, 0, 5]);
         datagram.extend(b"admin");
-        assert_eq!(login(&datagram).as_deref(), Some("admin"));
+        let asks = Passing::Asks("admin".to_owned());
+        assert_eq!(Passing::read(&datagram), Some(asks));
         for length in 0..datagram.len() {
-            assert_eq!(login(&datagram[..length]), None);
+            assert_eq!(Passing::read(&datagram[..length]), None);
         }
     }
 
     #[test]
+    fn the_outcome_of_the_key_exchange_is_read_from_both_sides() {
+        let message = |kind, status| {
+            let mut datagram = vec![6, 0, 0xff, 7, 6, kind, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0];
+            datagram.extend([0, status, 0, 0, 1, 2, 3, 4]);
+            Passing::read(&datagram)
+        };
+        assert_eq!(message(0x15, 0), Some(Passing::Granted));
+        assert_eq!(message(0x13, 0x0d), Some(Passing::Refused(0x0d)));
+        assert_eq!(message(0x14, 0x0f), Some(Passing::BreaksOff(0x0f)));
+        assert_eq!(message(0x13, 0), None);
+        assert_eq!(message(0xc0, 0), Some(Passing::InSession));
+    }
+
+    #[test]
     fn other_datagrams_are_not_logins() {
-        assert_eq!(login(&[6, 0, 0xff, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]), None);
         assert_eq!(
-            login(b"GET / HTTP/1.1\r\nHost: node1.ipmi\r\n\r\n-------------"),
+            Passing::read(&[6, 0, 0xff, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]),
+            None
+        );
+        assert_eq!(
+            Passing::read(b"GET / HTTP/1.1\r\nHost: node1.ipmi\r\n\r\n-------------"),
             None
         );
     }

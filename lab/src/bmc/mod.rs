@@ -8,10 +8,13 @@ mod cable;
 mod lan;
 pub(crate) mod redfish;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -24,6 +27,9 @@ use crate::timeline::Timeline;
 
 /// The user that may switch a host, over IPMI and Redfish.
 pub const USER: &str = "root";
+
+/// Who has said nothing for so long has gone.
+const STAYS: Duration = Duration::from_secs(3);
 
 /// The password of [`USER`].
 pub const PASSWORD: &str = "secret";
@@ -39,6 +45,8 @@ pub(crate) struct Bmc {
     /// Whether it takes a machine that runs on for one that has ended.
     deceived: watch::Sender<bool>,
     simulator: tokio::sync::Mutex<Option<Child>>,
+    /// Who talks to it over IPMI, under which name, and when it was heard last.
+    visitors: Mutex<BTreeMap<IpAddr, (String, Instant)>>,
 }
 
 impl Bmc {
@@ -59,6 +67,7 @@ impl Bmc {
             mood: Mutex::default(),
             deceived: watch::Sender::new(false),
             simulator: tokio::sync::Mutex::new(None),
+            visitors: Mutex::default(),
         });
         cable::serve(Arc::clone(&bmc)).await?;
         lan::serve(Arc::clone(&bmc)).await?;
@@ -157,6 +166,34 @@ impl Bmc {
             "-U", USER, "-P", PASSWORD, "-N", "2", "-R", "2", "chassis", "power", what,
         ]);
         run(&mut command).await
+    }
+
+    /// A peer is heard over IPMI; returns the name under which it has come.
+    fn visitor(&self, peer: IpAddr, user: Option<String>) -> Option<String> {
+        let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some(user) = user {
+            visitors.retain(|_, (_, heard)| now - *heard < STAYS);
+            visitors.insert(peer, (user, now));
+        }
+        let (user, heard) = visitors.get_mut(&peer)?;
+        *heard = now;
+        Some(user.clone())
+    }
+
+    /// Its switch acts; IPMI encrypts who wants it, so that all are named that were in a session just now.
+    pub(crate) fn log_power(&self, what: &str) {
+        let visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = visitors
+            .iter()
+            .filter(|(_, (_, heard))| heard.elapsed() < STAYS)
+            .map(|(peer, (user, _))| format!("{peer} as {user:?}"));
+        let recent: Vec<String> = recent.collect();
+        self.log(if recent.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}, during a session of {}", recent.join(" and "))
+        });
     }
 
     pub(crate) fn log(&self, text: impl Into<String>) {

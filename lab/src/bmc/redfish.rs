@@ -107,7 +107,10 @@ async fn answer(bmc: &Bmc, request: Request<Incoming>, peer: SocketAddr) -> Resp
                 &json!({ "@odata.id": SYSTEMS, "Members@odata.count": 1, "Members": members }),
             )
         }
-        (&Method::GET, SYSTEM) => system(bmc).await,
+        (&Method::GET, SYSTEM) => {
+            bmc.log(format!("{} asks for its state over Redfish", peer.ip()));
+            system(bmc).await
+        }
         (&Method::POST, RESET) => {
             let body = Limited::new(request.into_body(), LARGEST_BODY)
                 .collect()

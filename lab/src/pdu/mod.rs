@@ -5,6 +5,7 @@ mod ber;
 mod outlets;
 mod snmp;
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use tokio::net::UdpSocket;
@@ -44,20 +45,30 @@ async fn handle(
     datagram: &[u8],
     peer: SocketAddr,
 ) -> Option<Vec<u8>> {
-    let (reply, switched) = room.with_power(|power| {
+    let (reply, switched, asked) = room.with_power(|power| {
         if !power.answers(feed) {
-            return (Reply::Silence("unreachable".to_owned()), Vec::new());
+            let silence = Reply::Silence("unreachable".to_owned());
+            return (silence, Vec::new(), Vec::new());
         }
         let mut outlets = Outlets {
             feed,
             power,
             switched: Vec::new(),
+            asked: RefCell::default(),
         };
         let reply = answer(datagram, COMMUNITY.as_bytes(), &mut outlets);
-        (reply, outlets.switched)
+        (reply, outlets.switched, outlets.asked.into_inner())
     });
+    let state = |on: bool| if on { "on" } else { "off" };
+    // An agent walks over all outlets before it turns to one; only the questions for one tell something.
+    if let [(outlet, on)] = asked.as_slice() {
+        room.log(
+            feed.pdu_name(),
+            format!("{} asks for outlet {outlet}: {}", peer.ip(), state(*on)),
+        );
+    }
     for (outlet, on) in &switched {
-        let state = if *on { "on" } else { "off" };
+        let state = state(*on);
         room.log(
             feed.pdu_name(),
             format!("{} switches outlet {outlet} {state}", peer.ip()),

@@ -1,5 +1,7 @@
 //! The objects of a switched rack PDU of APC's second generation, as far as fencing uses them.
 
+use std::cell::RefCell;
+
 use super::ber::Oid;
 use super::snmp::{Held, Objects};
 use crate::description::{Feed, OUTLETS};
@@ -21,6 +23,8 @@ pub(crate) struct Outlets<'a> {
     pub(crate) feed: Feed,
     pub(crate) power: &'a mut Power,
     pub(crate) switched: Vec<(u8, bool)>,
+    /// The outlets whose state was asked for, and what was said.
+    pub(crate) asked: RefCell<Vec<(u8, bool)>>,
 }
 
 impl Outlets<'_> {
@@ -60,6 +64,7 @@ impl Objects for Outlets<'_> {
         }
         let number = outlet_in(oid, STATE).or_else(|| outlet_in(oid, CONTROL))?;
         let on = self.power.reported(self.feed, number)?;
+        self.asked.borrow_mut().push((number, on));
         Some(Held::Integer(if on { ON } else { OFF }))
     }
 
@@ -102,12 +107,14 @@ mod tests {
             feed: Feed::B,
             power: &mut power,
             switched: Vec::new(),
+            asked: RefCell::default(),
         };
         assert!(pdu.set(&oid(CONTROL, 3), OFF));
         assert_eq!(pdu.get(&oid(STATE, 3)), Some(Held::Integer(OFF)));
         assert!(pdu.set(&oid(CONTROL, 3), ON));
         assert_eq!(pdu.get(&oid(STATE, 3)), Some(Held::Integer(ON)));
         assert_eq!(pdu.switched, [(3, false), (3, true)]);
+        assert_eq!(pdu.asked.into_inner(), [(3, false), (3, true)]);
     }
 
     #[test]
@@ -117,6 +124,7 @@ mod tests {
             feed: Feed::A,
             power: &mut power,
             switched: Vec::new(),
+            asked: RefCell::default(),
         };
         assert!(!pdu.set(&oid(CONTROL, 9), OFF));
         assert!(!pdu.set(&oid(CONTROL, 1), 7));
@@ -131,6 +139,7 @@ mod tests {
             feed: Feed::A,
             power: &mut power,
             switched: Vec::new(),
+            asked: RefCell::default(),
         };
         let mut at = Oid(NAME.to_vec());
         let mut names = Vec::new();

@@ -1,9 +1,13 @@
 //! The agent in the hosts, and what makes each host one of its own.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use quorate_lab::Room;
+use quorate_lab::request::HostState;
+
+use crate::stories::{AFTER_A_BOOT, SOON};
 
 pub(crate) fn a_command_has_its_streams_and_its_exit_code(room: &Room) {
     let output = room
@@ -81,6 +85,93 @@ fn command_line(room: &Room, words: &[&str]) -> Command {
     command
 }
 
+pub(crate) fn every_hand_and_its_undo_are_on_the_command_line(room: &Room) {
+    let hand = |words: &str| {
+        let words: Vec<&str> = std::iter::once("do").chain(words.split(' ')).collect();
+        typed(room, &words);
+    };
+    let host = room.host(1);
+    let left = || host.not_undone().expect("looked");
+    let seen = room.timeline(0).expect("a timeline").len();
+
+    hand("disturb node1 sn-b --delay 20 --loss 5");
+    assert_eq!(left(), ["sn-b is disturbed"]);
+    hand("calm node1 sn-b");
+
+    host.run("mkdir -p /run/small && mount -t tmpfs -o size=1m small /run/small")
+        .expect("mounted");
+    hand("fill node1 /run/small");
+    host.run("! dd if=/dev/zero of=/run/small/more bs=64k count=1 2>/dev/null")
+        .expect("full");
+    hand("unfill node1 /run/small");
+    host.run("dd if=/dev/zero of=/run/small/more bs=64k count=1 2>/dev/null && umount /run/small")
+        .expect("room again");
+
+    host.run("cp /bin/sleep /run/victim && (setsid /run/victim 1000 >/dev/null 2>&1 &)")
+        .expect("started");
+    room.eventually("it runs", SOON, |room| room.host(1).run("pgrep -x victim"))
+        .expect("it runs");
+    hand("kill node1 victim");
+    room.eventually("it is gone", SOON, |room| {
+        room.host(1).run("! pgrep -x victim")
+    })
+    .expect("gone");
+    hand("revive node1 victim");
+    host.run("pkill -x victim && rm /run/victim")
+        .expect("it runs again");
+
+    hand("step-clock node1 -7200");
+    assert_eq!(left().len(), 1);
+    hand("set-clock node1");
+    assert_eq!(left(), [""; 0], "each hand has been undone");
+
+    hand("bmc node1 deaf");
+    hand("pdu a unreachable");
+    hand("cord node1 b unplug");
+    hand("switch b off");
+    hand("disk node1 1 slow --rate 1000000");
+    let screen = typed(room, &["status"]);
+    for word in ["deaf", "SILENT", "b OFF", "data1 1000000 B/s", " A- "] {
+        assert!(screen.contains(word), "no {word:?} in\n{screen}");
+    }
+    hand("bmc node1 honest");
+    hand("pdu a honest");
+    hand("cord node1 b plug");
+    hand("bounce b 1");
+    hand("disk node1 1 healthy");
+    hand("feed a off");
+    hand("feed a on");
+    hand("freeze node1");
+    assert!(host.status().expect("known").frozen);
+    hand("thaw node1");
+    typed(room, &["do", "note", "this is a note"]);
+
+    hand("hang node1");
+    room.eventually_logged(seen, "node1 console", "Kernel panic", SOON)
+        .expect("hung");
+    typed(room, &["power", "node1", "cycle"]);
+    room.eventually_logged(seen, "node1 machine", "up", AFTER_A_BOOT)
+        .expect("it is itself again");
+    typed(room, &["power", "node1", "long-button"]);
+    room.eventually("it is off", SOON, |_| match host.state() {
+        Ok(HostState::Off) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .expect("the button was held");
+    typed(room, &["power", "node1", "button"]);
+
+    let told = typed(room, &["timeline"]);
+    for hand in [
+        "its clock steps by -7200 s",
+        "victim are killed",
+        "/run/small is filled",
+        "its kernel is hung",
+        "this is a note",
+    ] {
+        assert!(told.contains(hand), "{hand:?} is not in the timeline");
+    }
+}
+
 pub(crate) fn the_command_line_shows_the_room_and_reaches_into_it(room: &Room) {
     let seen = |words: &[&str], wanted: &str| {
         let text = typed(room, words);
@@ -110,8 +201,49 @@ pub(crate) fn the_command_line_shows_the_room_and_reaches_into_it(room: &Room) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "copied").expect("written");
     let path = file.path().to_string_lossy().into_owned();
-    typed(room, &["copy", "node2", &path, "/run/copied"]);
+    typed(room, &["copy", &path, "node2:/run/copied"]);
     seen(&["exec", "node2", "--", "cat", "/run/copied"], "copied");
+    room.host(2)
+        .run("echo back >>/run/copied; chmod 751 /run/copied")
+        .expect("changed");
+    typed(room, &["copy", "node2:/run/copied", &path]);
+    let back = std::fs::read_to_string(file.path()).expect("a file");
+    assert_eq!(back, "copiedback\n");
+    let mode = file
+        .as_file()
+        .metadata()
+        .expect("a file")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o751);
+    room.host(2).run("rm /run/copied").expect("removed");
+
+    // A terminal: what the shell shows is what a person would see, and its size is known there.
+    let typed_there = "stty size; tty; hostname; exit 7\n";
+    let shell = command_line(room, &["shell", "node1"]);
+    let words: Vec<_> = std::iter::once(shell.get_program())
+        .chain(shell.get_args())
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let mut person = Command::new("script")
+        .args(["-qec", &words.join(" "), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("util-linux is here");
+    person
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(typed_there.as_bytes())
+        .expect("typed");
+    let screen = person.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&screen.stdout);
+    assert_eq!(screen.status.code(), Some(7), "{text}");
+    assert!(
+        text.contains("/dev/pts/") && text.contains("node1"),
+        "{text}"
+    );
 
     let mut shell = command_line(room, &["shell", "node1"])
         .stdin(Stdio::piped())

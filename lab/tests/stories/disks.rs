@@ -34,7 +34,8 @@ pub(crate) fn a_slow_disk_is_slow_until_it_is_healed(room: &Room) {
 
     host.heal_disk(0).expect("well");
     let well = timed();
-    assert!(well < slow, "{well:?} is not less than {slow:?}");
+    // What is left is the disk itself, on a machine that may be busy.
+    assert!(well * 3 < slow, "{well:?} after {slow:?}");
 }
 
 pub(crate) fn a_full_file_system_refuses_to_write_until_there_is_room(room: &Room) {
@@ -48,6 +49,9 @@ pub(crate) fn a_full_file_system_refuses_to_write_until_there_is_room(room: &Roo
         .expect_err("full")
         .to_string();
     assert!(error.contains("No space left"), "{error}");
+
+    let left = host.not_undone().expect("looked");
+    assert_eq!(left, ["/run/full is full"]);
 
     host.unfill("/run/full").expect("room");
     host.run("dd if=/dev/zero of=/run/full/more bs=64k count=1")

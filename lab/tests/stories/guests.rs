@@ -283,8 +283,10 @@ fn guest_command(serial: &str, more: &str) -> String {
 }
 
 fn monitor(room: &Room, host: u8, command: &str) -> String {
+    // Both commands are answered before the line is closed.
     let script = format!(
-        "(echo '{{\"execute\":\"qmp_capabilities\"}}'; echo '{command}'; sleep 1) | nc -U -q1 /run/guest.sock"
+        "rm -f /run/said; {{ echo '{{\"execute\":\"qmp_capabilities\"}}'; echo '{command}'; \
+         until [ $(grep -cEs 'return|error' /run/said) = 2 ]; do sleep 0.1; done; }} | nc -U -q1 /run/guest.sock >/run/said; cat /run/said"
     );
     room.host(host).run(&script).expect("the monitor answers")
 }

@@ -1,34 +1,50 @@
 //! Processes, clock, crash, hang and watchdog.
 
-use quorate_lab::Room;
+use std::time::Duration;
+
 use quorate_lab::request::HostState;
+use quorate_lab::{PASSWORD, Room, USER};
 
 use crate::stories::{AFTER_A_BOOT, SOON, does_not_reach, reaches};
 
 pub(crate) fn a_killed_process_is_gone_until_it_is_revived(room: &Room) {
     let host = room.host(1);
-    host.run(
-        "cp /bin/sleep /run/victim && (setpriv --reuid nobody /run/victim 1000 >/dev/null 2>&1 &)",
-    )
-    .expect("started");
-    host.run("pgrep -x victim").expect("it runs");
+    // Its name is longer than what the kernel calls it, which is the same for another one.
+    let victim = "a-victim-with-a-long-name";
+    for name in [victim, "a-victim-with-a-friend"] {
+        host.run(&format!(
+            "cp /bin/sleep /run/{name} && (setpriv --reuid nobody /run/{name} 1000 >/dev/null 2>&1 &)"
+        ))
+        .expect("started");
+    }
+    let running = |room: &Room, name: &str| room.host(1).run(&format!("pgrep -f '^/run/{name} '"));
+    room.eventually("both run", SOON, |room| {
+        running(room, victim)?;
+        running(room, "a-victim-with-a-friend")
+    })
+    .expect("they run");
 
-    host.kill("victim").expect("killed");
+    host.kill(victim).expect("killed");
+    assert_eq!(
+        host.not_undone().expect("looked"),
+        [format!("{victim} is killed")]
+    );
 
-    room.eventually("it is gone", SOON, |room| {
-        match room.host(1).run("pgrep -x victim") {
-            Ok(pid) => Err(format!("it still runs as {pid}")),
-            Err(_) => Ok(()),
-        }
+    room.eventually("it is gone", SOON, |room| match running(room, victim) {
+        Ok(pid) => Err(format!("it still runs as {pid}")),
+        Err(_) => Ok(()),
     })
     .expect("gone");
 
-    host.revive("victim").expect("revived");
+    running(room, "a-victim-with-a-friend").expect("the other one is not killed");
+    host.revive(victim).expect("revived");
     let command = host
-        .run("pgrep -x -u nobody -a victim | cut -d ' ' -f 2-")
+        .run(&format!(
+            "pgrep -u nobody -a -f '^/run/{victim} ' | cut -d ' ' -f 2-"
+        ))
         .expect("it runs again as the same user");
-    assert_eq!(command, "/run/victim 1000");
-    host.run("pkill -x victim; rm /run/victim")
+    assert_eq!(command, format!("/run/{victim} 1000"));
+    host.run("pkill -f '^/run/a-victim'; rm /run/a-victim*")
         .expect("tidied up");
 }
 
@@ -44,6 +60,7 @@ pub(crate) fn a_stepped_clock_is_set_right_again_by_the_hardware(room: &Room) {
 
     host.step_clock(-7200).expect("stepped");
     assert!(clock() < before - 6000);
+    assert_eq!(host.not_undone().expect("looked").len(), 1);
 
     host.set_clock().expect("set");
     let after = clock();
@@ -64,6 +81,55 @@ pub(crate) fn a_frozen_host_answers_nobody_until_it_thaws(room: &Room) {
     })
     .expect("it goes on");
     assert_eq!(room.host(1).state().expect("known"), HostState::Up);
+}
+
+pub(crate) fn a_hung_kernel_answers_nobody_and_its_bmc_switches_it_off(room: &Room) {
+    let seen = room.timeline(0).expect("a timeline").len();
+    room.host(1).hang().expect("hung");
+    room.eventually_logged(seen, "node1 console", "Kernel panic", SOON)
+        .expect("its last words");
+    room.eventually("node1 is silent", SOON, |room| {
+        does_not_reach(room, 2, "node1")
+    })
+    .expect("silence");
+    room.host(1)
+        .exec_within("true", Duration::from_secs(5))
+        .expect_err("nothing runs in it any more");
+    assert_eq!(
+        room.host(1).state().expect("known"),
+        HostState::Up,
+        "the machine runs on"
+    );
+
+    let ipmi = |action: &str| {
+        let fence = "fence_ipmilan --lanplus --cipher=3 -a node1.ipmi -l";
+        room.host(2)
+            .run(&format!("{fence} {USER} -p {PASSWORD} -o {action} 2>&1"))
+            .expect("the BMC obeys")
+    };
+    ipmi("off");
+    assert_eq!(room.host(1).state().expect("known"), HostState::Off);
+    ipmi("on");
+    room.eventually_logged(seen, "node1 machine", "up", AFTER_A_BOOT)
+        .expect("it is itself again");
+    room.host(1).run("true").expect("it answers");
+}
+
+pub(crate) fn the_watchdog_resets_a_hung_host(room: &Room) {
+    let seen = room.timeline(0).expect("a timeline").len();
+    // Fed every second; sixty seconds of patience for a feeder that is translated.
+    room.host(1)
+        .run("busybox watchdog -T 60 -t 1 /dev/watchdog0")
+        .expect("armed");
+
+    room.host(1).hang().expect("hung");
+
+    room.eventually_logged(seen, "node1 watchdog", "bites", SOON)
+        .expect("it bites, though the machine obeys nobody else");
+    room.eventually_logged(seen, "node1 machine", "up", AFTER_A_BOOT)
+        .expect("it boots again");
+    let panic = room.host(1).run("sysctl -n kernel.panic");
+    assert_eq!(panic.expect("set"), "5", "the next panic boots again");
 }
 
 pub(crate) fn a_crashed_kernel_says_so_and_boots_again(room: &Room) {

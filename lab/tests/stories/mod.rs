@@ -3,6 +3,7 @@
 mod cables;
 mod commands;
 mod disks;
+mod failing;
 mod fencing;
 mod guests;
 mod guests_by_driver;
@@ -56,9 +57,8 @@ pub(crate) struct Story {
 }
 
 macro_rules! stories {
-    ($($stage:ident $set:ident $module:ident :: $name:ident;)*) => {
-        /// All of them.
-        pub(crate) const STORIES: &[Story] = &[$(Story {
+    ($all:ident: $($stage:ident $set:ident $module:ident :: $name:ident;)*) => {
+        pub(crate) const $all: &[Story] = &[$(Story {
             name: stringify!($name),
             stage: Stage::$stage,
             set: Set::$set,
@@ -77,15 +77,17 @@ macro_rules! stories {
     }};
 }
 
-stories! {
+stories! { STORIES:
     TwoHosts Quick commands::a_command_has_its_streams_and_its_exit_code;
     TwoHosts Quick commands::a_large_file_arrives_whole;
     TwoHosts Smoke commands::two_hosts_from_one_template_are_two_hosts;
     TwoHosts Quick commands::the_command_line_shows_the_room_and_reaches_into_it;
+    TwoHosts Quick commands::every_hand_and_its_undo_are_on_the_command_line;
     TwoHosts Smoke cables::a_cut_cable_loses_its_carrier_and_the_bond_fails_over;
     TwoHosts Quick cables::a_black_hole_keeps_its_carrier_and_swallows_everything;
     TwoHosts Quick cables::a_dead_switch_takes_all_its_cables_and_comes_back_bouncing;
     TwoHosts All cables::a_disturbed_cable_is_late_and_loses;
+    TwoHosts Quick cables::what_is_broken_stays_so_over_a_power_cycle;
     TwoHosts Quick disks::a_failing_disk_returns_errors_until_it_is_healed;
     TwoHosts All disks::a_slow_disk_is_slow_until_it_is_healed;
     TwoHosts All disks::a_full_file_system_refuses_to_write_until_there_is_room;
@@ -93,6 +95,8 @@ stories! {
     TwoHosts Quick kernel::a_killed_process_is_gone_until_it_is_revived;
     TwoHosts Quick kernel::a_stepped_clock_is_set_right_again_by_the_hardware;
     TwoHosts Quick kernel::a_frozen_host_answers_nobody_until_it_thaws;
+    TwoHosts Quick kernel::a_hung_kernel_answers_nobody_and_its_bmc_switches_it_off;
+    TwoHosts All kernel::the_watchdog_resets_a_hung_host;
     TwoHosts All kernel::a_crashed_kernel_says_so_and_boots_again;
     TwoHosts All kernel::an_unfed_watchdog_resets_the_host;
     TwoHosts Quick power::a_host_lives_on_one_feed_and_dies_without_both;
@@ -123,9 +127,34 @@ stories! {
     Packages All fencing::a_lost_host_is_shot_by_its_cluster_with_the_first_device_that_proves_it;
     Packages All recovery::a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power;
     Alone Quick leftovers::rooms_that_end_leave_nothing_behind;
-    Alone Quick leftovers::a_room_that_is_interrupted_leaves_nothing_behind;
+    Alone Quick leftovers::a_room_that_is_interrupted_or_put_down_leaves_nothing_behind;
+    Alone Quick leftovers::a_room_that_fails_to_start_is_built_once_more_and_says_so;
+    Alone Quick leftovers::a_failed_story_prints_and_keeps_what_happened_and_the_next_does_too;
     Alone All leftovers::two_rooms_do_not_disturb_each_other;
     Alone Quick leftovers::rooms_that_are_killed_leave_nothing_that_clean_does_not_remove;
+    Alone Quick leftovers::what_is_killed_while_it_fills_the_cache_leaves_nothing_that_clean_does_not_remove;
+}
+
+/// With this in the environment those are told that fail.
+pub(crate) const FAILING_VARIABLE: &str = "QUORATE_LAB_FAILING";
+
+stories! { FAILING:
+    TwoHosts All failing::one_fails_after_a_hand;
+    TwoHosts All failing::another_fails_after_a_hand;
+}
+
+/// What of this kind the machine has outside of any room.
+pub(crate) fn links_and_mounts() -> (Vec<String>, String) {
+    let links = std::fs::read_dir("/sys/class/net").expect("a list of links");
+    let mut links: Vec<String> = links
+        .flatten()
+        .map(|link| link.file_name().to_string_lossy().into_owned())
+        .collect();
+    links.sort();
+    (
+        links,
+        std::fs::read_to_string("/proc/self/mounts").expect("a list of mounts"),
+    )
 }
 
 /// Long enough for anything that does not boot, on a machine that is busy.
