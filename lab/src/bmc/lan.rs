@@ -71,27 +71,14 @@ async fn open(
 }
 
 /// What passes by in clear: who asks for a session, and whether it is granted. What is said in one is encrypted.
-fn note(bmc: &Bmc, peer: IpAddr, datagram: &[u8]) {
+fn note(bmc: &Arc<Bmc>, peer: IpAddr, datagram: &[u8]) {
     match Passing::read(datagram) {
-        Some(Passing::Asks(user)) => {
-            bmc.log(format!("{peer} asks for a session as {user:?}"));
-            bmc.visitor(peer, Some(user));
-        }
-        Some(Passing::Granted) => {
-            let user = bmc.visitor(peer, None).unwrap_or_default();
-            bmc.log(format!("{peer} logs in as {user:?}"));
-        }
+        Some(Passing::Asks(user)) => bmc.asked(peer, user),
+        Some(Passing::Granted) => bmc.granted(peer),
         Some(Passing::Refused(status)) => {
             bmc.log(format!("{peer} is refused over IPMI: status {status:#04x}"));
         }
-        Some(Passing::BreaksOff(status)) => {
-            bmc.log(format!(
-                "{peer} breaks off, as with a wrong password: status {status:#04x}"
-            ));
-        }
-        Some(Passing::InSession) => {
-            bmc.visitor(peer, None);
-        }
+        Some(Passing::InSession) => bmc.heard(peer),
         None => {}
     }
 }
@@ -105,8 +92,6 @@ enum Passing {
     Granted,
     /// An answer of the BMC that is none.
     Refused(u8),
-    /// The peer does not take the BMC's answer: they do not have the same password.
-    BreaksOff(u8),
     /// Something in a session.
     InSession,
 }
@@ -130,7 +115,6 @@ impl Passing {
             }
             (0x15, Some(0)) => Passing::Granted,
             (0x11 | 0x13 | 0x15, Some(status)) if status != 0 => Passing::Refused(status),
-            (0x14, Some(status)) if status != 0 => Passing::BreaksOff(status),
             _ => return None,
         })
     }
@@ -162,7 +146,6 @@ mod tests {
         };
         assert_eq!(message(0x15, 0), Some(Passing::Granted));
         assert_eq!(message(0x13, 0x0d), Some(Passing::Refused(0x0d)));
-        assert_eq!(message(0x14, 0x0f), Some(Passing::BreaksOff(0x0f)));
         assert_eq!(message(0x13, 0), None);
         assert_eq!(message(0xc0, 0), Some(Passing::InSession));
     }

@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
@@ -45,8 +45,17 @@ pub(crate) struct Bmc {
     /// Whether it takes a machine that runs on for one that has ended.
     deceived: watch::Sender<bool>,
     simulator: tokio::sync::Mutex<Option<Child>>,
-    /// Who talks to it over IPMI, under which name, and when it was heard last.
-    visitors: Mutex<BTreeMap<IpAddr, (String, Instant)>>,
+    /// Who talks to it over IPMI.
+    visitors: Mutex<BTreeMap<IpAddr, Visitor>>,
+}
+
+/// A peer that has asked for a session.
+#[derive(Debug, Clone)]
+struct Visitor {
+    user: String,
+    asked: Instant,
+    heard: Instant,
+    granted: bool,
 }
 
 impl Bmc {
@@ -168,27 +177,69 @@ impl Bmc {
         run(&mut command).await
     }
 
-    /// A peer is heard over IPMI; returns the name under which it has come.
-    fn visitor(&self, peer: IpAddr, user: Option<String>) -> Option<String> {
-        let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if let Some(user) = user {
-            visitors.retain(|_, (_, heard)| now - *heard < STAYS);
-            visitors.insert(peer, (user, now));
+    fn visitors(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Visitor>> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A peer asks for a session. That it gets none is seen when it says no more: one with another password than ours goes silently.
+    fn asked(self: &Arc<Self>, peer: IpAddr, user: String) {
+        self.log(format!("{peer} asks for a session as {user:?}"));
+        let asked = Instant::now();
+        let visitor = Visitor {
+            user,
+            asked,
+            heard: asked,
+            granted: false,
+        };
+        let former = self.visitors().insert(peer, visitor);
+        if let Some(former) = former.filter(|former| !former.granted) {
+            self.log_unsuccessful(peer, &former);
         }
-        let (user, heard) = visitors.get_mut(&peer)?;
-        *heard = now;
-        Some(user.clone())
+        let bmc = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(STAYS).await;
+            let visitor = bmc.visitors().get(&peer).cloned();
+            if let Some(visitor) =
+                visitor.filter(|visitor| visitor.asked == asked && !visitor.granted)
+            {
+                bmc.visitors().remove(&peer);
+                bmc.log_unsuccessful(peer, &visitor);
+            }
+        });
+    }
+
+    fn log_unsuccessful(&self, peer: IpAddr, visitor: &Visitor) {
+        let user = &visitor.user;
+        self.log(format!(
+            "{peer} does not log in as {user:?}: it has another password, or has gone"
+        ));
+    }
+
+    /// A peer has its session.
+    fn granted(&self, peer: IpAddr) {
+        if let Some(visitor) = self.visitors().get_mut(&peer) {
+            visitor.granted = true;
+            let user = visitor.user.clone();
+            self.log(format!("{peer} logs in as {user:?}"));
+        }
+    }
+
+    /// A peer says something in its session.
+    fn heard(&self, peer: IpAddr) {
+        if let Some(visitor) = self.visitors().get_mut(&peer) {
+            visitor.heard = Instant::now();
+        }
     }
 
     /// Its switch acts; IPMI encrypts who wants it, so that all are named that were in a session just now.
     pub(crate) fn log_power(&self, what: &str) {
-        let visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let visitors = self.visitors();
         let recent = visitors
             .iter()
-            .filter(|(_, (_, heard))| heard.elapsed() < STAYS)
-            .map(|(peer, (user, _))| format!("{peer} as {user:?}"));
+            .filter(|(_, visitor)| visitor.granted && visitor.heard.elapsed() < STAYS)
+            .map(|(peer, visitor)| format!("{peer} as {:?}", visitor.user));
         let recent: Vec<String> = recent.collect();
+        drop(visitors);
         self.log(if recent.is_empty() {
             what.to_owned()
         } else {

@@ -35,10 +35,19 @@ pub(crate) fn fence_apc_snmp_takes_the_power_when_both_outlets_are_off(room: &Ro
         "one supply is enough"
     );
 
-    succeeded(Ok(pdu(room, Feed::B, COMMUNITY, "off"))).expect("outlet 1 of pdu2 is off");
+    room.host(2)
+        .run(&format!(
+            "fence_apc_snmp -a pdu2 -c {COMMUNITY} -n 1 -o off 2>&1"
+        ))
+        .expect("outlet 1 of pdu2 is off");
     assert_eq!(room.host(1).state().expect("known"), HostState::Off);
-    room.eventually_logged(seen, "pdu2", "switches outlet 1 off", SOON)
-        .expect("it is logged");
+    for what in [
+        "10.20.0.2 switches outlet 1 off",
+        "10.20.0.2 asks for outlet 1: off",
+    ] {
+        room.eventually_logged(seen, "pdu2", what, SOON)
+            .expect("it is logged");
+    }
 
     for feed in Feed::BOTH {
         succeeded(Ok(pdu(room, feed, COMMUNITY, "on"))).expect("on");
@@ -55,11 +64,14 @@ pub(crate) fn fence_apc_snmp_takes_the_power_when_both_outlets_are_off(room: &Ro
 }
 
 pub(crate) fn fence_apc_snmp_fails_as_with_a_real_pdu(room: &Room) {
+    let seen = room.timeline(0).expect("a timeline").len();
     assert_ne!(
         pdu(room, Feed::A, "public", "off").code,
         0,
         "a wrong community"
     );
+    room.eventually_logged(seen, "pdu1", "is not answered", SOON)
+        .expect("it is logged");
 
     room.pdu(Feed::A, PduMood::Unreachable)
         .expect("its network is dead");
@@ -68,6 +80,9 @@ pub(crate) fn fence_apc_snmp_fails_as_with_a_real_pdu(room: &Room) {
         0,
         "an unreachable PDU"
     );
+    room.eventually_logged(seen, "pdu1", "is not answered: unreachable", SOON)
+        .expect("it was asked");
+    assert_eq!(room.host(1).status().expect("known").feeds, [true; 2]);
     room.pdu(Feed::A, PduMood::Honest).expect("repaired");
 
     succeeded(Ok(pdu(room, Feed::A, COMMUNITY, "status"))).expect("it is on");

@@ -67,28 +67,44 @@ pub(crate) fn fence_ipmilan_switches_a_host_from_its_peer(room: &Room) {
     let who = format!("10.20.0.2 logs in as \"{USER}\"");
     room.eventually_logged(seen, "node1 bmc", &who, SOON)
         .expect("who");
-    room.eventually_logged(seen, "node1 bmc", "power off", SOON)
-        .expect("what");
+    let what = format!("power off, during a session of 10.20.0.2 as \"{USER}\"");
+    room.eventually_logged(seen, "node1 bmc", &what, SOON)
+        .expect("what, and whose");
 
     fence("on").expect("the agent succeeds");
     eventually(room, HostState::Up);
 }
 
 pub(crate) fn fence_ipmilan_fails_as_with_a_real_bmc(room: &Room) {
+    let seen = room.timeline(0).expect("a timeline").len();
     assert_ne!(ipmilan(room, "off", "wrong").code, 0, "a wrong password");
+    room.eventually_logged(seen, "node1 bmc", "asks for a session as", SOON)
+        .expect("it is asked");
+    room.eventually_logged(seen, "node1 bmc", "does not log in as", SOON)
+        .expect("it was the password");
+    let so_far = room.timeline(seen).expect("a timeline");
+    assert!(
+        !so_far.iter().any(|entry| entry.text.contains("logs in")),
+        "nobody has logged in: {so_far:?}"
+    );
 
     room.host(1)
         .bmc(BmcMood::Unreachable)
         .expect("its network is dead");
     assert_ne!(ipmilan(room, "off", PASSWORD).code, 0, "an unreachable BMC");
+    assert_eq!(room.host(1).state().expect("known"), HostState::Up);
     room.host(1).bmc(BmcMood::Honest).expect("repaired");
 
+    let seen = room.timeline(0).expect("a timeline").len();
     room.host(1).bmc(BmcMood::Deaf).expect("it does nothing");
     assert_ne!(
         ipmilan(room, "off", PASSWORD).code,
         0,
         "a BMC that acknowledges and says that the host is on"
     );
+    room.eventually_logged(seen, "node1 bmc", "logs in as", SOON)
+        .expect("it was asked");
+    assert_eq!(room.host(1).state().expect("known"), HostState::Up);
     room.host(1).bmc(BmcMood::Honest).expect("repaired");
 
     assert_eq!(room.host(1).state().expect("known"), HostState::Up);
@@ -134,13 +150,18 @@ pub(crate) fn fence_redfish_switches_a_host_and_fails_as_with_a_real_bmc(room: &
     room.host(1).bmc(BmcMood::Honest).expect("repaired");
     assert_eq!(room.host(1).state().expect("known"), HostState::Up);
 
-    succeeded(Ok(redfish(room, "off", PASSWORD))).expect("the agent succeeds");
+    let fence = format!("fence_redfish -a node1.ipmi -l {USER} -p {PASSWORD} --ssl-insecure");
+    room.host(2)
+        .run(&format!("{fence} -o off --power-timeout=60 2>&1"))
+        .expect("the agent succeeds");
     eventually(room, HostState::Off);
     assert_eq!(redfish(room, "status", PASSWORD).code, 2, "off");
+    room.eventually_logged(seen, "node1 bmc", "asks for its state over Redfish", SOON)
+        .expect("that somebody looks");
     room.eventually_logged(
         seen,
         "node1 bmc",
-        "asks for \"ForceOff\" over Redfish",
+        "10.20.0.2 asks for \"ForceOff\" over Redfish",
         SOON,
     )
     .expect("who and what");
@@ -154,24 +175,13 @@ pub(crate) fn fence_redfish_does_not_succeed_on_an_unreachable_bmc(room: &Room) 
         .bmc(BmcMood::Unreachable)
         .expect("its network is dead");
 
-    // The stock agent itself has no limit for a connection that nobody answers; whoever calls it must set one.
-    let attempt = room.at_desk(
-        "timeout",
-        &[
-            "15",
-            "fence_redfish",
-            "-a",
-            "10.20.1.1",
-            "-l",
-            USER,
-            "-p",
-            PASSWORD,
-            "--ssl-insecure",
-            "-o",
-            "off",
-        ],
-    );
-    assert_ne!(attempt.expect("coreutils are installed").code, 0);
+    // The stock agent itself has no limit for a connection that nobody answers; whoever calls it must set one. It is still asking then.
+    let attempt = room.host(2).exec(&format!(
+        "timeout 15 fence_redfish -a node1.ipmi -l {USER} -p {PASSWORD} --ssl-insecure -o off"
+    ));
+    const TIMED_OUT: u32 = 124;
+    assert_eq!(attempt.expect("the host answers").code, TIMED_OUT);
+    assert_eq!(room.host(1).state().expect("known"), HostState::Up);
     room.host(1).run("true").expect("the host runs on");
 
     room.host(1).bmc(BmcMood::Honest).expect("repaired");
