@@ -2,6 +2,8 @@
 //!
 //! The cluster is in maintenance, so that nobody but the story writes plans.
 
+use std::panic::AssertUnwindSafe;
+
 use futures_util::{FutureExt, StreamExt};
 use quorate_controller::hosts::Updates;
 use quorate_crds::NodePlan;
@@ -200,13 +202,19 @@ async fn a_host_learns_at_once_that_its_watchdog_is_what_makes_it_safe() {
         .apply("FenceDevice", "dog", json!({"type": "Watchdog"}))
         .await;
     let levels = json!([{"name": "own", "devices": [{"device": "dog"}]}]);
+    let watched = json!({"spec": {"fencing": {"levels": levels}}});
+    let refused = AssertUnwindSafe(world.merge("Node", "an1", watched.clone())).catch_unwind();
+    let refused = refused.await.expect_err("nobody has accepted that");
+    let refused = refused.downcast_ref::<String>().expect("words");
+    assert!(refused.contains("watchdogOnly"), "{refused}");
     world
         .merge(
-            "Node",
-            "an1",
-            json!({"spec": {"fencing": {"levels": levels}}}),
+            "Cluster",
+            "test",
+            json!({"spec": {"fencing": {"watchdogOnly": true}}}),
         )
         .await;
+    world.merge("Node", "an1", watched).await;
     assert!(next_bound(&mut updates).await);
     world
         .merge(

@@ -11,6 +11,7 @@ mod network_subnet;
 mod pool_above;
 mod pool_room;
 mod volume_fits;
+mod watchdog_only;
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,10 @@ pub(super) fn check(
             network_subnet::check(next, &others, findings);
             network_cards::check(next, &others, findings);
         }
-        "Node" => fence_levels::check(view, next, findings),
+        "Node" => {
+            fence_levels::check(view, next, findings);
+            watchdog_only::check(view, next, findings);
+        }
         "StoragePool" => pool_above::pool(view, next, findings),
         "Volume" => {
             pool_above::volume(view, name, next, findings);
