@@ -64,7 +64,10 @@ impl<'a> Hands<'a> {
 
     fn stay(&self, number: u8) {
         self.host(number)
-            .run("setsid storage-hands serve /run/hands >>/run/hands/log 2>&1 </dev/null & sleep 1; cat /run/hands/log")
+            .run(
+                "setsid storage-hands serve /run/hands >>/run/hands/log 2>&1 </dev/null &
+                 until ss -xlH | grep -q questions.sock; do kill -0 $! && sleep 0.1 || { cat /run/hands/log; exit 1; }; done",
+            )
             .expect("started");
     }
 
