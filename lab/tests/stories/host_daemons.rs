@@ -1,13 +1,21 @@
 //! The daemons of a host under systemd, on a host that is a member of its cluster as well.
 
+use std::ffi::OsStr;
+use std::process::Command;
+
 use quorate_lab::Room;
 use quorate_lab::cluster::{self, Packages, quorate};
 
 use crate::stories::packages::{eventually, exposure, property};
 
-/// Both units keep their exposure at or below this, on systemd-analyze's scale of 10. The daemon makes networks, volumes and
-/// guests for the whole machine and cannot be shut in; the lease process can.
-const EXPOSURES: [(&str, f64); 2] = [("quorate-lease", 4.0), ("quorate-node", 9.0)];
+/// The units keep their exposure at or below this, on systemd-analyze's scale of 10. The daemon makes networks, volumes and
+/// guests for the whole machine and cannot be shut in; the lease process and the keeper of
+/// networks can.
+const EXPOSURES: [(&str, f64); 3] = [
+    ("quorate-lease", 4.0),
+    ("quorate-network", 4.0),
+    ("quorate-node", 9.0),
+];
 
 /// A guest that any host can carry, with a translated processor too, and the little that its host has to keep for itself here.
 const GUEST: &str = "apiVersion: quorate.dev/v1alpha1\nkind: VirtualMachine\nmetadata:\n  name: guarded\nspec:\n  hypervisor: Qemu\n  memory: 64Mi\n  withoutReserve: true\n";
@@ -26,9 +34,9 @@ pub(super) fn eventually_online(room: &Room) {
 pub(super) fn run_beside_the_member(room: &Room) {
     let host = room.host(1);
     assert_eq!(
-        host.run("systemctl is-active quorate-lease quorate-node; true")
+        host.run("systemctl is-active quorate-lease quorate-network quorate-node; true")
             .expect("asked"),
-        "inactive\ninactive",
+        "inactive\ninactive\ninactive",
         "nothing starts before the host has joined"
     );
 
@@ -55,8 +63,15 @@ pub(super) fn run_beside_the_member(room: &Room) {
         capabilities.count_ones() <= 2,
         "the lease process may do {capabilities:#x}"
     );
+    let capabilities = host
+        .run("grep CapEff /proc/$(pgrep -x quorate-network)/status | cut -f 2")
+        .expect("the kernel's own view");
+    const NET_ADMIN: u64 = 1 << 12;
+    assert_eq!(u64::from_str_radix(&capabilities, 16), Ok(NET_ADMIN));
     for (place, wanted) in [
         ("/etc/quorate/node", "root:root 700"),
+        ("/run/quorate-network", "root:root 700"),
+        ("/var/lib/quorate-network", "root:root 700"),
         ("/etc/quorate/node/node.key", "root:root 600"),
         ("/run/quorate-node", "root:root 700"),
     ] {
@@ -113,12 +128,80 @@ pub(super) fn upgrade(room: &Room, packages: &Packages) {
     let pid = |unit| property(host, unit, "MainPID");
     let incarnation = || quorate(host, "get node node1 -o 'jsonpath={.status.incarnation}'");
     let (lease, daemon) = (pid("quorate-lease"), pid("quorate-node"));
+    let network = pid("quorate-network");
     let before = incarnation().expect("known");
 
-    packages.install(host).expect("upgraded while it runs");
+    let later = Later::than(packages);
+    let said = later
+        .packages
+        .install(host)
+        .expect("upgraded while it runs");
+    assert!(
+        said.contains(LATER),
+        "an upgrade, not the same once more: {said}"
+    );
+    let version = host.run("dpkg-query -W -f '${Version}' quorate-node");
+    assert_eq!(version.expect("installed"), LATER);
 
     eventually_online(room);
     assert_eq!(pid("quorate-lease"), lease, "the lease goes on");
     assert_ne!(pid("quorate-node"), daemon, "dpkg has restarted the daemon");
+    assert_ne!(
+        pid("quorate-network"),
+        network,
+        "and the keeper of networks"
+    );
     assert_eq!(incarnation().expect("known"), before);
+}
+
+/// Later than any version that is built.
+const LATER: &str = "99.0.0-1";
+
+/// The same packages under a later version, as a release would bring them.
+struct Later {
+    packages: Packages,
+    _directory: tempfile::TempDir,
+}
+
+impl Later {
+    fn than(packages: &Packages) -> Later {
+        let directory = tempfile::tempdir().expect("a directory");
+        for file in packages.files() {
+            let name = file.file_name().expect("a file").to_string_lossy();
+            let name = name.split('_').next().expect("a name");
+            let tree = directory.path().join(name);
+            deb(&[OsStr::new("-R"), file.as_os_str(), tree.as_os_str()]);
+            let control = tree.join("DEBIAN/control");
+            let text = std::fs::read_to_string(&control).expect("its control file");
+            let lines = text.lines().map(|line| match line.split_once(": ") {
+                Some(("Version", _)) => format!("Version: {LATER}\n"),
+                _ => format!("{line}\n"),
+            });
+            std::fs::write(&control, lines.collect::<String>()).expect("written");
+            let built = directory.path().join(format!("{name}_{LATER}_amd64.deb"));
+            deb(&[
+                OsStr::new("-Zgzip"),
+                OsStr::new("-z1"),
+                OsStr::new("-b"),
+                tree.as_os_str(),
+                built.as_os_str(),
+            ]);
+        }
+        Later {
+            packages: Packages::find(directory.path()).expect("all of them"),
+            _directory: directory,
+        }
+    }
+}
+
+fn deb(arguments: &[&OsStr]) {
+    let output = Command::new("dpkg-deb")
+        .args(arguments)
+        .output()
+        .expect("dpkg is there");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

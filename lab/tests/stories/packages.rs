@@ -127,7 +127,12 @@ pub(crate) fn packages_install_run_upgrade_and_go_as_debian_expects() {
 
     host.run("dpkg --remove quorated quorate-node quorate")
         .expect("removed");
-    for program in ["quorated", "quorate-node", "quorate-lease"] {
+    for program in [
+        "quorated",
+        "quorate-node",
+        "quorate-lease",
+        "quorate-network",
+    ] {
         host.run(&format!(
             "! pgrep -x {program} && test ! -e /usr/bin/{program}"
         ))
