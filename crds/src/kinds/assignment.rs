@@ -289,6 +289,9 @@ pub struct LockspaceAssignment {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), transform = keyed(&["node"]))]
     pub members: Vec<LockspaceMember>,
+    /// This host as a member: what it must know of itself before it can stand at the door.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own: Option<LockspaceMember>,
 }
 
 /// What to do about a lockspace now.
@@ -310,6 +313,10 @@ pub struct LockspaceMember {
     pub node: Name,
     /// Its number.
     pub node_id: u32,
+    /// The incarnation under which it became a member: one that has booted since is another member, whatever was
+    /// heard in between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
     /// Where it is reached, the preferred one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), transform = atomic)]

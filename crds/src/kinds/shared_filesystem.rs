@@ -270,8 +270,10 @@ pub struct MountStatus {
 pub enum MountState {
     /// It is.
     Mounted,
-    /// It is about to be.
+    /// It is about to be, and waits to be let in by those that have it mounted.
     Mounting,
+    /// It is about to be unmounted, and waits to be let out by them.
+    Unmounting,
     /// It is not.
     Unmounted,
     /// It shut itself down on an error.

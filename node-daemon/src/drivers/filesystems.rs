@@ -2,7 +2,7 @@
 
 use super::{Doing, Hints, Owner};
 use quorate_crds::scalar::AbsolutePath;
-use quorate_crds::{MountState, Name};
+use quorate_crds::{LockspaceAssignment, MountState, Name};
 use serde::{Deserialize, Serialize};
 
 /// A mounted filesystem on this host.
@@ -66,7 +66,7 @@ pub struct FilesystemTarget {
 }
 
 /// A mount as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MountTarget {
     /// The SharedFilesystem, or the Volume with a filesystem.
     pub owner: Name,
@@ -78,6 +78,8 @@ pub struct MountTarget {
     pub mount_point: AbsolutePath,
     /// Mount options.
     pub options: Vec<String>,
+    /// The locks that hosts share for it.
+    pub lockspace: Option<Box<LockspaceAssignment>>,
 }
 
 /// Filesystems of this host.

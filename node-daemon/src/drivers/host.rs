@@ -1,10 +1,11 @@
 //! What this machine is, as the kernel says it.
 
 use super::command::{Processes, Run};
+use super::dlm::Dlm;
 use super::drbd::{self, Drbd};
 use super::interfaces::Interfaces;
 use super::lvm::Lvm;
-use super::missing::Missing;
+use super::mounts::{Mounts, Places};
 use super::{
     Doing, DriverError, Drivers, Facts, Hints, HostFacts, LibvirtGuests, LibvirtSettings, Trouble,
 };
@@ -38,8 +39,15 @@ pub fn of_this_host(run_dir: &Path, libvirt: LibvirtSettings) -> Drivers {
         networks: Arc::new(Interfaces::of_this_host()),
         pools,
         replication: Arc::new(replication),
-        filesystems: Arc::new(Missing("filesystems")),
-        lockspaces: Arc::new(Missing("cluster filesystems")),
+        filesystems: Arc::new(Mounts::new(
+            Arc::clone(&run),
+            Places {
+                proc: PathBuf::from("/proc"),
+                sys: PathBuf::from("/sys"),
+                kept: run_dir.join("mounts.json"),
+            },
+        )),
+        lockspaces: Arc::new(Dlm::of_this_machine(run, run_dir.join("dlm.json"))),
         facts: Arc::new(ThisHost {
             proc: PathBuf::from("/proc"),
             sys: PathBuf::from("/sys"),

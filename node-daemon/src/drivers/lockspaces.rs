@@ -34,12 +34,17 @@ pub trait Lockspaces: Send + Sync {
     /// Mounts that want in, unmounts that want out, connections that broke.
     fn watch(&self) -> Hints;
 
+    /// Makes ready for a mount of this host, which will then wait to be let in. Refused where another program drives the
+    /// lock manager.
+    fn prepare<'a>(&'a self, name: &'a Name, target: &'a LockspaceAssignment) -> Doing<'a, ()>;
+
     /// Gives no more locks, and has answered everything that was under way, when this returns.
     fn stop<'a>(&'a self, name: &'a Name, generation: u64) -> Doing<'a, ()>;
 
-    /// Gives locks again, with exactly these members.
+    /// Gives locks again, with exactly these members. A mount that waits is let in.
     fn start<'a>(&'a self, name: &'a Name, target: &'a LockspaceAssignment) -> Doing<'a, ()>;
 
-    /// Lets a waiting unmount out: the rest have stopped and will start without this host.
+    /// Lets a waiting unmount out: the rest have stopped and will start without this host. A mount that waits to be let in
+    /// is turned away.
     fn leave<'a>(&'a self, name: &'a Name, generation: u64) -> Doing<'a, ()>;
 }

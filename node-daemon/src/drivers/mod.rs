@@ -15,6 +15,7 @@
 //!   makes sense and whether the effect is known.
 
 mod command;
+mod dlm;
 pub mod drbd;
 mod error;
 mod facts;
@@ -25,7 +26,7 @@ mod interfaces;
 mod libvirt;
 mod lockspaces;
 pub mod lvm;
-mod missing;
+mod mounts;
 mod networks;
 mod pools;
 mod replication;

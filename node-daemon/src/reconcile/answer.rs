@@ -10,9 +10,9 @@ use crate::drivers::{
 use crate::plan::Record;
 use jiff::Timestamp;
 use quorate_crds::{
-    Condition, ConditionStatus, ConnectionState, GuestObservation, GuestPresence, MountStatus,
-    Name, NetworkHostStatus, NodePlanStatus, PeerStatus, PoolHostStatus, PoolState, ReplicaStatus,
-    ReplicaVerify, Size, SyncProgress, Time, VerifyState,
+    Condition, ConditionStatus, ConnectionState, GuestObservation, GuestPresence, MountState,
+    MountStatus, Name, NetworkHostStatus, NodePlanStatus, PeerStatus, PoolHostStatus, PoolState,
+    ReplicaStatus, ReplicaVerify, Size, SyncProgress, Time, VerifyState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -133,9 +133,16 @@ impl Answering<'_> {
         }
         if let Some(mount) = &assignment.mount {
             let seen = self.seen.mount(&mount.mount_point);
+            let locks = mount.lockspace.as_ref();
+            let locks = locks.and_then(|_| self.seen.lockspace(name));
+            let state = match locks.filter(|locks| locks.ours) {
+                Some(locks) if locks.joining => MountState::Mounting,
+                Some(locks) if locks.leaving => MountState::Unmounting,
+                _ => seen.map_or(MountState::Unmounted, |seen| seen.state),
+            };
             status.mount = Some(MountStatus {
                 node: self.host.clone(),
-                state: Some(seen.map_or(quorate_crds::MountState::Unmounted, |seen| seen.state)),
+                state: Some(state),
                 journal: seen.and_then(|seen| seen.journal),
                 message: None,
             });

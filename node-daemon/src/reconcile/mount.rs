@@ -8,16 +8,23 @@ use quorate_crds::{LockspaceAssignment, LockspaceStep, MountAssignment, MountSta
 
 pub(super) fn decide(case: &Case<'_>, assigned: &MountAssignment) -> Verdict {
     let mounted = case.seen.mount(&assigned.mount_point);
+    let ours = mounted.is_some_and(|mounted| mounted.owner.object() == Some(case.name()));
     let locks = case.seen.lockspace(case.name());
+    let locks = locks.filter(|_| assigned.lockspace.is_some());
     if !case.record.assignment.active {
-        return release(case, assigned, mounted.is_some(), locks);
+        return release(case, assigned, ours, locks.filter(|locks| locks.ours));
     }
-    if let Some(mounted) = mounted
-        && mounted.owner.object() != Some(case.name())
-    {
+    if let Some(mounted) = mounted.filter(|_| !ours) {
         return Verdict::Ended(
             Trouble::ForeignInTheWay,
             format!("{} is mounted at {}", mounted.device, mounted.mount_point),
+        );
+    }
+    if locks.is_some_and(|locks| !locks.ours) {
+        return Verdict::Ended(
+            Trouble::ForeignInTheWay,
+            "another program drives a lockspace of this name: unmount its filesystem first"
+                .to_owned(),
         );
     }
     if let Some(space) = &assigned.lockspace
@@ -26,13 +33,16 @@ pub(super) fn decide(case: &Case<'_>, assigned: &MountAssignment) -> Verdict {
         return verdict;
     }
     match mounted.map(|mounted| mounted.state) {
-        Some(MountState::Mounted) if case.work.adjusted => Verdict::Converged,
+        Some(MountState::Mounted) if case.work.adjusted || !grows(case, assigned) => {
+            Verdict::Converged
+        }
         Some(MountState::Mounted) => Verdict::Do(Act::GrowFilesystem(filesystem(case, assigned))),
         Some(MountState::Withdrawn) => Verdict::Ended(
             Trouble::DeviceFailed,
             "the filesystem shut itself down on an error".to_owned(),
         ),
         Some(MountState::Mounting) => Verdict::Waits("it is being mounted".to_owned()),
+        Some(MountState::Unmounting) => Verdict::Waits("it is being unmounted".to_owned()),
         _ if case.work.long.is_some() => Verdict::Waits("it is being mounted".to_owned()),
         Some(MountState::Unmounted) | None => Verdict::Do(Act::Mount(
             assigned.make.then(|| Box::new(filesystem(case, assigned))),
@@ -42,52 +52,107 @@ pub(super) fn decide(case: &Case<'_>, assigned: &MountAssignment) -> Verdict {
                 filesystem: assigned.filesystem.clone(),
                 mount_point: assigned.mount_point.clone(),
                 options: assigned.options.clone(),
+                lockspace: assigned.lockspace.clone().map(Box::new),
             },
         )),
     }
 }
 
+/// One of the hosts that have it mounted does it for all.
+fn grows(case: &Case<'_>, assigned: &MountAssignment) -> bool {
+    let members = assigned.lockspace.as_ref().map(|space| &space.members);
+    members
+        .and_then(|members| members.first())
+        .is_none_or(|first| first.node == *case.host)
+}
+
 /// What the lockspace needs before the mount is looked at; none: nothing.
+///
+/// A host that is no member yet mounts and waits in the kernel, at the door; one that has unmounted waits there to be let
+/// out. Only what a member says counts for its start and stop.
 fn lockspace(
     case: &Case<'_>,
     wanted: &LockspaceAssignment,
     seen: Option<&LockspaceSeen>,
 ) -> Option<Verdict> {
-    let current = seen.is_some_and(|seen| seen.generation == Some(wanted.generation));
-    match (wanted.step, seen) {
-        (LockspaceStep::Stop, Some(seen)) if seen.running || !current => Some(Verdict::Do(
+    let member = is_member(case, wanted);
+    let Some(seen) = seen else {
+        // Not here at all: for one that is to stop, that is all that is asked.
+        let nothing_to_stop = member && wanted.step == LockspaceStep::Stop;
+        return nothing_to_stop.then_some(Verdict::Converged);
+    };
+    let current = seen.generation == Some(wanted.generation);
+    match wanted.step {
+        LockspaceStep::Stop if member && (seen.running || !current) => Some(Verdict::Do(
             Act::StopLocks(case.name().clone(), wanted.generation),
         )),
-        // Stopped, or not here at all: that is all that is asked.
-        (LockspaceStep::Stop, _) => Some(Verdict::Converged),
-        (LockspaceStep::Start, Some(seen)) if seen.joining || !seen.running || !current => {
-            Some(Verdict::Do(Act::StartLocks(
-                case.name().clone(),
-                Box::new(wanted.clone()),
-            )))
+        LockspaceStep::Stop if member => Some(Verdict::Converged),
+        LockspaceStep::Start if member && (seen.joining || !seen.running || !current) => {
+            Some(start(case, wanted))
         }
-        (LockspaceStep::Start, _) => None,
+        _ if !member && seen.joining => Some(Verdict::Waits(
+            "it waits until the hosts that have it mounted let it in".to_owned(),
+        )),
+        _ if member && seen.leaving => Some(Verdict::Waits(
+            "somebody has unmounted it; it waits until the other hosts let it out".to_owned(),
+        )),
+        _ if !member => Some(Verdict::Do(Act::LeaveLocks(
+            case.name().clone(),
+            wanted.generation,
+        )))
+        .filter(|_| seen.leaving)
+        .or_else(|| Some(Verdict::Waits("its locks are on their way out".to_owned()))),
+        _ => None,
     }
 }
 
+fn is_member(case: &Case<'_>, wanted: &LockspaceAssignment) -> bool {
+    let mut members = wanted.members.iter();
+    members.any(|member| member.node == *case.host)
+}
+
+fn start(case: &Case<'_>, wanted: &LockspaceAssignment) -> Verdict {
+    Verdict::Do(Act::StartLocks(
+        case.name().clone(),
+        Box::new(wanted.clone()),
+    ))
+}
+
+/// An unmount needs locks: it comes first, and waits in the kernel at the door. Until the host is let out it stops and
+/// starts with the others.
 fn release(
     case: &Case<'_>,
     assigned: &MountAssignment,
     mounted: bool,
     locks: Option<&LockspaceSeen>,
 ) -> Verdict {
-    if let Some(locks) = locks.filter(|locks| locks.leaving) {
-        let generation = assigned
-            .lockspace
-            .as_ref()
-            .map_or(locks.generation.unwrap_or(0), |space| space.generation);
-        return Verdict::Do(Act::LeaveLocks(case.name().clone(), generation));
+    if let (Some(wanted), Some(seen)) = (&assigned.lockspace, locks) {
+        let current = seen.generation == Some(wanted.generation);
+        match (is_member(case, wanted), wanted.step) {
+            (true, LockspaceStep::Stop) if seen.running || !current => {
+                return Verdict::Do(Act::StopLocks(case.name().clone(), wanted.generation));
+            }
+            (true, LockspaceStep::Stop) => return Verdict::Converged,
+            (true, LockspaceStep::Start) if seen.joining || !seen.running || !current => {
+                return start(case, wanted);
+            }
+            (true, LockspaceStep::Start) if seen.leaving => {
+                return Verdict::Waits("it waits until the other hosts let it out".to_owned());
+            }
+            (false, _) if seen.leaving || seen.joining => {
+                return Verdict::Do(Act::LeaveLocks(case.name().clone(), wanted.generation));
+            }
+            _ => {}
+        }
     }
     if case.work.long.is_some() {
         return Verdict::Waits("it is being unmounted".to_owned());
     }
     if mounted || case.work.unclear {
         return Verdict::Do(Act::Unmount(assigned.mount_point.clone()));
+    }
+    if locks.is_some() {
+        return Verdict::Waits("its locks are on their way out".to_owned());
     }
     Verdict::Released
 }

@@ -109,6 +109,9 @@ impl Hands {
                 if let Some(make) = make {
                     self.make_filesystem(&make).await?;
                 }
+                if let Some(space) = &target.lockspace {
+                    lockspaces.prepare(&target.owner, space).await?;
+                }
                 filesystems.mount(&target).await
             }
             Act::GrowFilesystem(target) => filesystems.grow(&target).await,

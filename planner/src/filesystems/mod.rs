@@ -38,18 +38,22 @@ pub(crate) fn obstacle(
         let subject = Subject::new(SubjectKind::Filesystem, name);
         let mounted = round.state.record(&subject, host).is_some_and(|record| {
             let incarnation = round.hosts.get(host).map(|host| host.incarnation);
+            let said = match answer(record) {
+                Answer::Converged => true,
+                Answer::Nothing | Answer::Working => asking.at_work_counts,
+                Answer::Released | Answer::Ended(..) => false,
+            };
             active(record)
                 && Some(record.spec.incarnation) == incarnation
-                && (answer(record) == Answer::Converged
-                    || (asking.at_work_counts && is_at_work_on_mounted(round, record)))
+                && said
+                && is_mounted(round, record)
         });
         (!mounted).then(|| format!("has filesystem {name} not mounted yet"))
     })
 }
 
-/// Whether it was seen to be mounted, and its host is at work on a newer record.
-fn is_at_work_on_mounted(round: &Round<'_>, record: &Record) -> bool {
+/// Whether it was seen to be mounted, and no more has been heard of it since.
+fn is_mounted(round: &Round<'_>, record: &Record) -> bool {
     let seen = observed(&round.hosts, record).and_then(|said| said.mount.as_ref());
-    matches!(answer(record), Answer::Nothing | Answer::Working)
-        && seen.is_some_and(|mount| mount.state == Some(MountState::Mounted))
+    seen.is_some_and(|mount| mount.state == Some(MountState::Mounted))
 }

@@ -1,7 +1,7 @@
 //! Filesystems that all hosts share (GFS2, OCFS2), above a volume that all of them write.
 
 use super::lockspace::{Seat, Step, next};
-use super::of;
+use super::{is_mounted, of};
 use crate::networks;
 use crate::outcome::{Outcome, condition};
 use crate::records::checksum;
@@ -13,7 +13,7 @@ use crate::{Reason, Why};
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
     Assignment, LockspaceAssignment, LockspaceMember, LockspaceState, LockspaceStatus,
-    LockspaceStep, MountAssignment, Name, NetworkRole, NodeMode, SharedFilesystem,
+    LockspaceStep, MountAssignment, MountState, Name, NetworkRole, NodeMode, SharedFilesystem,
     SharedFilesystemStatus, SharedFilesystemType,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,16 +47,16 @@ fn one(
     let lockspace = status.lockspace.clone().unwrap_or_default();
     let volume = filesystem.spec.volume.as_str();
     let made = status.journals.is_some();
-    let seats = seats(round, outcome, (name, filesystem), users, &lockspace);
-    let silent = seats.values().any(|seat| seat.member && seat.silent);
+    let hosts = standings(round, outcome, (name, filesystem), users, &lockspace);
+    let silent = hosts.values().any(|it| it.seat.member && it.seat.silent);
     let running = lockspace.state != Some(LockspaceState::Stopped);
     let generation = lockspace.generation.unwrap_or(0);
-    let all = seats.iter().map(|(host, seat)| (host.as_str(), *seat));
+    let all = hosts.iter().map(|(host, it)| (host.as_str(), it.seat));
     let step = next(generation, running, all);
-    for host in seats.keys() {
+    for (host, standing) in &hosts {
         let record = round.state.record(&subject, host);
         let holding = record.is_some_and(|record| held(&round.hosts, record));
-        if holding || step.members.contains(host) {
+        if holding || standing.invited || step.members.contains(host) {
             outcome.uses(volume, host);
         }
         let written = record.and_then(|record| record.spec.assignment.as_ref());
@@ -66,7 +66,10 @@ fn one(
             Some(_) if silent || untouched(round, host) => {
                 outcome.keep(round.state, &subject, host);
             }
-            _ if member => outcome.assign(round.state, &subject, host, told(true)),
+            _ if member => {
+                outcome.assign(round.state, &subject, host, told(!standing.asked_out));
+            }
+            _ if standing.invited => outcome.assign(round.state, &subject, host, told(true)),
             Some(_) if holding => outcome.assign(round.state, &subject, host, told(false)),
             _ => {}
         }
@@ -85,19 +88,31 @@ fn one(
     outcome.status("SharedFilesystem", name, &old, &status);
 }
 
-fn seats(
+/// How a host stands to the lockspace.
+struct Standing {
+    seat: Seat,
+    /// It may come to the door: it mounts, and waits in the kernel until all members let it in. Before it stands
+    /// there nobody stops for it, so that a host that cannot mount holds nobody up.
+    invited: bool,
+    /// It is to unmount while locks are still given, for it needs them, and waits in the kernel until all members let
+    /// it out.
+    asked_out: bool,
+}
+
+fn standings(
     round: &Round<'_>,
     outcome: &mut Outcome,
     (name, filesystem): (&str, &SharedFilesystem),
     users: &BTreeSet<String>,
     lockspace: &LockspaceStatus,
-) -> BTreeMap<String, Seat> {
+) -> BTreeMap<String, Standing> {
     let subject = Subject::new(SubjectKind::Filesystem, name);
     let volume = filesystem.spec.volume.as_str();
     let made = filesystem
         .status
         .as_ref()
         .is_some_and(|status| status.journals.is_some());
+    let running = lockspace.state != Some(LockspaceState::Stopped);
     let keepers = round.views.get(volume).into_iter();
     let keepers = keepers.flat_map(|status| status.replicas.iter().map(|it| it.node.to_string()));
     let allowed: BTreeSet<String> = match filesystem.spec.nodes.is_empty() {
@@ -117,12 +132,18 @@ fn seats(
         .chain(members)
         .chain(records.map(|(host, _)| host.to_owned()))
         .collect();
-    let mut first = !made && lockspace.members.is_empty();
-    let mut seats = BTreeMap::new();
+    let holds = |host: &str| {
+        let record = round.state.record(&subject, host);
+        record.is_some_and(|record| held(&round.hosts, record))
+    };
+    // The one that makes the filesystem is alone until it has.
+    let making = !made && (!lockspace.members.is_empty() || everybody.iter().any(|it| holds(it)));
+    let mut first = !made && !making;
+    let mut standings = BTreeMap::new();
     for host in everybody {
         let known = round.hosts.get(&host);
         let record = round.state.record(&subject, &host);
-        let holding = record.is_some_and(|record| held(&round.hosts, record));
+        let holding = holds(&host);
         let member = lockspace.members.iter().any(|one| one.as_str() == host) && record.is_some();
         let goes = round.stopping()
             || filesystem.metadata.deletion_timestamp.is_some()
@@ -135,21 +156,43 @@ fn seats(
             outcome.uses(volume, &host);
         }
         let leaving = record.is_some_and(|record| holding && !active(record));
-        let wanted = wishes && !leaving && (member || volumes::joined(round, volume, &host));
-        // The one that makes the filesystem is alone until it has.
-        let wanted = wanted && (made || member || std::mem::take(&mut first));
-        seats.insert(
-            host.clone(),
-            Seat {
-                member,
-                dead: member && !holding,
-                silent: holding && !there,
-                wanted,
-                answered: record.is_some_and(has_answered),
+        let invited = wishes
+            && !leaving
+            && !member
+            && (made || holding || std::mem::take(&mut first))
+            && volumes::joined(round, volume, &host);
+        let stands = record.filter(|_| holding && there).and_then(waits_at);
+        let out = member && stands == Some(MountState::Unmounting);
+        let answered = record.is_some_and(has_answered) || (running && out);
+        let seat = Seat {
+            member,
+            dead: member && !holding,
+            silent: holding && !there,
+            wanted: match member {
+                true => !out,
+                false => invited && stands == Some(MountState::Mounting),
             },
-        );
+            answered,
+        };
+        let standing = Standing {
+            seat,
+            invited,
+            asked_out: member && (!wishes || leaving),
+        };
+        standings.insert(host, standing);
     }
-    seats
+    standings
+}
+
+/// Where the host waits in the kernel, as it says under its present record.
+fn waits_at(record: &Record) -> Option<MountState> {
+    if !matches!(answer(record), Answer::Working | Answer::Converged) {
+        return None;
+    }
+    let mount = record.status.as_ref()?.mount.as_ref()?;
+    mount
+        .state
+        .filter(|state| matches!(state, MountState::Mounting | MountState::Unmounting))
 }
 
 fn has_answered(record: &Record) -> bool {
@@ -181,18 +224,24 @@ fn assignment(
         None => format!("quorate:{name}"),
     });
     let minor = round.views.get(volume).and_then(|status| status.minor);
-    let members = step.members.iter().map(|member| LockspaceMember {
-        node: Name::from(member.as_str()),
+    let subject = Subject::new(SubjectKind::Filesystem, name);
+    let member = step.members.contains(host);
+    let describe = |member: &str| LockspaceMember {
+        node: Name::from(member),
         node_id: number(round, volume, member),
+        incarnation: round
+            .state
+            .record(&subject, member)
+            .map(|record| record.spec.incarnation),
         addresses: networks::addresses(
             round,
             member,
             None,
             &[NetworkRole::BackChannel, NetworkRole::Storage],
         ),
-    });
+    };
     Assignment {
-        object: Subject::new(SubjectKind::Filesystem, name).reference(),
+        object: subject.reference(),
         object_generation: filesystem.metadata.generation,
         epoch: step.generation,
         active,
@@ -208,7 +257,7 @@ fn assignment(
             },
             mount_point: filesystem.spec.mount_point.clone(),
             options: filesystem.spec.mount_options.clone(),
-            make: make && active && step.members.first().is_some_and(|first| first == host),
+            make: make && active,
             journals: Some(filesystem.spec.journals),
             lockspace: Some(LockspaceAssignment {
                 id: u32::try_from(checksum(&table) & 0x7fff_ffff)
@@ -216,11 +265,16 @@ fn assignment(
                     .max(1),
                 table,
                 generation: step.generation,
-                step: match step.running {
+                // Who stands at the door gets no locks, whatever the members do.
+                step: match step.running && (member || !active) {
                     true => LockspaceStep::Start,
                     false => LockspaceStep::Stop,
                 },
-                members: members.collect(),
+                members: step.members.iter().map(|it| describe(it)).collect(),
+                own: Some(LockspaceMember {
+                    incarnation: None,
+                    ..describe(host)
+                }),
             }),
         }),
         guest: None,
@@ -257,7 +311,8 @@ fn describe(
             status.mounts.push(seen);
         }
         let held_now = active(record) && held(&round.hosts, record);
-        mounted += usize::from(held_now && answer(record) == Answer::Converged);
+        let said = held_now && answer(record) == Answer::Converged;
+        mounted += usize::from(said && is_mounted(round, record));
     }
     if mounted > 0 && status.journals.is_none() {
         status.journals = Some(filesystem.spec.journals);

@@ -281,12 +281,34 @@ impl World {
     }
 
     fn act_on_mount(&mut self, mount: &Value, here: &Place, active: bool) -> Value {
+        let lockspace = &mount["lockspace"];
+        let members = lockspace["members"].as_array();
+        let members: BTreeSet<String> = members
+            .into_iter()
+            .flatten()
+            .map(|member| text(&member["node"]))
+            .collect();
+        let member = members.contains(&here.1);
+        let waits = |stopped: bool, state: &str| {
+            let mut status = converged(stopped);
+            status["mount"] = json!({"node": here.1, "state": state});
+            status
+        };
+        let stop = lockspace["step"] == "Stop";
         if !active {
             self.truth.mounted.remove(here);
-            self.truth.locks.remove(here);
-            return released();
+            if !member {
+                self.truth.locks.remove(here);
+                return released();
+            }
+            // It has unmounted and waits in the kernel; a host that was told so before it ever came in has nothing.
+            if stop {
+                self.truth.locks.remove(here);
+            } else {
+                self.gives_locks(here, members);
+            }
+            return waits(stop, "Unmounting");
         }
-        let lockspace = &mount["lockspace"];
         let volume = match lockspace.is_null() {
             true => here.0.clone(),
             false => {
@@ -297,28 +319,34 @@ impl World {
         if !self.truth.writing.contains(&(volume, here.1.clone())) {
             return converged(false);
         }
-        if lockspace["step"] == "Stop" {
+        if stop {
             self.truth.locks.remove(here);
-            let mut status = converged(true);
-            if self.truth.mounted.contains_key(here) {
-                status["mount"] = json!({"node": here.1, "state": "Mounted"});
+            if !member {
+                return waits(false, "Mounting");
             }
-            return status;
+            if self.truth.mounted.contains_key(here) {
+                return waits(true, "Mounted");
+            }
+            return converged(true);
         }
         if !lockspace.is_null() {
-            let members = lockspace["members"].as_array();
-            let names: BTreeSet<String> = members
-                .into_iter()
-                .flatten()
-                .map(|member| text(&member["node"]))
-                .collect();
-            let names: Vec<String> = names.into_iter().collect();
-            self.truth.locks.insert(here.clone(), names.join(" "));
+            self.gives_locks(here, members);
         }
         self.truth.mounted.insert(here.clone(), lockspace.is_null());
-        let mut status = converged(true);
-        status["mount"] = json!({"node": here.1, "state": "Mounted"});
-        status
+        waits(true, "Mounted")
+    }
+
+    /// At that very moment nobody gives locks with other members: each has stopped before.
+    fn gives_locks(&mut self, here: &Place, members: BTreeSet<String>) {
+        let names: Vec<String> = members.into_iter().collect();
+        let names = names.join(" ");
+        for (place, with) in &self.truth.locks {
+            assert!(
+                place.0 != here.0 || place.1 == here.1 || *with == names,
+                "{here:?} gives locks to {names:?} while {place:?} gives them to {with:?}"
+            );
+        }
+        self.truth.locks.insert(here.clone(), names);
     }
 
     fn act_on_guest(&mut self, assignment: &Value, here: &Place, active: bool) -> Value {
