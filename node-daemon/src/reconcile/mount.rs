@@ -180,3 +180,7 @@ fn filesystem(case: &Case<'_>, assigned: &MountAssignment) -> FilesystemTarget {
             .map(|filesystem| bytes(&filesystem.spec.journal_size)),
     }
 }
+
+#[cfg(test)]
+#[path = "mount_tests.rs"]
+mod tests;
