@@ -468,6 +468,10 @@ pub(crate) fn a_failed_story_prints_and_keeps_what_happened_and_the_next_does_to
         .env("QUORATE_LAB", "1")
         .env(crate::stories::FAILING_VARIABLE, "1")
         .env("QUORATE_LAB_ROOMS", trial.path("rooms"))
+        // What was chosen here is not what the other run is to choose.
+        .env_remove("QUICK")
+        .env_remove("SMOKE")
+        .env_remove("REPEAT")
         .output()
         .expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);
