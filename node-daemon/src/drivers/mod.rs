@@ -16,6 +16,7 @@
 
 mod command;
 mod dlm;
+mod draft;
 pub mod drbd;
 mod error;
 mod facts;
@@ -32,6 +33,7 @@ mod pools;
 mod replication;
 mod trouble;
 mod watchdog;
+mod wipefs;
 
 pub use error::{DriverError, Source};
 pub use facts::{Facts, HostFacts};

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use quorate_crds::Name;
 use serde::{Deserialize, Serialize};
+
+use crate::drivers::draft;
 
 /// Everything that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,16 +81,7 @@ pub(super) fn write(path: &Path, notes: &Notes) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let draft: PathBuf = path.with_extension("draft");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(&serde_json::to_vec_pretty(notes)?)?;
-    drop(file);
-    fs::rename(draft, path)
+    draft::replace(path, &serde_json::to_vec_pretty(notes)?)
 }
 
 #[cfg(test)]

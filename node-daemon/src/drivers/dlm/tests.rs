@@ -87,6 +87,18 @@ impl Linux {
         });
     }
 
+    /// The lockspace goes as soon as its mount or unmount has its answer.
+    fn goes_when_told(&self) {
+        let linux = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let answered = |line: &String| line.contains("event_done");
+            while !linux.change(|machine| machine.told.iter().any(answered)) {
+                std::thread::yield_now();
+            }
+            linux.gone();
+        });
+    }
+
     /// What was told since this was asked last, without what is always the same.
     fn told(&self) -> Vec<String> {
         let told = self.change(|machine| std::mem::take(&mut machine.told));
@@ -290,13 +302,7 @@ async fn a_mount_that_is_not_wanted_any_more_is_turned_away() {
     host.prepare(&target(5, &[])).await.expect("ready");
     host.linux.mount_waits();
     host.linux.told();
-    let linux = host.linux.clone();
-    tokio::task::spawn_blocking(move || {
-        while !linux.change(|machine| machine.told.iter().any(|line| line.contains("event_done"))) {
-            std::thread::yield_now();
-        }
-        linux.gone();
-    });
+    host.linux.goes_when_told();
     host.leave().await.expect("turned away");
     assert_eq!(host.linux.told(), ["images/event_done=-125"]);
     assert_eq!(host.sees().await, []);
@@ -422,13 +428,7 @@ async fn an_unmount_is_let_out_when_it_waits_and_not_before() {
     assert!(host.sees_one().await.leaving);
     host.stop(2).await;
     host.linux.told();
-    let linux = host.linux.clone();
-    tokio::task::spawn_blocking(move || {
-        while !linux.change(|machine| machine.told.iter().any(|line| line.contains("event_done"))) {
-            std::thread::yield_now();
-        }
-        linux.gone();
-    });
+    host.linux.goes_when_told();
     host.leave().await.expect("let out");
     assert_eq!(
         host.linux.told(),

@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use quorate_crds::Name;
 use quorate_crds::scalar::AbsolutePath;
 use serde::{Deserialize, Serialize};
-use std::io::Write;
+
+use crate::drivers::draft;
 
 /// One replica of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +88,7 @@ impl Place {
         if fs::read_to_string(self.main()).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        write(&self.main(), &text)
+        draft::replace(&self.main(), text.as_bytes())
     }
 
     /// The configuration that was written last.
@@ -96,12 +97,12 @@ impl Place {
     }
 
     pub(super) fn configure(&self, volume: &str, text: &str) -> io::Result<()> {
-        write(&self.resource(volume), text)
+        draft::replace(&self.resource(volume), text.as_bytes())
     }
 
     pub(super) fn keep(&self, kept: &Kept) -> io::Result<()> {
         let text = serde_json::to_string_pretty(kept)?;
-        write(&self.memory(kept.volume.as_str()), &text)
+        draft::replace(&self.memory(kept.volume.as_str()), text.as_bytes())
     }
 
     pub(super) fn kept(&self, volume: &str) -> Option<Kept> {
@@ -125,20 +126,6 @@ impl Place {
         }
         Ok(())
     }
-}
-
-/// Whole or not at all, and for root alone: it may hold a secret.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(text.as_bytes())?;
-    drop(file);
-    fs::rename(draft, path)
 }
 
 #[cfg(test)]

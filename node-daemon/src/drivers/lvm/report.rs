@@ -4,7 +4,7 @@ use quorate_crds::Name;
 use quorate_crds::scalar::AbsolutePath;
 use serde::{Deserialize, Deserializer};
 
-use crate::drivers::{LogicalVolumeSeen, Owner, VolumeGroupSeen};
+use crate::drivers::{LogicalVolumeSeen, Owner, VolumeGroupSeen, wipefs};
 
 /// A volume group of ours, for the StoragePool of that name.
 pub(super) const POOL: &str = "quorate.dev/pool=";
@@ -250,24 +250,8 @@ fn owner(name: Option<&Name>) -> Owner {
 
 /// What `wipefs --json --no-act` found on a disk: the kinds of signatures.
 pub(super) fn signatures(text: &str) -> Result<Vec<String>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Found {
-        #[serde(default)]
-        signatures: Vec<Signature>,
-    }
-    #[derive(Deserialize)]
-    struct Signature {
-        #[serde(rename = "type")]
-        kind: Option<String>,
-    }
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let found: Found = serde_json::from_str(text)?;
-    let signatures = found.signatures.into_iter();
-    Ok(signatures
-        .map(|signature| signature.kind.unwrap_or_else(|| "something".to_owned()))
-        .collect())
+    let found = wipefs::signatures(text)?;
+    Ok(found.iter().map(wipefs::Signature::kind).collect())
 }
 
 #[cfg(test)]

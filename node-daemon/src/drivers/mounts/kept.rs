@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use quorate_crds::Name;
 use serde::{Deserialize, Serialize};
 
+use crate::drivers::draft;
+
 /// One mount of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
@@ -39,7 +41,5 @@ pub(super) fn write(path: &Path, notes: &Notes) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let draft = path.with_extension("draft");
-    fs::write(&draft, serde_json::to_vec_pretty(notes)?)?;
-    fs::rename(draft, path)
+    draft::replace(path, &serde_json::to_vec_pretty(notes)?)
 }

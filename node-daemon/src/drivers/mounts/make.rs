@@ -3,41 +3,18 @@
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::{Mounts, failed, mounted_for, superblock};
 use crate::drivers::command::{self, Command};
-use crate::drivers::{DriverError, FilesystemTarget, LockTable, SeenFilesystem, Trouble};
+use crate::drivers::{DriverError, FilesystemTarget, LockTable, SeenFilesystem, Trouble, wipefs};
 
 /// A device that is larger than its filesystem by less than this part is not worth a word: a filesystem needs some for itself.
 const PART: u64 = 64;
 const MIB: u64 = 1 << 20;
 
-/// What `wipefs --json --no-act` finds.
-#[derive(Deserialize)]
-struct Found {
-    #[serde(default)]
-    signatures: Vec<Signature>,
-}
-
-#[derive(Deserialize)]
-struct Signature {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    uuid: Option<String>,
-}
-
 /// The first of the signatures.
 fn signature(text: &str) -> Result<Option<(String, String)>, serde_json::Error> {
-    if text.trim().is_empty() {
-        return Ok(None);
-    }
-    let found: Found = serde_json::from_str(text)?;
-    let first = found.signatures.into_iter().next();
-    Ok(first.map(|first| {
-        let kind = first.kind.unwrap_or_else(|| "something".to_owned());
-        (kind, first.uuid.unwrap_or_default())
-    }))
+    let found = wipefs::signatures(text)?.into_iter().next();
+    Ok(found.map(|first| (first.kind(), first.uuid.unwrap_or_default())))
 }
 
 impl Mounts {
