@@ -12,7 +12,7 @@ use super::{
     replica::Kept,
     request::{
         Answer, CallFault, Changed, FilesystemCall, GuestCall, Happening, HostCall, LockspaceCall,
-        NetworkCall, PoolCall, ReplicationCall, Reply, Request, Subsystem, WatchdogCall,
+        LostPeer, NetworkCall, PoolCall, ReplicationCall, Reply, Request, Subsystem, WatchdogCall,
     },
     storage::LogicalVolume,
 };
@@ -207,8 +207,8 @@ impl MachineRoom {
             ReplicationCall::Verify { volume, number } => self.verify(host, &volume, number),
             ReplicationCall::TakeDown { volume } => self.take_down(host, &volume),
             ReplicationCall::Erase { volume } => self.erase(host, &volume),
-            ReplicationCall::Answer { volume, peer, fate } => {
-                self.answer_about_peer(host, &volume, &peer, fate)
+            ReplicationCall::Answer { question, fate } => {
+                self.answer_about_peer(host, &question, fate)
             }
         }
         .map(|()| Reply::Done)
@@ -464,7 +464,7 @@ impl MachineRoom {
         Ok(())
     }
 
-    fn questions_of(&self, host: &str) -> Vec<(String, String)> {
+    fn questions_of(&self, host: &str) -> Vec<LostPeer> {
         let mut questions = Vec::new();
         for (name, volume) in &self.volumes {
             let live = volume
@@ -473,7 +473,11 @@ impl MachineRoom {
                 .and_then(|replica| replica.live.as_ref());
             for (peer, link) in live.iter().flat_map(|live| &live.links) {
                 if link.question {
-                    questions.push((name.clone(), peer.clone()));
+                    questions.push(LostPeer {
+                        volume: name.clone(),
+                        peer: peer.clone(),
+                        meetings: link.meetings,
+                    });
                 }
             }
         }

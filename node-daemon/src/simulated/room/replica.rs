@@ -48,6 +48,8 @@ pub(crate) struct Link {
     pub(crate) settled: bool,
     /// Whether this one may write without the peer is being asked.
     pub(crate) question: bool,
+    /// How often the two have met: an answer to a question from before that says nothing any more.
+    pub(crate) meetings: u64,
     /// After a split: this one gives up what it wrote.
     pub(crate) discard: bool,
 }
@@ -59,6 +61,7 @@ impl Link {
             sending: None,
             settled: false,
             question: false,
+            meetings: 0,
             discard: false,
         }
     }

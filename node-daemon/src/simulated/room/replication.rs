@@ -8,7 +8,7 @@ use super::{
     MachineRoom,
     refusal::Refusal,
     replica::{BLOCKS, Behind, Kept, Live, Meeting, Replica, meet},
-    request::{Changed, PeerFate},
+    request::{Changed, LostPeer, PeerFate},
 };
 
 /// What became of a write.
@@ -237,14 +237,18 @@ impl MachineRoom {
         Ok(())
     }
 
-    /// The answer to the question about a lost peer: writes go on.
+    /// The answer to the question about a lost peer: writes go on. One that comes after the two have met is not taken.
     pub(crate) fn answer_about_peer(
         &mut self,
         host: &str,
-        volume: &str,
-        peer: &str,
+        question: &LostPeer,
         fate: PeerFate,
     ) -> Result<(), Refusal> {
+        let LostPeer {
+            volume,
+            peer,
+            meetings,
+        } = question;
         let link = self
             .live(host, volume)?
             .links
@@ -252,6 +256,9 @@ impl MachineRoom {
             .ok_or_else(|| {
                 Refusal::NotThere(format!("{peer} keeps no replica of volume {volume}"))
             })?;
+        if link.meetings != *meetings {
+            return Ok(());
+        }
         link.question = false;
         link.settled = link.connection != ConnectionState::Connected;
         self.note(format!(
@@ -516,6 +523,7 @@ impl MachineRoom {
                 link.connection = ConnectionState::Connected;
                 link.settled = false;
                 link.question = false;
+                link.meetings += 1;
                 link.discard = false;
             }
             self.touch(host, Changed::Volume(volume.to_owned()));

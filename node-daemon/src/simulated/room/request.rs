@@ -103,12 +103,24 @@ pub enum PoolCall {
     },
 }
 
+/// Whether a volume may be written without this peer: the storage's question.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LostPeer {
+    /// The volume.
+    pub volume: String,
+    /// The peer's host.
+    pub peer: String,
+    /// How often the two had met when it was put: it is over when they meet again.
+    pub meetings: u64,
+}
+
 /// About replicas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "named and meant like the drivers' methods")]
 pub enum ReplicationCall {
     Observe,
-    /// Volumes and peers about which the storage asks.
+    /// The lost peers about which the storage asks.
     Questions,
     Create {
         volume: String,
@@ -150,8 +162,7 @@ pub enum ReplicationCall {
         volume: String,
     },
     Answer {
-        volume: String,
-        peer: String,
+        question: LostPeer,
         fate: PeerFate,
     },
 }
@@ -419,7 +430,7 @@ pub enum Reply {
     Networks(Vec<NetworkSeen>),
     Groups(Vec<VolumeGroupSeen>),
     Replicas(Vec<ReplicaSeen>),
-    Questions(Vec<(String, String)>),
+    Questions(Vec<LostPeer>),
     Mounts(Vec<MountSeen>),
     Filesystem(Option<SeenFilesystem>),
     Lockspaces(Vec<LockspaceSeen>),

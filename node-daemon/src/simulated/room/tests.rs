@@ -107,14 +107,22 @@ impl Story {
     }
 
     fn answer(&mut self, host: &str, peer: &str, fate: PeerFate) {
+        let mut questions = self.questions(host).into_iter();
+        let question = questions
+            .find(|question| question.peer == peer)
+            .expect("an open question");
         self.done(
             host,
-            HostCall::Replication(ReplicationCall::Answer {
-                volume: "data".into(),
-                peer: peer.into(),
-                fate,
-            }),
+            HostCall::Replication(ReplicationCall::Answer { question, fate }),
         );
+    }
+
+    fn questions(&mut self, host: &str) -> Vec<LostPeer> {
+        let call = HostCall::Replication(ReplicationCall::Questions);
+        match self.ask(host, call) {
+            Ok(Reply::Questions(questions)) => questions,
+            other => panic!("no questions: {other:?}"),
+        }
     }
 
     fn definition() -> Definition {
@@ -203,11 +211,9 @@ fn a_lost_peer_freezes_writes_until_somebody_answers_and_catches_up_afterwards()
     story.pass(5);
     assert_eq!(story.writes(), before, "writes wait");
     assert!(story.replica("a").is_some_and(|replica| replica.frozen));
-    let questions = HostCall::Replication(ReplicationCall::Questions);
-    assert_eq!(
-        story.ask("a", questions),
-        Ok(Reply::Questions(vec![("data".into(), "b".into())]))
-    );
+    let questions = story.questions("a");
+    let about: Vec<_> = questions.iter().map(|question| &question.peer).collect();
+    assert_eq!(about, ["b"]);
 
     story.answer("a", "b", PeerFate::Fenced);
     story.pass(5);
@@ -481,6 +487,42 @@ fn a_watchdog_that_is_not_fed_resets_its_machine_even_when_the_kernel_hangs() {
     story.pass(3);
     assert_eq!(story.executing(), [""; 0]);
     assert_eq!(story.room.truth().watchdogs_fired, 1);
+}
+
+#[test]
+fn a_question_is_over_when_the_two_meet_and_an_answer_to_it_says_nothing_later() {
+    let mut story = Story::running_on_a();
+    let storage = |up| Happening::StorageLink {
+        one: "a".into(),
+        other: "b".into(),
+        up,
+    };
+    story.happen(storage(false));
+    story.pass(1);
+    let first = story.questions("a");
+    assert_eq!(first.len(), 1);
+    story.happen(storage(true));
+    story.pass(1);
+    assert_eq!(story.questions("a"), []);
+
+    // The answer that the cluster has found meanwhile was about a silence that is over.
+    story.happen(storage(false));
+    story.pass(1);
+    let late = HostCall::Replication(ReplicationCall::Answer {
+        question: first[0].clone(),
+        fate: PeerFate::Fenced,
+    });
+    story.done("a", late);
+    let before = story.writes();
+    story.pass(5);
+    assert_eq!(
+        story.writes(),
+        before,
+        "writes wait for an answer of their own"
+    );
+    story.answer("a", "b", PeerFate::Fenced);
+    story.pass(5);
+    assert!(story.writes() > before, "writes go on");
 }
 
 #[test]
