@@ -36,18 +36,15 @@ async fn cluster_with_web() -> TestCluster {
     cluster
 }
 
-/// As the planner would write it. It writes the guest's status as well, so that the first attempt may be overtaken.
+/// As the planner would write it.
 async fn runs_on(cluster: &TestCluster, node: &str) {
     let admin = cluster.admin(0).await;
-    loop {
-        let mut web = admin.get("VirtualMachine", "web").await.expect("there");
-        web["status"] = json!({"node": node, "state": "Running"});
-        match admin.update_part(web, "status").await {
-            Ok(_) => return,
-            Err(status) if status.code() == Code::Aborted => {}
-            Err(status) => panic!("{status:?}"),
-        }
-    }
+    let running = json!({"node": node, "state": "Running"});
+    admin
+        .write_status("VirtualMachine", "web", |web| {
+            web["status"] = running.clone()
+        })
+        .await;
 }
 
 struct Host {

@@ -251,20 +251,18 @@ async fn a_stolen_host_certificate_writes_its_own_status_and_nothing_else() {
     }
     let thief = cluster.client(0, &node("n1")).await;
 
-    let mut own = thief.get("node", "n1").await.expect("its own");
-    own["status"] = json!({"observedGeneration": 1});
-    own["spec"] = json!({"mode": "Maintenance"});
-    let written = thief.update_part(own.clone(), "status").await;
-    let written = written.expect("its own status").object;
-    assert_eq!(written["status"]["observedGeneration"], 1);
-    assert_eq!(
-        written["spec"],
-        admin.get("node", "n2").await.expect("there")["spec"]
-    );
-
+    let written = thief.write_status("node", "n1", |own| {
+        own["status"] = json!({"observedGeneration": 41});
+        own["spec"] = json!({"mode": "Maintenance"});
+    });
+    let written = written.await.object;
+    assert_eq!(written["status"]["observedGeneration"], 41);
     let before = admin.get("node", "n2").await.expect("there");
+    assert_eq!(written["spec"], before["spec"]);
+
+    let own = written;
     let mut other = before.clone();
-    other["status"] = json!({"observedGeneration": 1});
+    other["status"] = json!({"observedGeneration": 41});
     for refusal in [
         thief.update_part(other, "status").await,
         thief.update(own).await,
@@ -277,7 +275,12 @@ async fn a_stolen_host_certificate_writes_its_own_status_and_nothing_else() {
         let refusal = refusal.expect_err("not its own status");
         assert_eq!(refusal.code(), Code::PermissionDenied, "{refusal}");
     }
-    assert_eq!(admin.get("node", "n2").await.expect("there"), before);
+    // The planner writes other parts of its status meanwhile.
+    let after = admin.get("node", "n2").await.expect("there");
+    assert_eq!(after["spec"], before["spec"]);
+    assert_ne!(after["status"]["observedGeneration"], 41);
+    let absent = admin.get("node", "n3").await.expect_err("not created");
+    assert_eq!(absent.code(), Code::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 use tonic::{
-    Status,
+    Code, Status,
     transport::{Channel, Endpoint, Uri},
 };
 
@@ -303,6 +303,24 @@ impl Client {
             options: Some(options("tester")),
         };
         self.objects.clone().update(request).await.map(done)
+    }
+
+    /// Reads, changes and writes the object's status part, again when another writer, such as the planner, comes between.
+    pub(crate) async fn write_status(
+        &self,
+        kind: &str,
+        name: &str,
+        change: impl Fn(&mut Value),
+    ) -> Done {
+        loop {
+            let mut object = self.get(kind, name).await.expect("there");
+            change(&mut object);
+            match self.update_part(object, "status").await {
+                Ok(done) => return done,
+                Err(status) if status.code() == Code::Aborted => {}
+                Err(status) => panic!("{status:?}"),
+            }
+        }
     }
 
     pub(crate) async fn merge(&self, kind: &str, name: &str, patch: Value) -> Result<Done, Status> {
