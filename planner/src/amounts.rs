@@ -38,6 +38,14 @@ pub(crate) fn words(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// Thousandths as `12%` or `12.5%`.
+pub(crate) fn percent(permille: u64) -> String {
+    match permille % 10 {
+        0 => format!("{}%", permille / 10),
+        rest => format!("{}.{rest}%", permille / 10),
+    }
+}
+
 pub(crate) fn span(duration: &Duration) -> SignedDuration {
     duration
         .parse()

@@ -3,23 +3,26 @@
 mod aspects;
 mod clocks;
 mod openings;
+mod reached;
 mod turns;
 
 use crate::outcome::Outcome;
 use crate::records::checksum;
 use crate::rights::{Host, observed};
 use crate::round::Round;
-use crate::state::{ClusterState, Index, Subject, SubjectKind};
+use crate::state::{ClusterState, Subject, SubjectKind};
 use aspects::Aspects;
 use openings::Members;
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
-    Addressing, Assignment, FirewallAssignment, LinkState, Network, NetworkAssignment, NetworkHost,
-    NetworkHostStatus, NetworkPeer, NetworkRole, NodeMode, VirtualMachine,
+    Addressing, Assignment, FirewallAssignment, Network, NetworkAssignment, NetworkHost,
+    NetworkPeer, NetworkRole, NodeMode,
 };
 use serde_json::json;
 use std::net::IpAddr;
 use turns::{Turn, Wish};
+
+pub(crate) use reached::{Reached, cut_off, lacking, worse};
 
 /// What the kernel allows for an interface's name.
 const LONGEST_DEVICE: usize = 15;
@@ -246,25 +249,6 @@ fn nth(base: IpAddr, number: u32) -> Option<IpAddr> {
     })
 }
 
-/// What every host has said of every network.
-pub(crate) struct Reached<'a>(Index<&'a str, Index<&'a str, &'a NetworkHostStatus>>);
-
-impl<'a> Reached<'a> {
-    pub(crate) fn of(state: &'a ClusterState) -> Self {
-        let networks = state.networks.iter().map(|(name, network)| {
-            let hosts = network.status.iter().flat_map(|status| &status.hosts);
-            // Should a host be there twice, the first one counts.
-            let hosts = hosts.rev().map(|seen| (seen.node.as_str(), seen));
-            (name, hosts.collect())
-        });
-        Self(networks.collect())
-    }
-
-    fn seen(&self, network: &str, host: &str) -> Option<&'a NetworkHostStatus> {
-        self.0.get(network)?.get(host).copied()
-    }
-}
-
 /// Where a host is reached on the network of that name, or else on those of these roles, in this
 /// order.
 pub(crate) fn addresses(
@@ -304,19 +288,6 @@ pub(crate) fn addresses(
         }
     }
     Vec::new()
-}
-
-/// The network of the guest that does not work on that host, if any: its cards would be cut off.
-pub(crate) fn cut_off<'r>(
-    round: &'r Round<'_>,
-    guest: &'r VirtualMachine,
-    host: &str,
-) -> Option<&'r str> {
-    guest.spec.nics.iter().find_map(|nic| {
-        let name = nic.network.as_str();
-        let seen = round.reached.seen(name, host)?;
-        (seen.state == Some(LinkState::Down)).then_some(name)
-    })
 }
 
 #[cfg(test)]

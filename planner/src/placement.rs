@@ -1,16 +1,24 @@
 //! Which host a guest gets: first those that cannot take it are struck out, each with its reason,
 //! then the best of the rest is taken.
 
+mod ranking;
+
 use crate::amounts::{bytes, words};
 use crate::mistake::{Mistake, made};
 use crate::round::Round;
 use crate::state::Index;
 use crate::volumes::{self, Asking};
 use crate::{filesystems, networks, reserve};
-use quorate_crds::{AffinityTerm, VirtualMachine};
+use quorate_crds::VirtualMachine;
+use ranking::Rank;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use ranking::{Liking, priority};
+
 type Guest<'a> = (&'a str, &'a VirtualMachine);
+
+/// Of how many other hosts it is told why they do not fit.
+const MOST_TOLD: usize = 3;
 
 /// What is promised on every host so far.
 #[derive(Default)]
@@ -99,6 +107,7 @@ impl<'a> Ledger<'a> {
 }
 
 /// What is asked for besides a place.
+#[derive(Clone, Copy)]
 pub(crate) struct Wish<'w, 'a> {
     /// Whether there must be room for the loss of a host afterwards.
     pub(crate) keep_reserve: bool,
@@ -120,30 +129,96 @@ impl Default for Wish<'_, '_> {
     }
 }
 
+/// The host that was chosen, with what is needed to say why.
+pub(crate) struct Choice<'w, 'a> {
+    pub(crate) host: &'a str,
+    guest: Guest<'a>,
+    wish: Wish<'w, 'a>,
+    rank: Rank,
+    /// The best of those that would leave no room for a loss, when it would have been better still.
+    passed: Option<&'a str>,
+    /// The next best.
+    next: Option<(Rank, &'a str)>,
+}
+
+impl<'a> Choice<'_, 'a> {
+    /// What decided.
+    pub(crate) fn words(&self, round: &Round<'a>, ledger: &Ledger<'a>) -> String {
+        let because = match (self.passed, &self.next) {
+            (Some(passed), _) => format!("on {passed} it would leave no room for a loss"),
+            (None, Some((rank, other))) => {
+                let hosts = (self.host, *other);
+                self.rank.before(rank, round, self.guest.1, hosts)
+            }
+            (None, None) => self.alone(round, ledger),
+        };
+        format!("{} is the best of the hosts that fit: {because}", self.host)
+    }
+
+    /// Why no other host fits.
+    fn alone(&self, round: &Round<'a>, ledger: &Ledger<'a>) -> String {
+        let (name, guest) = self.guest;
+        let mut others = asked(round, self.guest, &self.wish);
+        others.retain(|host| *host != self.host);
+        if others.is_empty() {
+            return match volumes::keepers(round, name, guest) {
+                Some(_) => "no other host has its data".to_owned(),
+                None => "there is no other host".to_owned(),
+            };
+        }
+        if others.len() > MOST_TOLD {
+            return format!("none of the other {} does", others.len());
+        }
+        let told = others.into_iter().map(|host| {
+            let against = self.wish.against(round, ledger, self.guest, host);
+            format!("{host}: {}", against.unwrap_or_default())
+        });
+        let told: Vec<String> = told.collect();
+        format!("no other does ({})", told.join("; "))
+    }
+}
+
+impl<'a> Wish<'_, 'a> {
+    /// Why that host cannot take the guest, if so.
+    fn against(
+        &self,
+        round: &Round<'a>,
+        ledger: &Ledger<'a>,
+        guest: Guest<'a>,
+        host: &str,
+    ) -> Option<String> {
+        let refused = self.refused.get(host).cloned();
+        refused.or_else(|| obstacle(round, ledger, guest, host, self.asking))
+    }
+}
+
+/// The hosts that come into question before anything else is asked.
+fn asked<'a>(round: &Round<'a>, (name, guest): Guest<'a>, wish: &Wish<'_, 'a>) -> Vec<&'a str> {
+    let asked = |host: &&str| wish.asking.from != Some(*host);
+    match volumes::keepers(round, name, guest) {
+        Some(keepers) => keepers.filter(asked).collect(),
+        None => round.hosts.names().filter(asked).collect(),
+    }
+}
+
 /// The best host, or for every host why it is not.
-pub(crate) fn choose<'a>(
+pub(crate) fn choose<'w, 'a>(
     round: &Round<'a>,
     ledger: &Ledger<'a>,
     (name, guest): Guest<'a>,
-    wish: &Wish<'_, 'a>,
-) -> Result<&'a str, Vec<String>> {
-    let asked = |host: &&str| wish.asking.from != Some(*host);
-    let against = |host: &str| {
-        let refused = wish.refused.get(host).cloned();
-        refused.or_else(|| obstacle(round, ledger, (name, guest), host, wish.asking))
-    };
-    let keepers = volumes::keepers(round, name, guest);
-    let near: Vec<&str> = match keepers {
-        Some(keepers) => keepers.filter(asked).collect(),
-        None => round.hosts.names().filter(asked).collect(),
-    };
-    let fit = near.into_iter().filter(|host| against(host).is_none());
+    wish: Wish<'w, 'a>,
+) -> Result<Choice<'w, 'a>, Vec<String>> {
+    let against = |host: &str| wish.against(round, ledger, (name, guest), host);
+    let fit = asked(round, (name, guest), &wish).into_iter();
+    let fit = fit.filter(|host| against(host).is_none());
     let mut fit: Vec<_> = fit
-        .map(|host| (rank(round, ledger, guest, host), host))
+        .map(|host| (Rank::of(round, ledger, guest, host), host))
         .collect();
     fit.sort();
     let mut lacking: BTreeMap<&str, String> = BTreeMap::new();
-    for (_, host) in fit {
+    let mut passed = None;
+    let mut fit = fit.into_iter();
+    while let Some((rank, host)) = fit.next() {
         let lacks = wish
             .keep_reserve
             .then(|| reserve::lacking(round, ledger, (name, guest), host, wish.asking.from))
@@ -151,12 +226,26 @@ pub(crate) fn choose<'a>(
         match lacks {
             Some(lacks) => {
                 lacking.insert(host, lacks);
+                passed = passed.or(Some(host));
             }
-            None => return Ok(host),
+            None => {
+                return Ok(Choice {
+                    host,
+                    guest: (name, guest),
+                    wish,
+                    rank,
+                    passed,
+                    next: fit.next(),
+                });
+            }
         }
     }
     // Nobody: only now is it worth the words.
-    let told = round.hosts.names().filter(asked).filter_map(|host| {
+    let told = round
+        .hosts
+        .names()
+        .filter(|host| wish.asking.from != Some(*host));
+    let told = told.filter_map(|host| {
         let obstacle = lacking.remove(host).or_else(|| against(host))?;
         Some(format!("{host}: {obstacle}"))
     });
@@ -287,74 +376,4 @@ fn amounts(
             seen.cpus, round.settings.capacity.cpu_overcommit
         )
     })
-}
-
-/// How much the guest's failover domain prefers that host: the lower, the more.
-pub(crate) fn priority(round: &Round<'_>, guest: &VirtualMachine, host: &str) -> u32 {
-    let domain = guest.spec.placement.failover_domain.as_ref();
-    let domain = domain.and_then(|domain| round.state.domains.get(domain.as_str()));
-    let listed = domain.and_then(|domain| {
-        let mut nodes = domain.spec.nodes.iter();
-        nodes.find(|one| one.node.as_str() == host)
-    });
-    listed.map_or(u32::MAX, |one| one.priority)
-}
-
-/// How much the guest suits that host, for comparing two of them: company counts most, then the
-/// domain's order, then how much memory is left, in permille. The guest itself counts on either, so
-/// that a move gains exactly what the way back would lose.
-pub(crate) fn liking(
-    round: &Round<'_>,
-    ledger: &Ledger<'_>,
-    (name, guest): Guest<'_>,
-    host: &str,
-) -> i64 {
-    let priority = i64::from(priority(round, guest, host).min(1000));
-    let own = match ledger.is_on(name, host) {
-        true => 0,
-        false => bytes(&guest.spec.memory),
-    };
-    let load = permille(round, host, ledger.memory(host) + own);
-    let load = i64::try_from(load).unwrap_or(i64::MAX);
-    100 * company_weight(ledger, guest, host) - 10 * priority - load
-}
-
-fn company_weight(ledger: &Ledger<'_>, guest: &VirtualMachine, host: &str) -> i64 {
-    let placement = &guest.spec.placement;
-    let weight = |terms: &[AffinityTerm]| -> i64 {
-        let there = |term: &&AffinityTerm| ledger.is_on(term.guest.as_str(), host);
-        terms
-            .iter()
-            .filter(there)
-            .map(|term| i64::from(term.weight))
-            .sum()
-    };
-    weight(&placement.together_with) - weight(&placement.apart_from)
-}
-
-fn load(round: &Round<'_>, ledger: &Ledger<'_>, host: &str) -> u64 {
-    permille(round, host, ledger.memory(host))
-}
-
-fn permille(round: &Round<'_>, host: &str, used: u64) -> u64 {
-    used.saturating_mul(1000) / round.hosts[host].memory.max(1)
-}
-
-/// The lower, the better: the domain's order, then where it was, company, load; names decide last.
-fn rank(
-    round: &Round<'_>,
-    ledger: &Ledger<'_>,
-    guest: &VirtualMachine,
-    host: &str,
-) -> (u32, bool, i64, u64) {
-    let before = guest
-        .status
-        .as_ref()
-        .and_then(|status| status.placement.as_ref()?.node.as_ref());
-    (
-        priority(round, guest, host),
-        before.is_none_or(|before| before.as_str() != host),
-        -company_weight(ledger, guest, host),
-        load(round, ledger, host),
-    )
 }

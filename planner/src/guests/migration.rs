@@ -473,7 +473,8 @@ impl<'a> Work<'_, 'a> {
             ..Wish::default()
         };
         let Some(chosen) = chosen else {
-            return placement::choose(self.round, &self.ledger, (name, guest), &wish)
+            return placement::choose(self.round, &self.ledger, (name, guest), wish)
+                .map(|chosen| chosen.host)
                 .map_err(|obstacles| Obstacle::Now(obstacles.join("; ")));
         };
         if chosen.as_str() == source {

@@ -8,7 +8,7 @@
 use super::migration::fixed;
 use super::{Guest, Work, why};
 use crate::networks;
-use crate::placement::{self, Wish};
+use crate::placement::{self, Liking, Wish};
 use crate::records::shortened;
 use crate::volumes::Asking;
 use crate::{Reason, Why};
@@ -17,6 +17,9 @@ use serde_json::json;
 
 /// From this on, nothing but its host's loss, or a better host of a domain with failback, moves it.
 const GLUED: u32 = 100_000;
+
+/// The longest reason that a migration may give.
+const LONGEST_REASON: usize = 1000;
 
 impl<'a> Work<'_, 'a> {
     /// Has a migration made when the guest should be elsewhere. Says why it is to be stopped, when
@@ -41,8 +44,8 @@ impl<'a> Work<'_, 'a> {
             asking: Asking::coming_from(Some(host)),
             ..Wish::default()
         };
-        let target = match placement::choose(round, &self.ledger, (name, guest), &wish) {
-            Ok(target) => target,
+        let chosen = match placement::choose(round, &self.ledger, (name, guest), wish) {
+            Ok(chosen) => chosen,
             // Nobody said that one of them would suit it more.
             Err(_) if wanted.reason == Reason::Rebalanced => return None,
             Err(obstacles) => {
@@ -51,15 +54,15 @@ impl<'a> Work<'_, 'a> {
                 return None;
             }
         };
+        let target = chosen.host;
         if wanted.reason == Reason::FailedBack && !better(self, guest, target, host) {
             return None;
         }
-        if wanted.reason == Reason::Rebalanced {
-            let liking = |host| placement::liking(round, &self.ledger, (name, guest), host);
-            let gain = liking(target) - liking(host);
-            if gain <= i64::from(guest.spec.placement.stickiness) {
-                return None;
-            }
+        let liking = |host| Liking::of(round, &self.ledger, (name, guest), host);
+        let (there, here) = (liking(target), liking(host));
+        let sticks = i64::from(guest.spec.placement.stickiness);
+        if wanted.reason == Reason::Rebalanced && there.over(here) <= sticks {
+            return None;
         }
         if let Some(obstacle) = fixed(guest) {
             if wanted.reason == Reason::Drained {
@@ -79,6 +82,15 @@ impl<'a> Work<'_, 'a> {
             self.stays(name, false, why(Reason::MigrationWaits, &text));
             return None;
         }
+        let chosen = match wanted.reason {
+            Reason::Rebalanced => {
+                let because = there.because(here, round, guest, (target, host));
+                format!("{target}: {because}")
+            }
+            _ => chosen.words(round, &self.ledger),
+        };
+        let text = format!("{}: {}; {chosen}", wanted.reason, wanted.message);
+        let text: String = text.chars().take(LONGEST_REASON).collect();
         self.traffic.occupy([host, target]);
         self.ledger.promise(target, name, guest);
         self.outcome.decisions.create.push(json!({
@@ -86,7 +98,7 @@ impl<'a> Work<'_, 'a> {
             "metadata": {"name": self.free_name(name)},
             "spec": {
                 "virtualMachine": name, "target": target,
-                "reason": format!("{}: {}", wanted.reason, wanted.message),
+                "reason": text,
             },
         }));
         None

@@ -83,9 +83,9 @@ impl<'a> Work<'_, 'a> {
             refused: &refused,
             ..Wish::default()
         };
-        let host = match choose(round, &self.ledger, (name, guest), &wish) {
-            Ok(host) => host,
-            Err(_) if let Some(still) = self.still_waits((name, guest), status, &wish) => {
+        let chosen = match choose(round, &self.ledger, (name, guest), wish) {
+            Ok(chosen) => chosen,
+            Err(_) if let Some(still) = self.still_waits((name, guest), status, wish) => {
                 return still;
             }
             Err(obstacles) if !exhausted => {
@@ -93,6 +93,7 @@ impl<'a> Work<'_, 'a> {
             }
             Err(obstacles) => return why(Reason::RecoveryExhausted, &obstacles.join("; ")),
         };
+        let host = chosen.host;
         self.ledger.promise(host, name, guest);
         let starts = self.starts.get_or_insert_with(|| Starts::of(round));
         let turn = starts.turn(round, self.outcome, (name, guest), host, status);
@@ -100,17 +101,18 @@ impl<'a> Work<'_, 'a> {
             return obstacle;
         }
         starts.begin(host, round.now);
+        let chosen = || chosen.words(round, &self.ledger);
         let placed = match before {
             Some(before) if recovering => {
                 let text = match host_is_away || !there_all_along {
                     true => format!("{before} was lost and is confirmed off"),
                     false => "the host that it was on its way to was lost".to_owned(),
                 };
-                why(Reason::Recovered, &text)
+                why(Reason::Recovered, &format!("{text}; {}", chosen()))
             }
             Some(before) if failed && before != host => why(
                 Reason::Relocated,
-                &format!("it failed too often on {before}"),
+                &format!("it failed too often on {before}; {}", chosen()),
             ),
             Some(before)
                 if before != host
@@ -120,19 +122,18 @@ impl<'a> Work<'_, 'a> {
                         .any(|it| is_of_host(it) && is_on(it, before)) =>
             {
                 let text = format!("{before} cannot run it");
-                why(Reason::Relocated, &with_last_words(status, before, text))
+                let text = with_last_words(status, before, text);
+                why(Reason::Relocated, &format!("{text}; {}", chosen()))
             }
             Some(before) if restarting && before == host => why(
                 Reason::Restarted,
                 &format!("it was stopped on {host} first"),
             ),
-            Some(before) if restarting => {
-                why(Reason::Relocated, &format!("it was stopped on {before}"))
-            }
-            _ => why(
-                Reason::Placed,
-                &format!("{host} is the best of the hosts that fit"),
+            Some(before) if restarting => why(
+                Reason::Relocated,
+                &format!("it was stopped on {before}; {}", chosen()),
             ),
+            _ => why(Reason::Placed, &chosen()),
         };
         self.give((name, guest), host, placed, status)
     }
@@ -143,7 +144,7 @@ impl<'a> Work<'_, 'a> {
         &self,
         guest: Guest<'a>,
         status: &VirtualMachineStatus,
-        wish: &Wish<'_, 'a>,
+        wish: Wish<'_, 'a>,
     ) -> Option<Why> {
         let mut conditions = status.conditions.iter();
         let said = conditions.find(|one| one.type_ == "Scheduled")?;
@@ -161,7 +162,7 @@ impl<'a> Work<'_, 'a> {
                 ..wish.asking
             },
         };
-        choose(self.round, &self.ledger, guest, &patient).ok()?;
+        choose(self.round, &self.ledger, guest, patient).ok()?;
         Some(why(reason, &said.message))
     }
 }

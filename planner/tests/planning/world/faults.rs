@@ -36,6 +36,7 @@ impl World {
             ["mend", network, host] => {
                 self.cut.remove(&place(network, host));
             }
+            ["cards", network, host, cards @ ..] => self.cards(network, host, cards),
             ["takes-back", network, host] => {
                 self.takes_back.insert(place(network, host));
             }
@@ -85,6 +86,19 @@ impl World {
             _ => return false,
         }
         true
+    }
+
+    /// `CARD=Up`, `CARD=Down`, or `CARD=flaps`.
+    fn cards(&mut self, network: &str, host: &str, cards: &[&str]) {
+        let cards = cards.iter().map(|card| {
+            let (nic, state) = card.split_once('=').expect("card=state");
+            match state {
+                "flaps" => json!({"nic": nic, "state": "Up", "flapping": true}),
+                state => json!({"nic": nic, "state": state}),
+            }
+        });
+        let place = (network.to_owned(), host.to_owned());
+        self.cards.insert(place, cards.collect());
     }
 
     /// Fence operations switch their hosts off, unless their devices are broken.

@@ -77,8 +77,11 @@ impl World {
         if !back {
             self.layouts.insert(here.clone(), layout);
         }
+        let cards = self.cards.get(here).cloned().unwrap_or_default();
+        let whole = cards.iter().all(|card| card["state"] == "Up");
         let state = match self.cut.contains(here) {
             true => "Down",
+            false if !whole => "Degraded",
             false => "Up",
         };
         let mut status = match back {
@@ -87,7 +90,7 @@ impl World {
         };
         status["network"] = json!({
             "node": here.1, "state": state,
-            "device": network["device"], "address": network["address"],
+            "device": network["device"], "address": network["address"], "links": cards,
             "macs": [format!("52:54:00:00:00:{}", &here.1[2..].repeat(2))],
         });
         if let Some(links) = self.links.get(here) {

@@ -38,6 +38,8 @@ pub(crate) struct World {
     layouts: BTreeMap<truth::Place, String>,
     /// What hosts find of their ways to others.
     links: BTreeMap<truth::Place, Vec<Value>>,
+    /// How the cards of a network are on a host.
+    cards: BTreeMap<truth::Place, Vec<Value>>,
     /// Every layout that was shown so far.
     seen_layouts: Vec<String>,
     /// Replicas do not hear each other, while everything else works.
@@ -79,6 +81,7 @@ impl World {
             takes_back: BTreeSet::new(),
             layouts: BTreeMap::new(),
             links: BTreeMap::new(),
+            cards: BTreeMap::new(),
             seen_layouts: Vec::new(),
             storage_cut: false,
             no_sending: false,
