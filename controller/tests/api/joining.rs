@@ -254,10 +254,15 @@ async fn a_member_is_handed_what_it_needs_and_is_known_to_the_others() {
     assert_eq!(grant.secrets_keyring, cluster.keyring.reveal());
     let own = Credentials::from_pem(&reply.certificate, key.key()).expect("a pair");
     assert_eq!(own.peer().subject.member_id(), Some(grant.member_id));
-    let status = cluster.member(0).store().status();
-    let known = status
-        .members
-        .iter()
-        .find(|member| member.id == grant.member_id);
-    assert_eq!(known.expect("known").name, "m2");
+    // What a member tells of the membership follows what is committed.
+    let called = || {
+        let status = cluster.member(0).store().status();
+        let mut members = status.members.into_iter();
+        let known = members.find(|member| member.id == grant.member_id);
+        known.map(|member| member.name)
+    };
+    while called().is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(called().as_deref(), Some("m2"));
 }

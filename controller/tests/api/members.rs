@@ -6,7 +6,7 @@ use quorate_proto::api::v1::{Consistency, GetRequest, ListRequest, StatusRequest
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::support::{TestCluster, network, object_ref, secret, tuning};
+use crate::support::{TestCluster, network, object_ref, secret, tuning, tuning_of_several};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_member_takes_a_write_and_every_member_shows_it_at_once() {
@@ -55,12 +55,24 @@ async fn a_list_goes_on_at_another_member() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_quorum_writes_are_refused_and_reads_marked_stale_are_answered() {
-    let mut cluster = TestCluster::of_three().await;
+    let mut impatient = tuning_of_several();
+    impatient.store.propose_timeout = Duration::from_secs(10);
+    let mut cluster = TestCluster::of_three_with(impatient).await;
     let admin = cluster.admin(2).await;
     admin
         .create(secret("s", json!({"k": "dmFsdWU="})))
         .await
         .expect("created");
+    // The last one leads, so that those who stop need not find a successor.
+    while cluster
+        .member(2)
+        .store()
+        .transfer_leadership(Some(3))
+        .await
+        .is_err()
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     for at in [0, 1] {
         let gone = cluster.sites[at].member.take().expect("it runs");
         gone.stop().await;
@@ -131,7 +143,7 @@ async fn every_member_tells_who_is_gone_and_that_no_more_may_be_lost() {
     gone.stop().await;
     for at in [0, 1] {
         let client = cluster.admin(at).await;
-        let within = tokio::time::timeout(Duration::from_secs(30), async {
+        let within = tokio::time::timeout(Duration::from_secs(300), async {
             loop {
                 let asked = client.cluster.clone().status(StatusRequest {}).await;
                 let status = asked.expect("answered").into_inner();
@@ -144,7 +156,7 @@ async fn every_member_tells_who_is_gone_and_that_no_more_may_be_lost() {
                 if gone == [3] && status.has_quorum {
                     return status.can_lose;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
         assert_eq!(within.await.expect("it is noticed"), 0);

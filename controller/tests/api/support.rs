@@ -1,9 +1,10 @@
 //! Members in this process, on loopback, with real TLS, and clients to talk to them.
 
-use std::{io::ErrorKind, net::TcpListener, sync::Arc, time::Duration};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use quorate_controller::{
+    cluster_info::ClusterInfo,
     error::STATUS_TRAILER,
     member::{RunningMember, StartError, Tuning},
 };
@@ -19,6 +20,7 @@ use quorate_store::{HistoryLimits, StoreConfig};
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 use tonic::{
     Code, Status,
@@ -30,6 +32,7 @@ pub(crate) struct Site {
     pub(crate) dir: TempDir,
     pub(crate) config: MemberConfig,
     pub(crate) member: Option<RunningMember>,
+    _port: TcpSocket,
 }
 
 /// A cluster of members in this process.
@@ -40,26 +43,39 @@ pub(crate) struct TestCluster {
     tuning: Tuning,
 }
 
+/// For a member that is alone: nobody else is elected, however long this machine lets it wait, and it leads soon after a
+/// restart.
 pub(crate) fn tuning() -> Tuning {
     Tuning {
         store: StoreConfig {
             heartbeat: Duration::from_millis(50),
             election_timeout: Duration::from_millis(250),
-            propose_timeout: Duration::from_secs(4),
+            propose_timeout: Duration::from_secs(60),
             ..StoreConfig::default()
         },
         ..Tuning::default()
     }
 }
 
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").to_string()
+/// For several members: who leads goes on to lead, unless a busy machine lets all of them wait for long.
+pub(crate) fn tuning_of_several() -> Tuning {
+    let mut tuning = tuning();
+    tuning.store.election_timeout = Duration::from_secs(5);
+    tuning
+}
+
+/// An address for a member, and what keeps its port: nobody else is given it, also while the member does not listen there.
+fn own_address() -> (String, TcpSocket) {
+    let port = TcpSocket::new_v4().expect("a socket");
+    port.set_reuseaddr(true)
+        .expect("the member may listen there");
+    port.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    (port.local_addr().expect("its address").to_string(), port)
 }
 
 fn site(name: &str, authority: &Authority, keyring: &Keyring, note: &Bootstrap) -> Site {
     let dir = tempfile::tempdir().expect("a directory");
-    let address = free_address();
+    let (address, port) = own_address();
     let config = MemberConfig {
         name: name.into(),
         data_dir: dir.path().join("data"),
@@ -82,6 +98,7 @@ fn site(name: &str, authority: &Authority, keyring: &Keyring, note: &Bootstrap) 
         dir,
         config,
         member: None,
+        _port: port,
     }
 }
 
@@ -93,7 +110,7 @@ impl TestCluster {
 
     /// One that keeps no more than its last changes.
     pub(crate) async fn that_keeps(changes: usize) -> Self {
-        let mut short = tuning();
+        let mut short = tuning_of_several();
         short.store.history = HistoryLimits {
             changes,
             bytes: 1 << 20,
@@ -119,13 +136,30 @@ impl TestCluster {
             tuning,
         };
         cluster.start(0).await;
-        cluster.member(0).store().barrier().await.expect("a leader");
+        cluster.is_founded().await;
         cluster
+    }
+
+    /// Waits until the first member leads, knows it, and has written down what the cluster is called.
+    async fn is_founded(&self) {
+        let store = self.member(0).store();
+        store.barrier().await.expect("a leader");
+        let mut leadership = store.leadership();
+        let leads = leadership.wait_for(|now| now.is_self).await;
+        leads.expect("the store runs");
+        while ClusterInfo::read(&store.view()).name.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// A new cluster of three voters.
     pub(crate) async fn of_three() -> Self {
-        let mut cluster = Self::of_one().await;
+        Self::of_three_with(tuning_of_several()).await
+    }
+
+    /// The same, with members that are set up otherwise.
+    pub(crate) async fn of_three_with(tuning: Tuning) -> Self {
+        let mut cluster = Self::of_one_with(tuning).await;
         for name in ["m2", "m3"] {
             cluster.grow(name).await;
         }
@@ -167,7 +201,7 @@ impl TestCluster {
                         ErrorKind::ResourceBusy | ErrorKind::AddrInUse
                     ) =>
                 {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 Err(error) => panic!("the member does not start: {error}"),
             }
