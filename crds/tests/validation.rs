@@ -57,6 +57,18 @@ fn a_guest_needs_its_memory_in_a_unit() {
 }
 
 #[test]
+fn a_heartbeat_of_the_agent_inside_is_not_promised() {
+    let within = json!({"memory": "2Gi", "recovery": {"detectWithin": "4s"}});
+    accepted("VirtualMachine", within);
+    refused(
+        "VirtualMachine",
+        json!({"memory": "2Gi", "recovery": {"heartbeat": "1m"}}),
+        "spec.recovery",
+        "guestWatchdog",
+    );
+}
+
+#[test]
 fn what_is_written_in_a_form_of_its_own_is_checked_and_answered_with_an_example() {
     let cluster = |detection: Value| json!({"detection": detection});
     accepted("Cluster", cluster(json!({"timeout": "1m30s"})));

@@ -65,6 +65,11 @@ pub struct AffinityTerm {
         "!self.relocate || self.onCrash != 'Preserve'",
         "a guest that is preserved for a look cannot be relocated: set relocate to false, or \
          onCrash to Restart",
+    ),
+    (
+        "!has(self.heartbeat)",
+        "the agent inside a guest is not asked whether it lives: leave heartbeat out, and let \
+         guestWatchdog end a guest that hangs",
     )
 ]))]
 pub struct Recovery {
@@ -80,9 +85,9 @@ pub struct Recovery {
     pub restart_window: Duration,
     /// Whether it may be moved to another host at all.
     pub relocate: bool,
-    /// Within which time a dead guest must be noticed.
+    /// Within which time the end of a guest is noticed although its hypervisor tells nobody of it.
     pub detect_within: Duration,
-    /// How long its agent may be silent before it counts as hung. None: it may be.
+    /// How long its agent may be silent before it counts as hung. Refused as long as agents are not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Duration>,
 }

@@ -4,6 +4,7 @@
 //! happens next and tells those, and tasks for everything that may wait. It may be killed at any moment; a daemon that
 //! starts adopts what runs.
 
+mod attention;
 mod backoff;
 mod event;
 mod facts;

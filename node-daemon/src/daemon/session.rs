@@ -1,3 +1,4 @@
+use super::attention::Attention;
 use super::backoff::Backoff;
 use super::event::Event;
 use super::facts::{Around, HostReport};
@@ -51,6 +52,7 @@ pub(super) struct Session {
     plan: Plan,
     remembering: Remembering,
     reconciler: Reconciler,
+    attention: Attention,
     leasing: Leasing,
     right: Right,
     host: HostReport,
@@ -100,6 +102,7 @@ impl Session {
             plan,
             remembering: Remembering::new(&remembered),
             reconciler: Reconciler::new(&environment.node, incarnation, begun),
+            attention: Attention::default(),
             leasing: Leasing::new(
                 remembered.boot_id,
                 incarnation,
@@ -268,6 +271,9 @@ impl Session {
         let now = Instant::now();
         let view = *self.environment.lease.view().borrow();
         self.right = self.right_by(&view);
+        if self.attention.look(now) {
+            self.reconciler.hint(Subsystem::Guests);
+        }
         for subsystem in self.reconciler.looks(now) {
             self.looks
                 .spawn(look(self.environment.drivers.clone(), subsystem));
@@ -314,6 +320,7 @@ impl Session {
     fn due(&self) -> Option<Instant> {
         [
             self.reconciler.wake_at(),
+            self.attention.due(),
             self.remembering.due(),
             self.follow_at,
             self.reporting.due(),
@@ -360,6 +367,7 @@ impl Session {
         }
         self.leasing.updated(update);
         self.reconciler.plan_changed(&self.plan, &accepted);
+        self.attention.plan_changed(&self.plan, now);
         true
     }
 

@@ -345,6 +345,11 @@ impl Plan {
         self.objects.guests.get(name)
     }
 
+    /// Every VirtualMachine that the plan speaks of.
+    pub fn guests(&self) -> impl Iterator<Item = &Arc<VirtualMachine>> {
+        self.objects.guests.values()
+    }
+
     /// The volume, in whatever generation it is here.
     #[must_use]
     pub fn volume(&self, name: &str) -> Option<&Arc<Volume>> {

@@ -3,9 +3,10 @@ use futures_util::future::BoxFuture;
 use quorate_node_daemon::daemon::{self, DaemonError, Environment, Outcome, Stop};
 use quorate_node_daemon::lease::{BootClock, Command, LeaseChannel, LeaseView};
 use quorate_node_daemon::plan::{Memory, MemoryError, Remembered};
+use quorate_node_daemon::simulated::room::{Answer, HostCall, Reply, Request};
 use quorate_node_daemon::simulated::room::{Layout, MachineLayout, MachineRoom, Settings, Truth};
-use quorate_node_daemon::simulated::{LocalRoom, drivers};
-use std::collections::BTreeMap;
+use quorate_node_daemon::simulated::{LocalRoom, Room, drivers};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub(crate) struct Host {
     pub(crate) room: LocalRoom,
     pub(crate) memory: Run,
     lease: Lease,
+    deaf: bool,
     daemon: Option<Daemon>,
 }
 
@@ -78,6 +80,27 @@ impl BootClock for Boot {
     }
 }
 
+/// A room that tells nobody when something has changed.
+struct Deaf(LocalRoom);
+
+impl Room for Deaf {
+    fn ask(&self, request: Request) -> BoxFuture<'_, io::Result<Answer>> {
+        Box::pin(async move { self.ask_now(request) })
+    }
+
+    fn ask_now(&self, request: Request) -> io::Result<Answer> {
+        let silent = match &request {
+            Request::Host(_, HostCall::Changes(seen)) => Some(*seen),
+            _ => None,
+        };
+        let mut answer = self.0.ask_now(request)?;
+        if let Some(seen) = silent {
+            answer.outcome = Ok(Reply::Changes(seen, BTreeSet::new()));
+        }
+        Ok(answer)
+    }
+}
+
 /// What the lease process would say.
 #[derive(Clone)]
 pub(crate) struct Lease {
@@ -93,6 +116,15 @@ struct Heard {
 impl Host {
     /// Under a daemon that has a lease.
     pub(crate) async fn new() -> Self {
+        Self::with(false).await
+    }
+
+    /// On which nothing is ever told by itself: whatever changes must be looked for.
+    pub(crate) async fn deaf() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(deaf: bool) -> Self {
         let layout = Layout {
             machines: vec![MachineLayout {
                 disks: BTreeMap::from([("/dev/sda".to_owned(), 100 << 30)]),
@@ -118,6 +150,7 @@ impl Host {
                 view: watch::Sender::new(LeaseView::default()),
                 heard: Arc::default(),
             },
+            deaf,
             daemon: None,
         };
         host.lease(true);
@@ -145,7 +178,10 @@ impl Host {
         let environment = Environment {
             node: "an1".to_owned(),
             link: Arc::new(self.cluster.clone()),
-            drivers: drivers(Arc::new(self.room.clone()), "an1"),
+            drivers: match self.deaf {
+                true => drivers(Arc::new(Deaf(self.room.clone())), "an1"),
+                false => drivers(Arc::new(self.room.clone()), "an1"),
+            },
             memory: Arc::new(self.memory.clone()),
             lease: Arc::new(channel),
             watchdog: None,

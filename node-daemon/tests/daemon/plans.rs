@@ -12,6 +12,8 @@ pub(crate) struct Wanted {
     pub(crate) epoch: u64,
     pub(crate) guest: bool,
     pub(crate) mode: &'static str,
+    /// Within how many seconds the guest's end is to be noticed, if that is said.
+    pub(crate) detect_within: Option<u64>,
 }
 
 impl Default for Wanted {
@@ -22,6 +24,7 @@ impl Default for Wanted {
             epoch: 1,
             guest: true,
             mode: "Active",
+            detect_within: None,
         }
     }
 }
@@ -79,7 +82,11 @@ impl Wanted {
             manifest(
                 "VirtualMachine",
                 "web",
-                json!({"memory": "1Gi", "cpu": {"sockets": 1}, "disks": [{"name": "root", "volume": "web-disk"}]}),
+                json!({"memory": "1Gi", "cpu": {"sockets": 1}, "disks": [{"name": "root", "volume": "web-disk"}],
+                "recovery": match self.detect_within {
+                    Some(seconds) => json!({"detectWithin": format!("{seconds}s")}),
+                    None => json!({}),
+                }}),
             ),
         ];
         let node = manifest("Node", "an1", json!({"mode": self.mode}));

@@ -1,7 +1,9 @@
 use super::host::Host;
 use super::plans::{DISK, POOL, WEB, Wanted};
 use quorate_node_daemon::daemon::{Outcome, Stop};
+use quorate_node_daemon::simulated::room::{Happening, Request};
 use std::time::Duration;
+use tokio::time::Instant;
 
 fn runs(host: &Host) -> bool {
     [POOL, DISK, WEB]
@@ -36,6 +38,34 @@ async fn what_is_planned_is_made_in_order_and_then_nothing_is_said_any_more() {
         reports,
         "an idle host writes nothing"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_guest_is_noticed_in_time_although_nobody_tells_of_it() {
+    for seconds in [4, 10, 30] {
+        let host = Host::deaf().await;
+        let wanted = Wanted {
+            detect_within: Some(seconds),
+            ..Wanted::default()
+        };
+        host.cluster.plan(wanted.plan());
+        host.until("the guest runs", runs).await;
+
+        // Whenever it ends between two looks.
+        tokio::time::sleep(Duration::from_millis(1730)).await;
+        let ended = Instant::now();
+        let crash = Request::Happen(Happening::GuestCrashes("web".to_owned()));
+        host.room.lock().ask(crash).outcome.expect("it crashes");
+        host.until("its end is told", |host| {
+            host.cluster.condition(WEB, "Stalled") == Some("GuestCrashed".to_owned())
+        })
+        .await;
+        let after = ended.elapsed();
+        assert!(
+            after <= Duration::from_secs(seconds),
+            "within {seconds} s it was wanted, after {after:?} it was told"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
