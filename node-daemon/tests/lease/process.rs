@@ -3,6 +3,7 @@ use quorate_node_daemon::lease::{
     Lease, LeaseChannel, LeaseView, Rings, Setup, WatchdogPolicy, carry, process::SOCKET,
 };
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -33,8 +34,13 @@ impl Host {
 
     /// Starts the program, through another one if there is one.
     pub(crate) fn start_through(&self, through: &[&str]) -> Process {
-        let mut words: Vec<&str> = through.to_vec();
-        words.push(env!("CARGO_BIN_EXE_quorate-lease"));
+        self.start_program(through, Path::new(env!("CARGO_BIN_EXE_quorate-lease")))
+    }
+
+    /// Starts a copy of it.
+    pub(crate) fn start_program(&self, through: &[&str], program: &Path) -> Process {
+        let mut words: Vec<&OsStr> = through.iter().map(OsStr::new).collect();
+        words.push(program.as_os_str());
         let child = Command::new(words[0])
             .args(&words[1..])
             .arg("--config")
@@ -130,5 +136,38 @@ impl Daemon {
                 .map(|view| *view.expect("its other end is there"))
         });
         waited.unwrap_or_else(|_| panic!("never {what}: {:?}", *self.lease.view().borrow()))
+    }
+}
+
+/// What the kernel counts of a process: of the thread that beats its faults, of all of it the memory.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    /// Those that were minor, and those that were major.
+    pub(crate) faults: (u64, u64),
+    pub(crate) data: u64,
+    pub(crate) locked: u64,
+}
+
+impl Usage {
+    pub(crate) fn of(process: &Process) -> Self {
+        let id = process.id();
+        let read = |path: String| std::fs::read_to_string(path).expect("it runs");
+        let stat = read(format!("/proc/{id}/task/{id}/stat"));
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let status = read(format!("/proc/{id}/status"));
+        let kibibytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let text = line.expect("listed").trim().trim_end_matches(" kB");
+            text.parse().expect("a number")
+        };
+        Self {
+            faults: (
+                fields[7].parse().expect("minor faults"),
+                fields[9].parse().expect("major faults"),
+            ),
+            data: kibibytes("VmData:"),
+            locked: kibibytes("VmLck:"),
+        }
     }
 }

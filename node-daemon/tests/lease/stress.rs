@@ -1,7 +1,7 @@
 //! A host that is busy and short of memory must not look dead.
 
 use super::member::Member;
-use super::process::{Host, Process};
+use super::process::{Host, Usage};
 use quorate_node_daemon::lease::{BootClock, SystemBootClock};
 use std::process::Command;
 use std::sync::Arc;
@@ -71,38 +71,6 @@ fn it_beats_through_hogs_without_a_fault_or_more_memory_and_no_later_than_others
             longest < others.max(DETECTION),
             "it was silent for {longest:?}, an ordinary thread slept for {others:?}"
         );
-    }
-}
-
-/// What the kernel counts of a process: of the thread that beats its faults, of all of it the memory.
-#[derive(Debug)]
-struct Usage {
-    faults: (u64, u64),
-    data: u64,
-    locked: u64,
-}
-
-impl Usage {
-    fn of(process: &Process) -> Self {
-        let id = process.id();
-        let read = |path: String| std::fs::read_to_string(path).expect("it runs");
-        let stat = read(format!("/proc/{id}/task/{id}/stat"));
-        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let status = read(format!("/proc/{id}/status"));
-        let kibibytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let text = line.expect("listed").trim().trim_end_matches(" kB");
-            text.parse().expect("a number")
-        };
-        Self {
-            faults: (
-                fields[7].parse().expect("minor faults"),
-                fields[9].parse().expect("major faults"),
-            ),
-            data: kibibytes("VmData:"),
-            locked: kibibytes("VmLck:"),
-        }
     }
 }
 
