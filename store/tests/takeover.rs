@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use quorate_store::{
-    Condition, MemberId, NewHistory, Salvage, Store, StoreConfig,
+    Condition, MemberId, NewHistory, Role, Salvage, Store, StoreConfig,
     disk::sim::SimDisk,
     takeover::{Obstacle, Phase, Round},
 };
@@ -74,7 +74,7 @@ fn voters(store: &Store) -> Vec<MemberId> {
     let voters = status
         .members
         .iter()
-        .filter(|member| member.role == quorate_store::Role::Voter);
+        .filter(|member| member.role == Role::Voter);
     voters.map(|member| member.id).collect()
 }
 
@@ -89,7 +89,9 @@ async fn begin(store: &Store) -> Round {
         match store.begin_takeover().await {
             Ok(round) => return round,
             // The other may have answered a question just before it fell silent.
-            Err(Obstacle::NotHalf { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(Obstacle::NotHalf { .. } | Obstacle::Unsettled) => {
+                tokio::time::sleep(Duration::from_millis(100)).await
+            }
             Err(obstacle) => panic!("it was in a quorum and hears nobody else: {obstacle}"),
         }
     }
@@ -192,6 +194,40 @@ async fn the_one_that_was_off_comes_back_as_a_learner_and_votes_when_it_has_caug
         .propose(put("b", "3"))
         .await
         .expect("it is written");
+    cluster.shutdown().await;
+}
+
+/// It is lost while it learns, as its vote is being given back. By its own log it has none, so that it never asks for one.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_lost_again_before_it_knows_of_its_vote_comes_back() {
+    let (mut cluster, leader, other) = pair(14).await;
+    cluster.cut_power(other).await;
+    let store = cluster.stores[&leader].clone();
+    let round = begin(&store).await;
+    store.confirm_off(round, other, "its outlet is off".to_owned());
+    taken_over(&store).await;
+
+    cluster.start(other).await.expect("it starts");
+    let returned = cluster.stores[&other].clone();
+    while !returned
+        .status()
+        .members
+        .iter()
+        .any(|member| member.id == other && member.role == Role::Learner)
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    cluster.net.isolate(leader, [other]);
+    let round = begin(&store).await;
+    assert_eq!(voters(&returned), [leader]);
+    store.confirm_off(round, other, "its outlet is off again".to_owned());
+    taken_over(&store).await;
+
+    cluster.net.heal();
+    until("both vote again", || {
+        voters(&store).len() == 2 && store.set_aside().is_empty()
+    })
+    .await;
     cluster.shutdown().await;
 }
 

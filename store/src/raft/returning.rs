@@ -10,32 +10,41 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use openraft::{ChangeMembers, async_runtime::WatchReceiver};
 
 use super::{
     LogId,
     change::{self, CAUGHT_UP},
     core::{Core, Way, stopped},
+    link::{Method, peer},
     takeover::{self, SetAside, set_aside_key},
 };
-use crate::{MemberId, Transaction, Write, rt};
+use crate::{Member, MemberId, Transaction, Write, rt};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// A member that asked for votes so recently is there.
+/// A member that was heard so recently is there.
 const RECENT: Duration = Duration::from_secs(10);
+/// How often one that is not heard is asked whether it is there.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// Who asked to be heard again, and when.
+/// Who was heard while it had no part in the cluster, and who was asked, and when.
 #[derive(Default)]
-pub(crate) struct Returning(Mutex<BTreeMap<MemberId, rt::Instant>>);
+pub(crate) struct Returning {
+    heard: Times,
+    asked: Times,
+}
 
-impl Returning {
-    /// A member that was set aside asks for votes.
-    pub(crate) fn heard(&self, id: MemberId) {
+#[derive(Default)]
+struct Times(Mutex<BTreeMap<MemberId, rt::Instant>>);
+
+impl Times {
+    fn note(&self, id: MemberId) {
         self.lock().insert(id, rt::now());
     }
 
-    fn is_there(&self, id: MemberId) -> bool {
-        self.lock().get(&id).is_some_and(|at| at.elapsed() < RECENT)
+    fn within(&self, id: MemberId, time: Duration) -> bool {
+        self.lock().get(&id).is_some_and(|at| at.elapsed() < time)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MemberId, rt::Instant>> {
@@ -43,6 +52,34 @@ impl Returning {
             .lock()
             .expect("nothing panics while it looks up a time")
     }
+}
+
+impl Returning {
+    /// A member that was set aside says or answers something.
+    pub(crate) fn heard(&self, id: MemberId) {
+        self.heard.note(id);
+    }
+
+    fn is_there(&self, id: MemberId) -> bool {
+        self.heard.within(id, RECENT)
+    }
+}
+
+/// Asks one that may have nothing to say by itself whether it is there.
+fn ask(core: &Arc<Core>, id: MemberId, member: &Member) {
+    if core.returning.asked.within(id, ASK_EVERY) {
+        return;
+    }
+    core.returning.asked.note(id);
+    let (core, peer) = (core.clone(), peer(id, member));
+    rt::spawn(async move {
+        let timeout = core.config.election_timeout * 2;
+        let asked = core.link.ask(peer, Method::Members, Bytes::new(), timeout);
+        match asked.await {
+            Ok(_) => core.returning.heard(id),
+            Err(error) => tracing::debug!(member = id, %error, "it is not back"),
+        }
+    });
 }
 
 /// Looks after those who return, as the leader.
@@ -88,7 +125,7 @@ fn unfinished(core: &Core) -> Option<(Option<LogId>, BTreeSet<MemberId>)> {
     Some((*membership.log_id(), goal.clone()))
 }
 
-async fn advance(core: &Core, id: MemberId, aside: SetAside) -> Result<(), String> {
+async fn advance(core: &Arc<Core>, id: MemberId, aside: SetAside) -> Result<(), String> {
     if change::voters(core).contains(&id) {
         // Whoever is being taken out votes until that is done; then it may come back.
         if !change::voters_to_be(core).contains(&id) {
@@ -114,6 +151,8 @@ async fn advance(core: &Core, id: MemberId, aside: SetAside) -> Result<(), Strin
             change::take_in(core, id, aside.member)
                 .await
                 .map_err(|error| format!("{error:?}"))?;
+        } else {
+            ask(core, id, &aside.member);
         }
         return Ok(());
     }
