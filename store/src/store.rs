@@ -9,7 +9,7 @@ use crate::{
     StoreStatus, Transaction, View, Watch, WatchError, WatchScope,
     disk::Disk,
     raft::{
-        barrier::Barriers,
+        barrier::{self, Barriers},
         change::{self, Change},
         core::Core,
         takeover,
@@ -101,6 +101,12 @@ impl Store {
     /// the revision that a [`Store::view`] then has at least.
     pub async fn barrier(&self) -> Result<Revision, StoreError> {
         self.barriers.pass(&self.core).await
+    }
+
+    /// Waits until this member has applied everything that its own log holds now. On the leader, everything that was
+    /// proposed before is decided then, also what its proposer has given up. The revision of that state.
+    pub async fn settled(&self) -> Result<Revision, StoreError> {
+        barrier::settle(&self.core).await
     }
 
     /// The newest state that this member has applied; after a [`Store::barrier`] that is linearizable.

@@ -28,6 +28,7 @@ impl HostDesk {
             .collect::<Result<Vec<_>, _>>()?;
         // What it reports it has learnt from the log: this member's state is new enough, or the conditions say no.
         let mut view = self.store().view();
+        let mut settled = false;
         for _ in 0..ATTEMPTS {
             let term = self.term()?;
             let mut draft = Draft::new(&view, self.engine.sources());
@@ -45,6 +46,14 @@ impl HostDesk {
                     facts.put_into(object);
                 }
             })?;
+            if draft.is_empty() && !settled {
+                // Other words of this host, whose answer it did not wait for, may be in the log and be committed yet: these
+                // are the last ones only when they stand after those.
+                self.store().settled().await?;
+                settled = true;
+                view = self.store().view();
+                continue;
+            }
             // A fenced host's words count no more: its state is part of what this rests on.
             draft.rely_on(nodes, node)?;
             if self.commit(term, draft).await?.is_some() {

@@ -3,6 +3,7 @@
 //! The cluster is in maintenance, so that nobody but the story writes plans.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use quorate_controller::hosts::Updates;
@@ -14,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::support::World;
 
-async fn quiet_world() -> World {
-    let world = World::of(1, 2).await;
+async fn quiet_world(members: u64) -> World {
+    let world = World::of(members, 2).await;
     world
         .merge("Cluster", "test", json!({"spec": {"maintenance": true}}))
         .await;
@@ -111,7 +112,7 @@ fn objects(update: &PlanUpdate) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_is_told_its_own_records_and_the_objects_that_they_assign() {
-    let world = quiet_world().await;
+    let world = quiet_world(1).await;
     for guest in ["web", "mail"] {
         world.guest(guest).await;
     }
@@ -150,7 +151,7 @@ async fn a_host_is_told_its_own_records_and_the_objects_that_they_assign() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hosts_own_report_does_not_come_back_to_it() {
-    let world = quiet_world().await;
+    let world = quiet_world(1).await;
     world.guest("web").await;
     assign(&world, "an1", "web", 1, true).await;
     let (mut updates, _) = follow(&world, "an1").await;
@@ -193,9 +194,53 @@ async fn a_hosts_own_report_does_not_come_back_to_it() {
     );
 }
 
+/// A report that nobody waits for any more may be committed yet. What the host says after it is what counts, also when
+/// the log holds just that so far.
+#[tokio::test(start_paused = true)]
+async fn words_that_were_given_up_do_not_stand_when_others_were_said_after_them() {
+    let world = quiet_world(3).await;
+    world.guest("web").await;
+    assign(&world, "an1", "web", 1, true).await;
+    let saying = |message: &str| ReportRequest {
+        incarnation: 1,
+        records: vec![RecordReport {
+            record: "an1.virtualmachine.web".to_owned(),
+            status: json!({"message": message}).to_string().into(),
+        }],
+        ..ReportRequest::default()
+    };
+    let said = |world: &World| {
+        let record = world.get("NodePlan", "an1.virtualmachine.web");
+        record["status"]["message"].as_str().map(str::to_owned)
+    };
+    let leader = world.leader().await;
+    let desk = world.desk().await.clone();
+    desk.report("an1", saying("as planned"))
+        .await
+        .expect("taken");
+
+    // The leader hears no other member for a moment, and the host does not wait for its answer.
+    let others: Vec<_> = (1..=3).filter(|id| *id != leader).collect();
+    world.cut_apart(&[leader], &others);
+    let given_up = desk.report("an1", saying("under way"));
+    let given_up = tokio::time::timeout(Duration::from_millis(50), given_up).await;
+    given_up.expect_err("nobody can commit it");
+    let last = tokio::spawn({
+        let (desk, words) = (desk.clone(), saying("as planned"));
+        async move { desk.report("an1", words).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.join_again();
+    last.await.expect("no panic").expect("taken");
+    assert_eq!(world.leader().await, leader, "it was only a moment");
+
+    world.store(leader).settled().await.expect("applied");
+    assert_eq!(said(&world).as_deref(), Some("as planned"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_host_learns_at_once_that_its_watchdog_is_what_makes_it_safe() {
-    let world = quiet_world().await;
+    let world = quiet_world(1).await;
     let (mut updates, whole) = follow(&world, "an1").await;
     assert_eq!(whole.watchdog_bound, Some(false));
     world
@@ -228,7 +273,7 @@ async fn a_host_learns_at_once_that_its_watchdog_is_what_makes_it_safe() {
 
 #[tokio::test(start_paused = true)]
 async fn the_stream_of_a_boot_that_is_over_ends() {
-    let world = quiet_world().await;
+    let world = quiet_world(1).await;
     let (mut updates, _) = follow(&world, "an1").await;
     let request = RegisterRequest {
         boot_id: "another boot".to_owned(),

@@ -42,15 +42,29 @@ impl Barriers {
             .await
             .map_err(|_| StoreError::Stopped)?
             .map_err(|reason| StoreError::NoQuorum { reason })?;
-        let mut progress = core.shared.progress();
-        let applied = progress.wait_for(|p| p.index >= index || p.closed);
-        match rt::within(core.config.propose_timeout, applied).await {
-            Some(Ok(p)) if !p.closed => Ok(p.revision),
-            Some(_) => Err(StoreError::Stopped),
-            None => Err(StoreError::NoQuorum {
-                reason: "this member lags behind the leader".to_owned(),
-            }),
-        }
+        applied(core, index, "this member lags behind the leader").await
+    }
+}
+
+/// Waits until what the log of this member holds now is applied.
+pub(crate) async fn settle(core: &Core) -> Result<Revision, StoreError> {
+    let last = core
+        .raft
+        .with_raft_state(|state| state.log_ids.last().map_or(0, |id| id.index))
+        .await
+        .map_err(|_| StoreError::Stopped)?;
+    applied(core, last, "what was proposed before is not decided yet").await
+}
+
+async fn applied(core: &Core, index: u64, late: &str) -> Result<Revision, StoreError> {
+    let mut progress = core.shared.progress();
+    let applied = progress.wait_for(|p| p.index >= index || p.closed);
+    match rt::within(core.config.propose_timeout, applied).await {
+        Some(Ok(p)) if !p.closed => Ok(p.revision),
+        Some(_) => Err(StoreError::Stopped),
+        None => Err(StoreError::NoQuorum {
+            reason: late.to_owned(),
+        }),
     }
 }
 
