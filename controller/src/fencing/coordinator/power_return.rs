@@ -16,7 +16,7 @@ use super::{
     work::News,
 };
 use crate::fencing::{
-    agents::Action,
+    agents::{Action, Power},
     room::{Now, Room, length},
 };
 
@@ -41,6 +41,8 @@ pub(super) struct PowerReturn {
     /// What is left, the next at the end.
     left: Vec<(String, FenceTarget)>,
     ask: Option<Ask>,
+    /// The next one has said that it acts, and is asked whether it has.
+    told: bool,
     failed: u32,
     /// What did not come on; the rest is switched on all the same.
     failures: Vec<String>,
@@ -87,6 +89,7 @@ impl PowerReturn {
                 .filter(|(level, target)| told(level, target))
                 .collect(),
             ask: None,
+            told: false,
             failed: 0,
             failures: Vec::new(),
             not_before: now.monotonic,
@@ -129,18 +132,35 @@ impl PowerReturn {
             if now.monotonic < self.not_before {
                 return Some(self.not_before);
             }
+            let action = if self.told {
+                Action::Status
+            } else {
+                Action::On
+            };
             let ask = self.ask.get_or_insert_with(|| {
-                Ask::new(Some(&self.node), level, target, Action::On, Urgency::Return)
+                Ask::new(Some(&self.node), level, target, action, Urgency::Return)
             });
             ask.advance(room, dispatch);
             let report = ask.answered()?.report.clone();
             self.ask = None;
-            match report {
-                Ok(_) => {
+            let was_told = std::mem::take(&mut self.told);
+            let failure = match report {
+                Ok(_) if !was_told && !is_back => {
+                    self.told = true;
+                    continue;
+                }
+                Ok(Power::Off) if was_told && !is_back => {
+                    Some("it says that it acts, and says off after that".to_owned())
+                }
+                Ok(_) => None,
+                Err(failure) => Some(failure.to_string()),
+            };
+            match failure {
+                None => {
                     self.left.pop();
                     self.failed = 0;
                 }
-                Err(failure) => {
+                Some(failure) => {
                     self.failed += 1;
                     if self.failed < ATTEMPTS && !is_back {
                         let first = length(&room.cluster.fencing.retry_initial, FIRST_WAIT);

@@ -40,7 +40,10 @@ fn a_lost_host_is_off_when_its_board_says_so_after_it_was_told() {
         (7, Some("ipmi"))
     );
     assert_eq!(status.results[0].power, Some(PowerState::PoweredOff));
-    assert_eq!(world.shown(), ["off bmc1", "status bmc1", "on bmc1"]);
+    assert_eq!(
+        world.shown(),
+        ["off bmc1", "status bmc1", "on bmc1", "status bmc1"]
+    );
     assert!(status.powered_on_at.is_some());
     assert!(!world.devices["bmc1"].is_off(""), "it has power again");
 }
@@ -59,7 +62,7 @@ fn when_the_board_is_silent_both_outlets_are_off_before_either_is_asked() {
         Some("power")
     );
     assert_eq!(
-        world.shown()[..8],
+        world.shown()[..10],
         [
             "off bmc1",
             "off bmc1", // the device's one repetition
@@ -68,7 +71,9 @@ fn when_the_board_is_silent_both_outlets_are_off_before_either_is_asked() {
             "status pdu1/1",
             "status pdu2/1",
             "on pdu2/1",
+            "status pdu2/1", // whether it did
             "on pdu1/1",
+            "status pdu1/1",
         ]
     );
     let board = &status.results[0];

@@ -134,6 +134,26 @@ fn an_outlet_that_does_not_come_on_is_tried_again_and_then_said() {
 }
 
 #[test]
+fn an_outlet_that_says_that_it_acts_and_does_not_is_told_again() {
+    let mut world = outlets();
+    let operation = world.fence("node1");
+    world.pass_until(10 * SECOND, "the success", |world| {
+        world.phase(&operation) == Some(FencePhase::Succeeded)
+    });
+    world.mood("pdu1", Mood::Stuck);
+    world.pass(30 * SECOND);
+    assert!(world.devices["pdu1"].is_off("1"));
+    let returned = |world: &World| world.condition("fenceoperations", &operation, "PowerReturned");
+    assert_eq!(returned(&world), None);
+
+    world.mood("pdu1", Mood::Works);
+    world.pass(60 * SECOND);
+    assert!(!world.devices["pdu1"].is_off("1"));
+    let (so, reason, _) = returned(&world).expect("said");
+    assert_eq!((so.as_str(), reason.as_str()), ("True", "PowerReturned"));
+}
+
+#[test]
 fn a_host_that_is_lost_again_is_not_switched_on_by_the_fence_before() {
     let mut world = outlets();
     let first = world.fence("node1");
