@@ -37,6 +37,8 @@ pub(crate) struct Bench {
     pub(crate) leader: Option<Leader>,
     /// When that was last so.
     pub(crate) led: Duration,
+    /// When the first thing was committed since it leads.
+    pub(crate) first_commit: Option<Duration>,
     /// Who led before, and until when.
     pub(crate) deposed: Option<(Leader, Duration)>,
     /// When each host last had a fresh lease.
@@ -105,6 +107,7 @@ impl Judge {
             reached: BTreeMap::new(),
             leader: None,
             led: Duration::ZERO,
+            first_commit: None,
             deposed: None,
             leased: BTreeMap::new(),
             started: BTreeMap::new(),
@@ -140,6 +143,7 @@ impl Judge {
             return;
         }
         bench.committed.revision = revision;
+        bench.first_commit.get_or_insert(now);
         for change in changes {
             bench.listen(change);
         }
@@ -175,6 +179,7 @@ impl Judge {
                 let former = known.filter(|known| known.term < leader.term);
                 if let Some(former) = former {
                     bench.deposed = Some((former, bench.led));
+                    bench.first_commit = None;
                 }
                 bench.led = now;
                 bench.leader = Some(leader);

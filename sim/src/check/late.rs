@@ -2,7 +2,8 @@
 //!
 //! A leader that is cut off goes on to decide, and what it decided is committed when it reaches the others again, if they
 //! have not elected another one meanwhile. Then it may just have heard the host that it had missed. What a leader decided
-//! as the last thing it did, and still sent to others, the next leader commits as the first thing that it does.
+//! as the last thing it did, and still sent to others, the next leader commits as the first thing that it does, which may
+//! be long after it was elected: half of the voters has to take the other half out first.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub(super) fn was_missed_before(bench: &Bench, node: &str, long: Duration) -> bo
     };
     let heard = bench.heard.get(&(node.to_owned(), former.process.clone()));
     let heard = heard.copied().unwrap_or_default();
-    bench.now.saturating_sub(leader.since) < COMMITTED_WITHIN
+    let first = bench.first_commit.unwrap_or(bench.now).max(leader.since);
+    bench.now.saturating_sub(first) < COMMITTED_WITHIN
         && until.saturating_sub(heard.max(former.since)) >= long
 }
 
