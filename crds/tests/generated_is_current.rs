@@ -6,6 +6,7 @@
 mod reference;
 
 use quorate_crds::{crd, kinds, manifest};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -18,8 +19,10 @@ fn generated_files_are_current() {
     let pages = root.join("../docs/reference");
 
     let mut fresh: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let mut resources = Vec::new();
     for info in kinds() {
         if info.crd {
+            resources.push(format!("{}.yaml", info.plural));
             let definition = manifest::to_yaml(&crd::definition(info));
             fresh.insert(
                 definitions.join(format!("{}.yaml", info.plural)),
@@ -36,6 +39,16 @@ fn generated_files_are_current() {
         );
     }
     fresh.insert(pages.join("kinds.md"), reference::index());
+    // So that the folder is a base of the operator's manifests as it is.
+    let kustomization = manifest::to_yaml(&json!({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": resources,
+    }));
+    fresh.insert(
+        definitions.join("kustomization.yaml"),
+        format!("# Generated from the types in crds/src/kinds by `make fix`.\n{kustomization}"),
+    );
 
     let update = env::var_os("UPDATE_GENERATED").is_some();
     let mut stale = Vec::new();
