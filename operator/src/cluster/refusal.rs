@@ -1,0 +1,134 @@
+//! What a cluster says when it does not do what it was asked.
+
+use serde::Deserialize;
+use thiserror::Error;
+use tonic::{Code, Status};
+
+/// The metadata entry in which a member explains a refusal: a Kubernetes `Status` as JSON.
+const STATUS_KEY: &str = "quorate-status-bin";
+
+/// Why a call came to nothing.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The cluster understood and does not do it. The same call succeeds only after something has changed.
+    #[error("{message}")]
+    Refused {
+        /// One word for programs: `Conflict`, `Invalid`, `Forbidden`, …
+        reason: String,
+        /// For people.
+        message: String,
+    },
+    /// What was asked for is older than the history that the cluster keeps: begin anew.
+    #[error("the history does not reach back so far")]
+    Expired,
+    /// Nobody there at present, or not enough of them. The same call may succeed later.
+    #[error("{message}")]
+    Unavailable {
+        /// Why.
+        message: String,
+    },
+    /// The answer makes no sense. A later version of one of the two may help.
+    #[error("the cluster's answer is not JSON")]
+    Garbled(#[source] serde_json::Error),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Explanation {
+    reason: String,
+    message: String,
+}
+
+impl CallError {
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable {
+            message: message.into(),
+        }
+    }
+
+    /// Whether there is no such object.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { reason, .. } if reason == "NotFound")
+    }
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        let explained = status
+            .metadata()
+            .get_bin(STATUS_KEY)
+            .and_then(|value| value.to_bytes().ok())
+            .and_then(|bytes| serde_json::from_slice::<Explanation>(&bytes).ok());
+        let transport = explained.is_none();
+        let Explanation { reason, message } = explained.unwrap_or_else(|| Explanation {
+            reason: reason_of(status.code()).to_owned(),
+            message: status.message().to_owned(),
+        });
+        match reason.as_str() {
+            "Expired" | "Gone" => Self::Expired,
+            "NoQuorum" | "ServiceUnavailable" | "TooManyRequests" | "Timeout" => {
+                Self::Unavailable { message }
+            }
+            // A connection that breaks has no better word for it.
+            "InternalError" | "Unknown" if transport => Self::Unavailable { message },
+            _ => Self::Refused { reason, message },
+        }
+    }
+}
+
+fn reason_of(code: Code) -> &'static str {
+    match code {
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::Aborted => "Conflict",
+        Code::InvalidArgument => "BadRequest",
+        Code::FailedPrecondition => "Invalid",
+        Code::PermissionDenied => "Forbidden",
+        Code::Unauthenticated => "Unauthorized",
+        Code::ResourceExhausted => "TooManyRequests",
+        Code::OutOfRange => "Expired",
+        Code::DeadlineExceeded => "Timeout",
+        Code::Unavailable => "ServiceUnavailable",
+        Code::Unimplemented => "Unimplemented",
+        Code::Unknown | Code::Cancelled => "Unknown",
+        _ => "InternalError",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::metadata::{MetadataMap, MetadataValue};
+
+    use super::*;
+
+    fn explained(code: Code, body: &str) -> CallError {
+        let mut metadata = MetadataMap::new();
+        metadata.insert_bin(STATUS_KEY, MetadataValue::from_bytes(body.as_bytes()));
+        Status::with_metadata(code, "short", metadata).into()
+    }
+
+    #[test]
+    fn what_may_pass_is_told_apart_from_what_somebody_must_change() {
+        let no_quorum = r#"{"reason":"NoQuorum","message":"1 of 3 members answer"}"#;
+        assert!(matches!(
+            explained(Code::Unavailable, no_quorum),
+            CallError::Unavailable { message } if message == "1 of 3 members answer"
+        ));
+        let broken = CallError::from(Status::unknown("transport error"));
+        assert!(matches!(broken, CallError::Unavailable { .. }));
+        let invalid = r#"{"reason":"Invalid","message":"spec.memory is too small"}"#;
+        assert!(matches!(
+            explained(Code::FailedPrecondition, invalid),
+            CallError::Refused { reason, .. } if reason == "Invalid"
+        ));
+        let internal = r#"{"reason":"InternalError","message":"a defect"}"#;
+        assert!(matches!(
+            explained(Code::Internal, internal),
+            CallError::Refused { .. }
+        ));
+        assert!(matches!(
+            explained(Code::OutOfRange, r#"{"reason":"Expired"}"#),
+            CallError::Expired
+        ));
+    }
+}

@@ -1,0 +1,8 @@
+//! The operator between a real cluster of Quorate and an API server that knows what the operator relies on.
+
+mod apiserver;
+mod cluster;
+mod manifests;
+mod rights;
+mod stories;
+mod world;
