@@ -36,7 +36,11 @@ pub(super) fn check(bench: &mut Bench, changed: &[Changed]) {
             Changed::Operation(name, before) => {
                 let phase =
                     |o: &quorate_crds::FenceOperation| o.status.as_ref().and_then(|s| s.phase);
-                let now = bench.committed.operations.get(name).and_then(phase);
+                let operation = bench.committed.operations.get(name);
+                let now = operation.and_then(phase);
+                if before.is_none() && operation.is_some_and(of_takeover) {
+                    bench.took_over = Some(bench.now);
+                }
                 if now == Some(FencePhase::Succeeded) && before.as_deref().and_then(phase) != now {
                     succeeded(bench, name);
                 }
@@ -46,6 +50,12 @@ pub(super) fn check(bench: &mut Bench, changed: &[Changed]) {
     released(bench);
     one_holder(bench);
     one_primary(bench);
+}
+
+/// Whether it says what half of the voters has proven about the other half.
+fn of_takeover(operation: &quorate_crds::FenceOperation) -> bool {
+    operation.spec.requested_by.as_deref() == Some("quorated")
+        && operation.spec.reason.contains("takes over")
 }
 
 fn became(bench: &mut Bench, node: &str, state: NodeState) {

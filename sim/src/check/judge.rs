@@ -37,8 +37,8 @@ pub(crate) struct Bench {
     pub(crate) leader: Option<Leader>,
     /// When that was last so.
     pub(crate) led: Duration,
-    /// When the first thing was committed since it leads.
-    pub(crate) first_commit: Option<Duration>,
+    /// When half of the voters last wrote down that it has taken the other half out.
+    pub(crate) took_over: Option<Duration>,
     /// Who led before, and until when.
     pub(crate) deposed: Option<(Leader, Duration)>,
     /// When each host last had a fresh lease.
@@ -107,7 +107,7 @@ impl Judge {
             reached: BTreeMap::new(),
             leader: None,
             led: Duration::ZERO,
-            first_commit: None,
+            took_over: None,
             deposed: None,
             leased: BTreeMap::new(),
             started: BTreeMap::new(),
@@ -143,7 +143,6 @@ impl Judge {
             return;
         }
         bench.committed.revision = revision;
-        bench.first_commit.get_or_insert(now);
         for change in changes {
             bench.listen(change);
         }
@@ -179,7 +178,6 @@ impl Judge {
                 let former = known.filter(|known| known.term < leader.term);
                 if let Some(former) = former {
                     bench.deposed = Some((former, bench.led));
-                    bench.first_commit = None;
                 }
                 bench.led = now;
                 bench.leader = Some(leader);

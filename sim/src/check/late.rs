@@ -2,8 +2,8 @@
 //!
 //! A leader that is cut off goes on to decide, and what it decided is committed when it reaches the others again, if they
 //! have not elected another one meanwhile. Then it may just have heard the host that it had missed. What a leader decided
-//! as the last thing it did, and still sent to others, the next leader commits as the first thing that it does, which may
-//! be long after it was elected: half of the voters has to take the other half out first.
+//! as the last thing it did, and still sent to others, the next leader commits as the first thing that it does. Half of the
+//! voters commits whatever waits only when it has taken the other half out.
 
 use std::time::Duration;
 
@@ -19,8 +19,7 @@ pub(super) fn was_missed_before(bench: &Bench, node: &str, long: Duration) -> bo
     };
     let heard = bench.heard.get(&(node.to_owned(), former.process.clone()));
     let heard = heard.copied().unwrap_or_default();
-    let first = bench.first_commit.unwrap_or(bench.now).max(leader.since);
-    bench.now.saturating_sub(first) < COMMITTED_WITHIN
+    (is_recent(bench, leader.since) || has_taken_over(bench))
         && until.saturating_sub(heard.max(former.since)) >= long
 }
 
@@ -28,7 +27,15 @@ pub(super) fn was_missed_before(bench: &Bench, node: &str, long: Duration) -> bo
 pub(super) fn was_silent(bench: &Bench, node: &str, leader: &Leader, long: Duration) -> bool {
     let pair = (node.to_owned(), leader.process.clone());
     bench.silences.get(&pair).is_some_and(|(from, to)| {
-        bench.now.saturating_sub(*to) < COMMITTED_WITHIN
+        (is_recent(bench, *to) || has_taken_over(bench))
             && to.saturating_sub((*from).max(leader.since)) >= long
     })
+}
+
+fn is_recent(bench: &Bench, at: Duration) -> bool {
+    bench.now.saturating_sub(at) < COMMITTED_WITHIN
+}
+
+fn has_taken_over(bench: &Bench) -> bool {
+    bench.took_over.is_some_and(|at| is_recent(bench, at))
 }
