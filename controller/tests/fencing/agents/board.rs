@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use super::free_port;
+use super::{free_port, write_program};
 
 pub(super) const USER: &str = "admin";
 pub(super) const PASSWORD: &str = "hunter2-secret";
@@ -33,8 +32,7 @@ impl Board {
             state = shown("state"),
         );
         fs::write(path("state"), "1\n").expect("written");
-        fs::write(path("machine"), machine).expect("written");
-        fs::set_permissions(path("machine"), fs::Permissions::from_mode(0o755)).expect("set");
+        write_program(&path("machine"), &machine);
         let lan = format!(
             "name \"board\"\nset_working_mc 0x20\nstartlan 1\naddr 127.0.0.1 {port}\npriv_limit admin\n\
              allowed_auths_callback none md2 md5 straight\nallowed_auths_user none md2 md5 straight\n\

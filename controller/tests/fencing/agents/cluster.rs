@@ -79,7 +79,9 @@ impl Cluster {
             tell: Arc::new(|_| {}),
             member: "alpha".into(),
         };
-        let term = store.leadership().borrow().term;
+        let mut leadership = store.leadership();
+        let elected = leadership.wait_for(|now| now.is_self).await;
+        let term = elected.expect("the store runs").term;
         let fencing = tokio::spawn(async move { fencing.lead(term).await });
         Self { store, fencing }
     }

@@ -9,7 +9,7 @@ mod pdu;
 mod scripts;
 mod strip;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, sync::Arc, time::Duration};
 
 use quorate_controller::fencing::agents::{
     Action, AgentReport, AgentRequest, LocalAgents, SecretError, SecretReference, SecretSource,
@@ -108,6 +108,19 @@ fn have(programs: &[&str]) -> bool {
     );
     println!("skipped: {missing} is missing: {remedy}");
     false
+}
+
+/// Writes a program. The kernel runs no file that anybody has open for writing, and a process that another test begins has
+/// all that is open in this one until it becomes its program: another program writes this one.
+fn write_program(path: &Path, text: &str) {
+    let draft = path.with_extension("draft");
+    fs::write(&draft, text).expect("written");
+    let written = Command::new("install")
+        .args(["-m", "755"])
+        .args([draft.as_path(), path])
+        .status();
+    let status = written.expect("install runs");
+    assert!(status.success(), "{} is not written", path.display());
 }
 
 /// A port of this machine that nobody uses at this moment.

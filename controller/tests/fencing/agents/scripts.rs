@@ -1,6 +1,6 @@
 //! Scripts in the place of agents, for what a good agent never does.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use quorate_controller::fencing::agents::{Action, AgentFailure, AgentReport, AgentRequest, Power};
 use quorate_controller::fencing::{RunAgentDesk, RunAgentError};
@@ -8,7 +8,7 @@ use quorate_proto::member::v1::{RunAgentRequest, run_agent_reply};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use super::{agents_in, ask, request};
+use super::{agents_in, ask, request, write_program};
 
 const METADATA: &str = r#"<?xml version="1.0" ?>
 <resource-agent name="fence_script" shortdesc="A script">
@@ -29,8 +29,7 @@ pub(super) fn script(does: &str) -> TempDir {
         "#!/bin/sh\nhere={}\nif [ \"$1\" = -o ]; then echo x >>$here/described; cat $here/metadata; exit; fi\ntold=$(cat)\n{does}\n",
         directory.path().display()
     );
-    fs::write(&path, text).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("set");
+    write_program(&path, &text);
     directory
 }
 
@@ -189,8 +188,7 @@ async fn an_agent_that_reads_nothing_is_no_reason_to_wait() {
         "#!/bin/sh\n[ \"$1\" = -o ] && exec cat {}/metadata\nexec <&-\necho Status: ON\n",
         directory.path().display()
     );
-    fs::write(&path, text).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("set");
+    write_program(&path, &text);
     let agents = agents_in(directory.path(), &[("password", "hunter2-secret")]);
     assert_eq!(
         ask(&agents, &question(), Action::Status).await,
@@ -214,7 +212,7 @@ async fn it_is_asked_to_describe_itself_once_and_again_when_it_was_replaced() {
     assert_eq!(times(), 1);
     let path = directory.path().join("fence_script");
     let text = fs::read_to_string(&path).expect("read");
-    fs::write(&path, text + "# another version\n").expect("written");
+    write_program(&path, &(text + "# another version\n"));
     ask(&agents, &question(), Action::Status).await.expect("on");
     assert_eq!(times(), 2);
 }
