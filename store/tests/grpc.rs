@@ -15,7 +15,7 @@ use quorate_store::{
 };
 use support::{HISTORY, genesis, grant, key, member, put, revision};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Endpoint, Server};
 
@@ -60,6 +60,14 @@ fn disk() -> (TempDir, Arc<RealDisk>) {
     (directory, Arc::new(disk))
 }
 
+/// A member that leads goes on to lead, however busy this machine is.
+fn patient() -> StoreConfig {
+    StoreConfig {
+        propose_timeout: Duration::from_secs(60),
+        ..StoreConfig::default().waiting_for_leaders(Duration::from_secs(30))
+    }
+}
+
 fn at(name: &str, address: &str) -> Member {
     Member {
         addresses: vec![address.to_owned()],
@@ -75,7 +83,7 @@ async fn first() -> (Store, String, TempDir) {
         member: at("m1", &address),
         ..genesis()
     };
-    let store = Store::create(StoreConfig::default(), disk, transport(), genesis)
+    let store = Store::create(patient(), disk, transport(), genesis)
         .await
         .expect("a new cluster starts");
     serve(listener, store.receiver(), 2);
@@ -88,7 +96,7 @@ async fn two_members_on_real_disks_replicate_forward_and_read() {
     let (listener, address) = listen().await;
     let (_directory, disk) = disk();
     let id = one.allocate_member_id().await.expect("it leads");
-    let two = Store::join(StoreConfig::default(), disk, transport(), grant(id))
+    let two = Store::join(patient(), disk, transport(), grant(id))
         .await
         .expect("a new member starts");
     serve(listener, two.receiver(), 1);
@@ -127,8 +135,12 @@ fn frame(from: MemberId) -> Frame {
 #[tokio::test]
 async fn the_second_address_is_tried_and_a_frame_in_anothers_name_is_refused() {
     let (store, address, _keep) = first().await;
-    let (closed, nobody) = listen().await;
-    drop(closed);
+    // Nobody else is given the port, and nobody listens there.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed
+        .bind(([127, 0, 0, 1], 0).into())
+        .expect("a free port");
+    let nobody = closed.local_addr().expect("it is bound").to_string();
     let peer = Peer {
         id: 1,
         addresses: vec![nobody.clone(), address],

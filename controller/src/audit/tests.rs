@@ -21,11 +21,12 @@ fn what(name: &str) -> What {
     }
 }
 
+/// The lines of a log; the last one may be half written.
 fn lines(dir: &Path, name: &str) -> Vec<Value> {
     fs::read_to_string(dir.join(name))
         .unwrap_or_default()
-        .lines()
-        .filter(|line| !line.is_empty())
+        .split_inclusive('\n')
+        .filter(|line| line.len() > 1 && line.ends_with('\n'))
         .map(|line| serde_json::from_str(line).expect("a line is JSON"))
         .collect()
 }
@@ -138,9 +139,9 @@ async fn a_line_torn_by_a_crash_does_not_swallow_the_next() {
 
     let last = || {
         let text = fs::read_to_string(dir.path().join("audit.log")).expect("there");
-        text.lines().last().map(str::to_owned)
+        text.split_inclusive('\n').last().map(str::to_owned)
     };
-    until(|| last().is_some_and(|line| line.contains("next"))).await;
+    until(|| last().is_some_and(|line| line.contains("next") && line.ends_with('\n'))).await;
     serde_json::from_str::<Value>(&last().expect("a line")).expect("a line of its own");
 }
 

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use quorate_controller::takeover::by_person;
@@ -67,6 +68,14 @@ async fn free(store: &Path) -> RealDisk {
     }
 }
 
+/// A member that leads goes on to lead, however busy this machine is.
+fn patient() -> StoreConfig {
+    StoreConfig {
+        propose_timeout: Duration::from_secs(60),
+        ..StoreConfig::default().waiting_for_leaders(Duration::from_secs(30))
+    }
+}
+
 /// One of a pair, in a real directory, that has lost the other.
 async fn lost_its_peer(config: &MemberConfig) {
     let net = SimNet::new(3);
@@ -77,8 +86,7 @@ async fn lost_its_peer(config: &MemberConfig) {
         history_id: "history-1".to_owned(),
         member: member(1),
     };
-    let own = StoreConfig::default();
-    let store = Store::create(own, disk, net.transport(1), genesis)
+    let store = Store::create(patient(), disk, net.transport(1), genesis)
         .await
         .expect("a new cluster");
     net.attach(1, store.receiver());
@@ -90,7 +98,7 @@ async fn lost_its_peer(config: &MemberConfig) {
     };
     let settings = StoreConfig {
         disk_work: DiskWork::InPlace,
-        ..StoreConfig::default()
+        ..patient()
     };
     let other = Store::join(settings, SimDisk::new(id).mount(), net.transport(id), grant)
         .await
@@ -189,7 +197,11 @@ async fn whoever_lets_a_member_go_on_alone_is_kept_with_what_was_said() {
 
     let disk = Arc::new(free(&place).await);
     let net = SimNet::new(4);
-    let store = Store::open(StoreConfig::default(), disk, net.transport(3))
+    let slow = StoreConfig {
+        propose_timeout: Duration::from_secs(60),
+        ..StoreConfig::default()
+    };
+    let store = Store::open(slow, disk, net.transport(3))
         .await
         .expect("it starts");
     store.barrier().await.expect("it leads");
