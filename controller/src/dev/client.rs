@@ -18,7 +18,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint, Uri},
+};
 use tower::service_fn;
 
 use super::{
@@ -144,10 +147,23 @@ impl DevClient {
         write(&dir.join("node.yaml"), &to_yaml(&settings))
     }
 
+    /// A token; one that nobody has heard of harms nobody, so that it is asked for again while a leader is elected.
     async fn token(&self, request: CreateJoinTokenRequest) -> Result<String, DevError> {
-        let reply = self.cluster.clone().create_join_token(request).await;
-        let reply = reply.map_err(|status| DevError::refused(&status))?;
-        Ok(reply.into_inner().token)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let reply = self
+                .cluster
+                .clone()
+                .create_join_token(request.clone())
+                .await;
+            match reply {
+                Ok(reply) => return Ok(reply.into_inner().token),
+                Err(status) if status.code() == Code::Unavailable && Instant::now() < deadline => {
+                    sleep(ASK_EVERY).await;
+                }
+                Err(status) => return Err(DevError::refused(&status)),
+            }
+        }
     }
 
     async fn redeem(

@@ -1,17 +1,12 @@
 use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    fs::{self, File},
-    path::PathBuf,
-    process::Stdio,
-    time::Duration,
+    collections::BTreeMap, ffi::OsString, fs::File, path::PathBuf, process::Stdio, time::Duration,
 };
 
 use futures_util::future::select_all;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use super::DevError;
+use super::{DevError, site::write};
 use crate::run::END_WITH_PARENT;
 
 /// A process that was killed stays away for this long, so that its absence can be seen.
@@ -159,10 +154,7 @@ fn spawn(program: &Program) -> Result<Child, DevError> {
             program.path.display()
         )))?;
     if let Some(id) = child.id() {
-        fs::write(&program.pid, format!("{id}\n")).map_err(DevError::io(format!(
-            "cannot write {}",
-            program.pid.display()
-        )))?;
+        write(&program.pid, &format!("{id}\n"))?;
     }
     Ok(child)
 }

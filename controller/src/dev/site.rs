@@ -123,14 +123,17 @@ pub(super) fn free_address() -> Result<String, DevError> {
         .map_err(DevError::io("cannot find a free port"))
 }
 
-/// Writes a file that only its owner can read.
+/// Writes a file that only its owner can read. It is there as a whole or not at all: some say that the rest is there.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), DevError> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".draft");
     fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(path)
+        .open(&draft)
         .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| fs::rename(&draft, path))
         .map_err(DevError::io(format!("cannot write {}", path.display())))
 }

@@ -20,7 +20,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint, Uri},
+};
 
 /// A member that was killed does not answer; its connection may hang for a moment.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,7 +38,7 @@ pub(crate) struct DevCluster {
 impl DevCluster {
     pub(crate) async fn start() -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let supervisor = Command::new(env!("CARGO_BIN_EXE_quorated"))
+        let mut supervisor = Command::new(env!("CARGO_BIN_EXE_quorated"))
             .args(["dev", "--restart", "--dir"])
             .arg(home.path())
             .env("QUORATE_LOG", "error")
@@ -46,6 +49,8 @@ impl DevCluster {
         let contexts = home.path().join("config.yaml");
         // The file is written when the cluster is ready.
         while !contexts.exists() {
+            let ended = supervisor.try_wait().expect("it can be asked");
+            assert_eq!(ended, None, "there is no cluster; its logs: {home:?}");
             sleep(ASK_EVERY).await;
         }
         let channels = channels(&contexts).await;
@@ -105,34 +110,35 @@ impl DevCluster {
     }
 
     pub(crate) async fn revision(&self) -> u64 {
-        let leader = self.leader().await;
-        self.status(leader)
-            .await
-            .expect("the leader answers")
-            .revision
+        loop {
+            let leader = self.leader().await;
+            if let Some(status) = self.status(leader).await {
+                return status.revision;
+            }
+        }
     }
 
-    /// Every Secret's name, and the revision that this shows.
-    pub(crate) async fn names(&self) -> (u64, BTreeSet<String>) {
+    /// Every Secret's name.
+    pub(crate) async fn names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         let mut token = String::new();
         loop {
             let request = ListRequest {
                 kind: "Secret".into(),
-                continue_token: token,
+                continue_token: token.clone(),
                 ..ListRequest::default()
             };
             let leader = self.leader().await;
-            let page = self
-                .objects(leader)
-                .list(request)
-                .await
-                .expect("a whole cluster lists")
-                .into_inner();
+            let page = match self.objects(leader).list(request).await {
+                Ok(page) => page.into_inner(),
+                // Another one is elected meanwhile.
+                Err(status) if status.code() == Code::Unavailable => continue,
+                Err(status) => panic!("{status}"),
+            };
             names.extend(page.objects.iter().map(|bytes| name_of(bytes)));
             token = page.continue_token;
             if token.is_empty() {
-                return (page.resource_version.parse().expect("a revision"), names);
+                return names;
             }
         }
     }

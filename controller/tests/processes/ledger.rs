@@ -81,52 +81,60 @@ pub(crate) async fn write_until(
     let mut at = client;
     for number in 0.. {
         let name = format!("c{client}-{number}");
-        let object = json!({
-            "apiVersion": "quorate.dev/v1alpha1",
-            "kind": "Secret",
-            "metadata": {"name": name},
-            "spec": {"data": {"k": "dmFsdWU="}},
-        });
-        loop {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let request = CreateRequest {
-                object: object.to_string().into(),
-                options: Some(ChangeOptions::default()),
-            };
-            let mut objects = cluster.objects(at);
-            match tokio::time::timeout(PATIENCE, objects.create(request)).await {
-                Ok(Ok(_)) => break,
-                // An earlier try of ours, whose answer was lost.
-                Ok(Err(status)) if status.code() == Code::AlreadyExists => break,
-                Ok(Err(_)) | Err(_) => {
-                    at += 1;
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
+        // To its end also when it is told to stop: what was not answered may be created at any time.
+        while !create(&cluster, at, &name).await {
+            at += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         ledger.enter(name);
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
     }
 }
 
-/// What a watch told.
-pub(crate) struct Told {
-    pub(crate) names: BTreeSet<String>,
-    pub(crate) revision: u64,
+/// Creates what ends the watch.
+pub(crate) async fn write_the_last(cluster: &DevCluster) {
+    for at in 0.. {
+        if create(cluster, at, THE_LAST).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
-/// Follows all Secrets from `start`; when a member dies, goes on at another from where it was. Ends when the writers
-/// have stopped and nothing more comes.
-pub(crate) async fn follow(cluster: Arc<DevCluster>, start: u64, stop: Arc<AtomicBool>) -> Told {
-    let mut told = Told {
-        names: BTreeSet::new(),
-        revision: start,
+/// Whether it was acknowledged by that member.
+async fn create(cluster: &DevCluster, at: usize, name: &str) -> bool {
+    let object = json!({
+        "apiVersion": "quorate.dev/v1alpha1",
+        "kind": "Secret",
+        "metadata": {"name": name},
+        "spec": {"data": {"k": "dmFsdWU="}},
+    });
+    let request = CreateRequest {
+        object: object.to_string().into(),
+        options: Some(ChangeOptions::default()),
     };
+    match tokio::time::timeout(PATIENCE, cluster.objects(at).create(request)).await {
+        Ok(Ok(_)) => true,
+        // An earlier try of ours, whose answer was lost.
+        Ok(Err(status)) => status.code() == Code::AlreadyExists,
+        Err(_) => false,
+    }
+}
+
+/// What is created last of all.
+pub(crate) const THE_LAST: &str = "the-last";
+
+/// Follows all Secrets from `start`, and says which ones it was told of; when a member dies, goes on at another from where
+/// it was. Ends with the last one.
+pub(crate) async fn follow(cluster: Arc<DevCluster>, start: u64) -> BTreeSet<String> {
+    let mut told = BTreeSet::new();
+    let mut seen = start;
     for at in 0.. {
         let request = WatchRequest {
             kind: "Secret".into(),
-            resource_version: told.revision.to_string(),
+            resource_version: seen.to_string(),
             ..WatchRequest::default()
         };
         let watch = tokio::time::timeout(PATIENCE, cluster.objects(at).watch(request)).await;
@@ -139,18 +147,22 @@ pub(crate) async fn follow(cluster: Arc<DevCluster>, start: u64, stop: Arc<Atomi
             match tokio::time::timeout(PATIENCE, watch.message()).await {
                 Ok(Ok(Some(event))) => {
                     let revision: u64 = event.resource_version.parse().expect("a revision");
-                    assert!(revision > told.revision, "told in order, each once");
-                    told.revision = revision;
+                    assert!(revision > seen, "told in order, each once");
+                    seen = revision;
                     assert_eq!(
                         event.r#type(),
                         WatchType::Added,
                         "nothing was changed twice"
                     );
-                    assert!(told.names.insert(name_of(&event.object)), "told once");
+                    let name = name_of(&event.object);
+                    let last = name == THE_LAST;
+                    assert!(told.insert(name), "told once");
+                    if last {
+                        return told;
+                    }
                 }
-                Ok(_) => break,
-                Err(_) if stop.load(Ordering::Relaxed) => return told,
-                Err(_) => {}
+                // Its member is gone, or so busy that another one may be faster.
+                Ok(_) | Err(_) => break,
             }
         }
     }
