@@ -31,10 +31,19 @@ impl Elsewhere {
 
     /// Whether a connection from there comes about.
     pub(crate) fn connects(&self, address: &str, port: u16) -> bool {
+        self.connects_within(240, address, port)
+    }
+
+    /// Whether none does, for longer than one takes.
+    pub(crate) fn is_kept_out(&self, address: &str, port: u16) -> bool {
+        !self.connects_within(3, address, port)
+    }
+
+    fn connects_within(&self, seconds: u32, address: &str, port: u16) -> bool {
         let words = format!("exec 3<>/dev/tcp/{address}/{port}");
         let done = Command::new("nsenter")
             .args(["--net", "--target", &self.process()])
-            .args(["timeout", "3", "bash", "-c", &words])
+            .args(["timeout", &seconds.to_string(), "bash", "-c", &words])
             .stderr(std::process::Stdio::null())
             .status();
         done.expect("it runs").success()

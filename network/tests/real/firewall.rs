@@ -89,14 +89,14 @@ fn only_what_is_open_is_open() {
     Machine.guard(&table).expect("taken");
     assert_eq!(Machine.firewall().expect("seen"), table.mark);
     assert!(peer.connects("10.20.0.1", 7443));
-    assert!(!peer.connects("10.20.0.1", 9999), "closed");
+    assert!(peer.is_kept_out("10.20.0.1", 9999), "closed");
     assert!(guest.connects("10.255.0.1", 9999));
     assert!(
-        !guest.connects("10.255.0.1", 7443),
+        guest.is_kept_out("10.255.0.1", 7443),
         "no port of the cluster's"
     );
     assert!(
-        !guest.connects("10.20.0.1", 9999),
+        guest.is_kept_out("10.20.0.1", 9999),
         "the cluster's address is not reached from there, whatever is open"
     );
 

@@ -44,7 +44,9 @@ fn ways_to_other_hosts_are_found_as_they_are() {
     ip("addr add 10.20.0.1/16 dev card0");
     until("heard", || reach("an2") == Some(Reach::Works));
     assert!(prober.hears("bcn"));
-    assert_eq!(reach("an3"), Some(Reach::Broken), "nobody is there");
+    until("broken where nobody is", || {
+        reach("an3") == Some(Reach::Broken)
+    });
     until("known by its hardware", || {
         found("an2").is_some_and(|found| found.mac.is_some())
     });
