@@ -171,6 +171,7 @@ async fn either_side_may_end_and_begin_again_and_so_may_the_operator() {
         .await;
 
     // Another replica takes over at once when one ends.
+    let writes = world.writes_to_cluster();
     world.add_replica("second");
     world.end_replica().await;
     world
@@ -183,9 +184,59 @@ async fn either_side_may_end_and_begin_again_and_so_may_the_operator() {
     world.settle("last").await;
     assert_eq!(
         world.writes_to_cluster(),
-        2,
+        writes + 2,
         "the change and the last network"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_kubernetes_serves_several_clusters_which_may_have_objects_of_one_name() {
+    let world = World::of_two_clusters().await;
+    let west = world.west.as_ref().expect("a second cluster").admin().await;
+
+    world.apply("networks", network("nowhere", json!({})));
+    let message = world
+        .kube
+        .until_synced("networks", "nowhere", "UnknownCluster")
+        .await;
+    assert!(message.contains("east, west"), "{message}");
+
+    let mut lan = network("lan", json!({"mtu": 2000}));
+    lan["metadata"]["labels"] = json!({"operator.quorate.dev/cluster": "east"});
+    world.apply("networks", lan);
+    let mut other = network("west-lan", json!({"mtu": 3000}));
+    other["metadata"]["labels"] = json!({"operator.quorate.dev/cluster": "west"});
+    other["metadata"]["annotations"] = json!({"operator.quorate.dev/name": "lan"});
+    world.apply("networks", other.clone());
+    for name in ["lan", "west-lan"] {
+        world.kube.until_synced("networks", name, "Synced").await;
+    }
+    let mtu = |object: Option<Value>| object.expect("there")["spec"]["mtu"].clone();
+    assert_eq!(mtu(world.admin.get("Network", "lan").await), 2000);
+    assert_eq!(mtu(west.get("Network", "lan").await), 3000);
+
+    // One that comes later and stands for the same object has no say.
+    other["metadata"]["name"] = "late".into();
+    other["spec"]["mtu"] = 4000.into();
+    world.apply("networks", other);
+    let message = world
+        .kube
+        .until_synced("networks", "late", "Duplicate")
+        .await;
+    assert!(message.contains("west-lan"), "{message}");
+    assert_eq!(mtu(west.get("Network", "lan").await), 3000);
+
+    // An object does not move.
+    let label = json!({"metadata": {"labels": {"operator.quorate.dev/cluster": "west"}}});
+    world.kube.patch("networks", "lan", &label);
+    world.kube.until_synced("networks", "lan", "Moved").await;
+    assert_eq!(mtu(world.admin.get("Network", "lan").await), 2000);
+
+    // What is deleted here is deleted where it is.
+    world.kube.delete("networks", "west-lan");
+    world.kube.until("networks", "west-lan", is_gone).await;
+    world.kube.until_synced("networks", "late", "Synced").await;
+    assert_eq!(mtu(west.get("Network", "lan").await), 4000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

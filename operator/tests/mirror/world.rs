@@ -29,23 +29,44 @@ pub(crate) struct World {
     pub(crate) kube: Apiserver,
     pub(crate) cluster: Cluster,
     pub(crate) admin: Person,
+    /// A second cluster, where there is one.
+    pub(crate) west: Option<Cluster>,
     replicas: Vec<Replica>,
+    /// The figures of all replicas, also of those that have ended.
+    figures: Vec<Arc<Metrics>>,
 }
 
 struct Replica {
-    metrics: Arc<Metrics>,
     end: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl World {
-    /// With one replica whose certificate is new.
+    /// One cluster, and one replica whose certificate is new.
     pub(crate) async fn start() -> Self {
         Self::with_certificate_for(365 * DAY).await
     }
 
-    /// With one replica whose certificate expires after `left`.
+    /// One cluster, and one replica whose certificate expires after `left`.
     pub(crate) async fn with_certificate_for(left: SignedDuration) -> Self {
+        let mut world = Self::without_operator(left).await;
+        world.add_replica("first");
+        world
+    }
+
+    /// Two clusters, east and west, and one replica for both.
+    pub(crate) async fn of_two_clusters() -> Self {
+        let mut world = Self::without_operator(365 * DAY).await;
+        let west = Cluster::start().await;
+        allow(&west.admin().await).await;
+        let secret = west.credentials("quorate-west", USER, 365 * DAY);
+        world.kube.apply("", "secrets", NAMESPACE, secret);
+        world.west = Some(west);
+        world.add_replica("first");
+        world
+    }
+
+    async fn without_operator(left: SignedDuration) -> Self {
         // Another test of this process may have been first.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::from_env("QUORATE_LOG"))
@@ -53,36 +74,38 @@ impl World {
             .try_init();
         let cluster = Cluster::start().await;
         let admin = cluster.admin().await;
-        for manifest in manifests(&deployed("rights-in-the-cluster.yaml")) {
-            admin.apply(&manifest).await;
-        }
+        allow(&admin).await;
         let kube = Apiserver::start(Rights::deployed()).await;
         let secret = cluster.credentials(CREDENTIALS, USER, left);
         kube.apply("", "secrets", NAMESPACE, secret);
-        let mut world = Self {
+        Self {
             kube,
             cluster,
             admin,
+            west: None,
             replicas: Vec::new(),
-        };
-        world.add_replica("first");
-        world
+            figures: Vec::new(),
+        }
     }
 
     pub(crate) fn add_replica(&mut self, name: &str) {
         let uri = format!("http://{}", self.kube.address);
         let client = kube::Client::try_from(kube::Config::new(uri.parse().expect("an address")));
         let metrics = Arc::<Metrics>::default();
+        let clusters = [("east", Some(&self.cluster)), ("west", self.west.as_ref())];
+        let clusters = clusters.into_iter().filter_map(|(name, cluster)| {
+            Some(ClusterConfig {
+                name: name.to_owned(),
+                endpoints: vec![cluster?.address()],
+                credentials_secret: format!("quorate-{name}"),
+            })
+        });
         let operator = Operator {
             client: client.expect("a client"),
             namespace: NAMESPACE.to_owned(),
             identity: name.to_owned(),
             config: Config {
-                clusters: vec![ClusterConfig {
-                    name: "east".to_owned(),
-                    endpoints: vec![self.cluster.address()],
-                    credentials_secret: CREDENTIALS.to_owned(),
-                }],
+                clusters: clusters.collect(),
                 default_cluster: None,
             },
             times: Times {
@@ -97,22 +120,22 @@ impl World {
         let task = tokio::spawn(operator.run(async {
             ended.await.expect("somebody ends it");
         }));
-        self.replicas.push(Replica { metrics, end, task });
+        self.replicas.push(Replica { end, task });
+        self.figures.push(metrics);
     }
 
     /// Ends the oldest replica as kubelet does.
-    pub(crate) async fn end_replica(&mut self) -> Arc<Metrics> {
+    pub(crate) async fn end_replica(&mut self) {
         let replica = self.replicas.remove(0);
         replica.end.send(()).expect("it runs");
         replica.task.await.expect("it ends in order");
-        replica.metrics
     }
 
-    /// What all present replicas have written to the cluster.
+    /// What all replicas have written to clusters.
     pub(crate) fn writes_to_cluster(&self) -> u64 {
-        let replicas = self.replicas.iter();
-        replicas
-            .map(|replica| replica.metrics.writes_to(Side::Cluster))
+        let figures = self.figures.iter();
+        figures
+            .map(|figures| figures.writes_to(Side::Cluster))
             .sum()
     }
 
@@ -135,6 +158,13 @@ impl World {
     pub(crate) async fn settle(&self, name: &str) {
         self.apply("networks", network(name, json!({})));
         self.kube.until_synced("networks", name, "Synced").await;
+    }
+}
+
+/// Gives the operator's user its role in a cluster.
+async fn allow(admin: &Person) {
+    for manifest in manifests(&deployed("rights-in-the-cluster.yaml")) {
+        admin.apply(&manifest).await;
     }
 }
 
