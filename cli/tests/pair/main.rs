@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -15,10 +14,17 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// How long anything may take on a machine that is busy with other things. Nothing is expected to be faster.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Long enough that a machine that is busy with other things elects nobody anew.
+const ELECTION_TIMEOUT: &str = "electionTimeoutMs: 3000\n";
+
+/// The codes with which a command ends that was not answered: without a quorum, and in time.
+const UNAVAILABLE: i32 = 6;
+const TIMED_OUT: i32 = 7;
 
 /// A machine with a member on it.
 struct Machine {
@@ -26,17 +32,23 @@ struct Machine {
     name: &'static str,
     address: String,
     member: Option<Child>,
+    /// Nobody else is given the port, also while the member does not run.
+    _port: TcpSocket,
 }
 
 impl Machine {
     fn empty(name: &'static str) -> Self {
         build();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = TcpSocket::new_v4().expect("a socket");
+        port.set_reuseaddr(true)
+            .expect("the member may listen there");
+        port.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         Self {
-            address: listener.local_addr().expect("its address").to_string(),
+            address: port.local_addr().expect("its address").to_string(),
             dir: tempfile::tempdir().expect("a directory"),
             name,
             member: None,
+            _port: port,
         }
     }
 
@@ -45,6 +57,7 @@ impl Machine {
         let mut machine = Self::empty(name);
         let files = machine.member_args();
         machine.done(&[&["init", "--cluster-name", "pair"], &texts(&files)[..]].concat());
+        machine.is_patient();
         machine.start();
         machine.until("it leads", || machine.run(&["get", "networks"]).code == 0);
         machine
@@ -54,14 +67,20 @@ impl Machine {
     fn joined_by(&self, name: &'static str, token: &[&str]) -> Self {
         let mut other = Self::empty(name);
         let create = ["cluster", "join-token", "create", "member"];
-        let token = self.done(&[&create, token].concat());
+        let token = self.done_at_last(&[&create, token].concat());
         let files = other.member_args();
         let join = ["join", token.trim(), "--server", &self.address];
         other.done(&[&join, &texts(&files)[..]].concat());
+        other.is_patient();
         other.start();
-        let promote = ["cluster", "promote", name];
-        self.until("it votes", || self.run(&promote).code == 0);
+        self.done_at_last(&["cluster", "promote", name]);
         other
+    }
+
+    fn is_patient(&self) {
+        let config = self.path("quorated.yaml");
+        let text = fs::read_to_string(&config).expect("readable");
+        fs::write(&config, text + ELECTION_TIMEOUT).expect("written");
     }
 
     fn member_args(&self) -> Vec<String> {
@@ -120,6 +139,18 @@ impl Machine {
         said.out
     }
 
+    /// Again and again, as a person does while another member is elected or is not ready yet.
+    #[track_caller]
+    fn done_at_last(&self, words: &[&str]) -> String {
+        let mut out = String::new();
+        self.until(&words.join(" "), || {
+            let said = self.run(words);
+            out = said.out;
+            said.code == 0
+        });
+        out
+    }
+
     #[track_caller]
     fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
         let began = Instant::now();
@@ -138,6 +169,15 @@ impl Machine {
         let path = self.path(&format!("{name}.yaml"));
         fs::write(&path, role(name, 0)).expect("written");
         path.display().to_string()
+    }
+
+    fn term(&self) -> String {
+        self.done(&["cluster", "status", "-o", "jsonpath={.term}"])
+    }
+
+    #[track_caller]
+    fn until_votes(&self, words: &str) {
+        self.until(words, || self.votes().contains(words));
     }
 
     fn votes(&self) -> String {
@@ -232,7 +272,7 @@ fn size(path: &Path) -> u64 {
 fn one_of_a_pair_goes_on_by_a_persons_word() {
     let mut first = Machine::founder("m1");
     let mut second = first.joined_by("m2", &[]);
-    first.done(&["apply", "-f", &first.manifest("kept")]);
+    first.done_at_last(&["apply", "-f", &first.manifest("kept")]);
     // Both lose their power; only the first comes back.
     second.kill();
     first.kill();
@@ -274,9 +314,7 @@ fn one_of_a_pair_goes_on_by_a_persons_word() {
     let successor = PathBuf::from(format!("{}.successor", aside.display()));
     fs::rename(data.join("store"), &successor).expect("moved");
     first.start();
-    first.until("it goes on alone", || {
-        first.votes().contains("1 of 1 votes")
-    });
+    first.until_votes("1 of 1 votes");
     assert!(!successor.exists() && aside.exists());
     first.done(&["get", "role", "kept"]);
     first.done(&["apply", "-f", &first.manifest("after")]);
@@ -298,6 +336,8 @@ fn one_of_a_pair_goes_on_by_a_persons_word() {
 fn a_witness_comes_and_goes_while_a_pair_is_written_to() {
     let first = Machine::founder("m1");
     let mut second = first.joined_by("m2", &[]);
+    first.done_at_last(&["cluster", "transfer", "m1"]);
+    let term = first.term();
     let stop = Arc::new(AtomicBool::new(false));
     let written = Arc::new(AtomicUsize::new(0));
     let writer = {
@@ -317,7 +357,7 @@ fn a_witness_comes_and_goes_while_a_pair_is_written_to() {
                     .env("QUORATE_CONFIG", &config);
                 let said = said(&mut command);
                 if said.code != 0 {
-                    failures.push(said.err);
+                    failures.push((said.code, said.err));
                 }
                 written.fetch_add(1, Ordering::Relaxed);
                 pass += 1;
@@ -332,16 +372,10 @@ fn a_witness_comes_and_goes_while_a_pair_is_written_to() {
         });
     };
     more(10);
-    assert!(
-        first.votes().contains("no voter may be lost"),
-        "{}",
-        first.votes()
-    );
+    first.until_votes("no voter may be lost");
 
     let witness = first.joined_by("w", &["--witness"]);
-    first.until("one may be lost", || {
-        first.votes().contains("one voter may be lost")
-    });
+    first.until_votes("one voter may be lost");
     let members = first.done(&["cluster", "members"]);
     assert!(members.contains("witness"), "{members}");
     more(20);
@@ -356,17 +390,21 @@ fn a_witness_comes_and_goes_while_a_pair_is_written_to() {
     second.kill();
     more(10);
     second.start();
-    first.until("all are there", || {
-        first.votes().contains("3 of 3 votes are there")
+    first.until_votes("3 of 3 votes are there");
+    first.until("the witness is gone", || {
+        let said = first.run(&["cluster", "remove", "w", "--force"]);
+        said.code == 0 || said.err.contains("there is no member")
     });
-    first.done(&["cluster", "remove", "w", "--force"]);
     more(10);
     stop.store(true, Ordering::Relaxed);
     let failures = writer.join().expect("the writer ran");
-    assert!(failures.is_empty(), "{failures:?}");
-    assert!(
-        first.votes().contains("2 of 2 votes are there"),
-        "{}",
-        first.votes()
-    );
+    if first.term() == term {
+        assert!(failures.is_empty(), "{failures:?}");
+    } else {
+        // So busy a machine that another one was elected: nothing is refused, and what was under way may have no answer.
+        let unanswered = |code: i32| [UNAVAILABLE, TIMED_OUT].contains(&code);
+        let refused = failures.iter().find(|(code, _)| !unanswered(*code));
+        assert_eq!(refused, None);
+    }
+    first.until_votes("2 of 2 votes are there");
 }

@@ -74,11 +74,17 @@ async fn waiting_ends_when_the_state_is_reached_or_the_time_is_up() {
         "{early}"
     );
 
-    let mut ready = machine.start(&["wait", "network/spare", "--for=condition=Ready"]);
+    let mut ready = machine.start(&[
+        "wait",
+        "network/spare",
+        "--for=condition=Ready",
+        "--timeout=300s",
+    ]);
     let mut placed = machine.start(&[
         "wait",
         "network/spare",
         "--for=jsonpath={.status.observedGeneration}=1",
+        "--timeout=300s",
     ]);
     let status = r#"{"status":{"observedGeneration":1,"conditions":[{"type":"Ready","status":"True","reason":"Up",
         "message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}"#;
@@ -97,7 +103,7 @@ async fn waiting_ends_when_the_state_is_reached_or_the_time_is_up() {
     assert_eq!(ready.line().await, "network/spare condition met");
     assert_eq!(placed.line().await, "network/spare condition met");
 
-    let mut gone = machine.start(&["wait", "network/spare", "--for=delete"]);
+    let mut gone = machine.start(&["wait", "network/spare", "--for=delete", "--timeout=300s"]);
     machine.run(&["delete", "network", "spare"]).await.done();
     assert_eq!(gone.line().await, "network/spare deleted");
     assert_eq!(gone.code().await, 0);

@@ -2,28 +2,36 @@
 
 use std::{
     io::ErrorKind,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use quorate_controller::member::{RunningMember, StartError, Tuning};
+use quorate_controller::{
+    cluster_info::ClusterInfo,
+    member::{RunningMember, StartError, Tuning},
+};
 use quorate_identity::MemberConfig;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    net::TcpSocket,
     process::{Child, ChildStdout, Command},
 };
 
-/// Nothing in these stories takes this long; a story that hangs ends here.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Nothing in these stories takes this long, also on a machine that is busy with other things; a story that hangs ends here.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A machine: its files, and the member when it runs.
 pub(crate) struct Machine {
     pub(crate) dir: TempDir,
     pub(crate) address: String,
     member: Option<RunningMember>,
+    /// How many milliseconds a silent leader is waited for, where that is not left to the product.
+    election_timeout_ms: Option<u32>,
+    /// Nobody else is given the port, also while the member does not listen there.
+    _port: TcpSocket,
 }
 
 /// How a command ended and what it printed.
@@ -53,24 +61,41 @@ impl Said {
 impl Machine {
     /// A machine on which nothing has been done.
     pub(crate) fn empty() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("its address").to_string();
+        let port = TcpSocket::new_v4().expect("a socket");
+        port.set_reuseaddr(true)
+            .expect("the member may listen there");
+        port.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         Self {
             dir: tempfile::tempdir().expect("a directory"),
-            address,
+            address: port.local_addr().expect("its address").to_string(),
             member: None,
+            election_timeout_ms: None,
+            _port: port,
+        }
+    }
+
+    /// The same, for a member beside others: while all of them have to wait for a busy machine, nobody asks for an election.
+    pub(crate) fn empty_and_patient() -> Self {
+        Self {
+            election_timeout_ms: Some(5_000),
+            ..Self::empty()
         }
     }
 
     /// A machine with the only member of a new cluster.
     pub(crate) async fn with_cluster() -> Self {
-        let mut machine = Self::empty();
+        Self::empty().founds_a_cluster().await
+    }
+
+    /// The only member of a new cluster, which leads.
+    pub(crate) async fn founds_a_cluster(mut self) -> Self {
         let mut args = vec!["init", "--cluster-name", "story"];
-        let files = machine.member_args();
+        let files = self.member_args();
         args.extend(files.iter().map(String::as_str));
-        machine.run(&args).await.done();
-        machine.start_member().await;
-        machine
+        self.run(&args).await.done();
+        self.start_member().await;
+        self.has_leader().await;
+        self
     }
 
     /// The options that keep a member's files in this machine's directory.
@@ -93,13 +118,17 @@ impl Machine {
     /// What `quorated run` does.
     pub(crate) async fn start_member(&mut self) {
         let text = std::fs::read_to_string(self.path("quorated.yaml")).expect("the configuration");
-        let config: MemberConfig = serde_saphyr::from_str(&text).expect("a configuration");
-        // A member that was stopped a moment ago may not have let go of its directory yet.
+        let mut config: MemberConfig = serde_saphyr::from_str(&text).expect("a configuration");
+        config.election_timeout_ms = self.election_timeout_ms;
+        // A member that was stopped a moment ago may not have let go of its directory and its port yet.
         let started = async {
             loop {
                 match RunningMember::start(&config, Tuning::default()).await {
                     Err(StartError::Io { source, .. })
-                        if source.kind() == ErrorKind::ResourceBusy =>
+                        if matches!(
+                            source.kind(),
+                            ErrorKind::ResourceBusy | ErrorKind::AddrInUse
+                        ) =>
                     {
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
@@ -114,13 +143,18 @@ impl Machine {
         );
     }
 
-    /// Wait until the member can be written to.
+    /// Wait until the member can be written to, and knows what its cluster is called.
     pub(crate) async fn has_leader(&self) {
         let store = self.member.as_ref().expect("a running member").store();
-        tokio::time::timeout(PATIENCE, store.barrier())
+        let ready = async {
+            while store.barrier().await.is_err() || ClusterInfo::read(&store.view()).name.is_empty()
+            {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready)
             .await
-            .expect("in time")
-            .expect("a leader");
+            .expect("in time");
     }
 
     /// Stop the member.
@@ -159,6 +193,25 @@ impl Machine {
     /// Run the program to its end.
     pub(crate) async fn run(&self, args: &[&str]) -> Said {
         finish(self.command(args)).await
+    }
+
+    /// Run the program again and again until it has done what was asked, as a person does while a leader is elected or
+    /// somebody else is not ready.
+    pub(crate) async fn run_until_done(&self, args: &[&str]) -> String {
+        self.run_until(args, |said| said.code == 0).await
+    }
+
+    /// Run the program again and again until what it says is so.
+    pub(crate) async fn run_until(&self, args: &[&str], so: impl Fn(&Said) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let said = self.run(args).await;
+            if so(&said) {
+                return said.out;
+            }
+            assert!(began.elapsed() < PATIENCE, "{args:?}: {said:#?}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Run the program with an editor, which is a shell script that gets the file as `$1`.
