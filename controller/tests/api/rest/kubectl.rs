@@ -5,10 +5,10 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use base64::{
@@ -81,8 +81,8 @@ impl Kubectl {
         }
     }
 
-    fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = Command::new(&self.program)
+    fn start(&self, arguments: &[&str]) -> Child {
+        Command::new(&self.program)
             .args(arguments)
             .env("HOME", self.home.path())
             .env("KUBECONFIG", self.home.path().join("config"))
@@ -93,7 +93,22 @@ impl Kubectl {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("kubectl starts");
+            .expect("kubectl starts")
+    }
+
+    /// Whether it prints a line with `word`, which is waited for until it ends by itself. Then it is ended.
+    fn shows(&self, arguments: &[&str], word: &str) -> bool {
+        let mut child = self.start(arguments);
+        let printed = child.stdout.take().expect("a pipe");
+        let mut lines = BufReader::new(printed).lines();
+        let found = lines.any(|line| line.expect("text").contains(word));
+        child.kill().expect("it can be ended");
+        child.wait().expect("it ends");
+        found
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self.start(arguments);
         let mut stdin = child.stdin.take().expect("a pipe");
         // It may not want to read, and that is no mistake.
         let _ = stdin.write_all(input.as_bytes());
@@ -302,11 +317,7 @@ fn transcript(kubectl: &Kubectl) {
             &["condition met"],
         );
     }
-    let watched = kubectl.run(
-        &["get", "net", "lan", "--watch", "--request-timeout=1s"],
-        "",
-    );
-    assert!(String::from_utf8_lossy(&watched.stdout).contains("lan"));
+    assert!(kubectl.shows(&["get", "net", "lan", "--watch"], "lan"));
 
     // Deleting, with a finalizer.
     says(
