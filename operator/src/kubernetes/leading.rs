@@ -1,10 +1,6 @@
 //! Everything that the replica does that holds the lease.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kube::{
     Api, Client,
@@ -21,6 +17,7 @@ use super::{
     credentials::Identity,
     events::{Events, NAMESPACE},
     index::Index,
+    memory::Memory,
     mirror::Mirror,
     secrets::Secrets,
     watching::{self, Changes},
@@ -80,7 +77,7 @@ impl Leading {
                 secrets: secrets.clone(),
                 index: index.clone(),
                 metrics: metrics.clone(),
-                memory: Mutex::default(),
+                memory: Memory::default(),
             });
             let (sender, changes) = mpsc::unbounded_channel();
             channels.insert(info.kind, sender);

@@ -1,81 +1,28 @@
-//! Takes the steps that were decided about the objects of one kind.
+//! Looks at the objects of one kind and sees to it that what is decided about them is done.
 
-use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::{
-    Api,
-    api::{DynamicObject, Patch, PatchParams},
-    runtime::controller::Action,
-};
-use quorate_crds::{API_VERSION, KindInfo};
-use serde_json::{Value, json};
-use thiserror::Error;
+use kube::{Api, api::DynamicObject, runtime::controller::Action};
+use quorate_crds::KindInfo;
+use serde_json::Value;
 
-use super::{clusters::Clusters, index::Index, secrets::Secrets};
+use super::{
+    clusters::Clusters,
+    failure::MirrorError,
+    index::Index,
+    memory::{Memory, SOON, state_of},
+    secrets::Secrets,
+    steps::Taken,
+};
 use crate::{
-    cluster::{CallError, Members, Phase},
-    metrics::{Metrics, Side},
-    sync::{
-        self, Answer, Decision, FIELD_MANAGER, FINALIZER, MIRRORED_ANNOTATION, Situation, Step,
-        Synced, Target, There, decide,
-    },
+    cluster::Phase,
+    metrics::Metrics,
+    sync::{self, Decision, Situation, Synced, Target, There, decide},
 };
 
 /// More steps than any change needs.
 const STEPS: usize = 8;
-/// Everything is looked at this often, though nothing is known to have changed.
-const RESYNC: Duration = Duration::from_secs(600);
-/// The Secrets that an object refers to are looked at this often. They cannot be watched by who may not read all of them.
-const SECRETS_AGAIN: Duration = Duration::from_secs(60);
-/// What was refused, or failed, is tried again after pauses that grow from the first to the last.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-
-/// Why work on an object is put off.
-#[derive(Debug, Error)]
-pub(super) enum MirrorError {
-    /// The kube-apiserver. A retry may succeed.
-    #[error("the kube-apiserver does not {verb} {kind} {name:?}")]
-    Kubernetes {
-        /// What was asked of it.
-        verb: &'static str,
-        /// The kind.
-        kind: &'static str,
-        /// The object.
-        name: String,
-        /// What it said.
-        #[source]
-        source: Box<kube::Error>,
-    },
-    /// The cluster cannot do it at present. A retry may succeed.
-    #[error("cluster {cluster:?} does not {verb} {kind} {name:?}")]
-    Cluster {
-        /// What was asked of it.
-        verb: &'static str,
-        /// The cluster.
-        cluster: String,
-        /// The kind.
-        kind: &'static str,
-        /// The object.
-        name: String,
-        /// What it said.
-        #[source]
-        source: Box<CallError>,
-    },
-    /// The object has changed meanwhile. A look at its present state decides anew.
-    #[error("{kind} {name:?} has changed meanwhile")]
-    Overtaken {
-        /// The kind.
-        kind: &'static str,
-        /// The object.
-        name: String,
-    },
-}
 
 /// The objects of one kind.
 pub(super) struct Mirror {
@@ -85,33 +32,12 @@ pub(super) struct Mirror {
     pub(super) secrets: Arc<Secrets>,
     pub(super) index: Arc<Index>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) memory: Mutex<HashMap<String, Memory>>,
-}
-
-/// What is remembered of one object between two looks at it.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// What the cluster answered, and to what exactly.
-    answer: Option<(u64, Answer)>,
-    refusals: u32,
-    again_at: Option<Instant>,
-    failures: u32,
-    secrets_at: Option<Instant>,
+    pub(super) memory: Memory,
 }
 
 /// How a look at an object ended.
 enum End {
     Rest,
-    Gone,
-}
-
-/// What a step has left behind.
-enum Taken {
-    /// This object in Kubernetes.
-    Here(Value),
-    /// What follows is told by a watch.
-    Waiting,
-    /// Nothing in Kubernetes.
     Gone,
 }
 
@@ -124,17 +50,7 @@ impl Mirror {
             return Ok(Action::await_change());
         };
         match self.work(&name, object).await {
-            Ok(End::Rest) => {
-                let mut memory = self.memory();
-                let memory = memory.entry(name).or_default();
-                memory.failures = 0;
-                let again = memory
-                    .again_at
-                    .map(|at| at.saturating_duration_since(Instant::now()));
-                let secrets = memory.secrets_at.map(|_| SECRETS_AGAIN);
-                let next = again.into_iter().chain(secrets).fold(RESYNC, Duration::min);
-                Ok(Action::requeue(next))
-            }
+            Ok(End::Rest) => Ok(Action::requeue(self.memory.rests(&name))),
             Ok(End::Gone) => {
                 self.forget(&name);
                 Ok(Action::await_change())
@@ -146,19 +62,16 @@ impl Mirror {
     /// What to do after `error`.
     pub(super) fn put_off(&self, object: &DynamicObject, error: &MirrorError) -> Action {
         if matches!(error, MirrorError::Overtaken { .. }) {
-            return Action::requeue(PAUSES.0 / 4);
+            return Action::requeue(SOON);
         }
         self.metrics.failed(self.info.kind);
-        let name = object.metadata.name.clone().unwrap_or_default();
-        let mut memory = self.memory();
-        let memory = memory.entry(name).or_default();
-        memory.failures = memory.failures.saturating_add(1);
-        Action::requeue(pause(memory.failures))
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        Action::requeue(self.memory.failed(name))
     }
 
     /// An object is gone from Kubernetes.
     pub(super) fn forget(&self, name: &str) {
-        self.memory().remove(name);
+        self.memory.forget(name);
         self.metrics.gone(self.info.kind, name);
     }
 
@@ -171,7 +84,8 @@ impl Mirror {
                 .as_ref()
                 .and_then(|place| self.index.before(place, name));
             let wanted = self.clusters.checked(wanted.as_ref());
-            let (state, answer) = self.answered(name, &object, live.as_deref());
+            let state = state_of(&object, live.as_deref());
+            let answer = self.memory.answer_to(name, state);
             let decision = decide(&Situation {
                 info: self.info,
                 object: &object,
@@ -249,299 +163,11 @@ impl Mirror {
         }
     }
 
-    /// Takes a step.
-    async fn take(
-        &self,
-        name: &str,
-        object: &Value,
-        place: Option<&Target>,
-        step: Step,
-        state: u64,
-    ) -> Result<Taken, MirrorError> {
-        match step {
-            Step::Hold => {
-                let mut finalizers = finalizers(object);
-                finalizers.push(FINALIZER.into());
-                let change = json!({"metadata": {"finalizers": finalizers}});
-                self.patch(name, object, change, "hold").await
-            }
-            Step::Release => {
-                let mut finalizers = finalizers(object);
-                finalizers.retain(|finalizer| finalizer != FINALIZER);
-                let change = json!({"metadata": {"finalizers": finalizers}});
-                self.patch(name, object, change, "release").await?;
-                Ok(Taken::Gone)
-            }
-            Step::Note(last) => {
-                let note = json!({MIRRORED_ANNOTATION: last.to_string()});
-                let change = json!({"metadata": {"annotations": note}});
-                self.patch(name, object, change, "note").await
-            }
-            Step::Apply(config) => {
-                if let Some((target, members)) = self.at(place) {
-                    self.apply(name, object, &config, (target, members), state)
-                        .await?;
-                }
-                Ok(Taken::Here(object.clone()))
-            }
-            Step::Delete { uid } => {
-                if let Some((target, members)) = self.at(place) {
-                    if let Err(error) = members.delete(self.info.kind, &target.name, &uid).await {
-                        self.refused(name, target, "delete", error, state)?;
-                        return Ok(Taken::Here(object.clone()));
-                    }
-                    self.metrics.wrote(Side::Cluster, self.info.kind, "delete");
-                }
-                Ok(Taken::Waiting)
-            }
-        }
-    }
-
-    fn at<'a>(&'a self, place: Option<&'a Target>) -> Option<(&'a Target, &'a Arc<Members>)> {
-        let place = place?;
-        Some((place, &self.clusters.get(&place.cluster)?.members))
-    }
-
-    async fn apply(
-        &self,
-        name: &str,
-        object: &Value,
-        config: &Value,
-        (target, members): (&Target, &Arc<Members>),
-        state: u64,
-    ) -> Result<(), MirrorError> {
-        let carried = self
-            .secrets
-            .carry(self.info, object, &target.cluster, members)
-            .await;
-        if let Err(error) = carried {
-            return self.refused(name, target, "take the Secrets of", error, state);
-        }
-        match members.apply(config).await {
-            Ok(applied) => {
-                let answer = if applied.written {
-                    self.metrics.wrote(Side::Cluster, self.info.kind, "apply");
-                    Answer::None
-                } else {
-                    Answer::Unchanged
-                };
-                if let Some(cache) = self
-                    .clusters
-                    .get(&target.cluster)
-                    .and_then(|cluster| cluster.cache(self.info.kind))
-                {
-                    cache.put(applied.object);
-                }
-                // What it has now is what it was asked about.
-                let (_, live) = self.known(Some(target));
-                let state = fingerprint(object, live.as_deref());
-                let mut memory = self.memory();
-                let memory = memory.entry(name.to_owned()).or_default();
-                (memory.refusals, memory.again_at) = (0, None);
-                memory.answer = Some((state, answer));
-                Ok(())
-            }
-            Err(error) => self.refused(name, target, "take", error, state),
-        }
-    }
-
-    /// A Secret may change though nothing that refers to it does.
-    async fn carry_secrets(
-        &self,
-        name: &str,
-        object: &Value,
-        target: &Target,
-        members: &Members,
-    ) -> Result<(), MirrorError> {
-        if !Secrets::refers(self.info, object) {
-            return Ok(());
-        }
-        let due = {
-            let mut memory = self.memory();
-            let memory = memory.entry(name.to_owned()).or_default();
-            let due = memory
-                .secrets_at
-                .is_none_or(|at| at.elapsed() >= SECRETS_AGAIN);
-            if due {
-                memory.secrets_at = Some(Instant::now());
-            }
-            due
-        };
-        if !due {
-            return Ok(());
-        }
-        let carried = self
-            .secrets
-            .carry(self.info, object, &target.cluster, members)
-            .await;
-        carried.map_err(|source| MirrorError::Cluster {
-            verb: "take the Secrets of",
-            cluster: target.cluster.clone(),
-            kind: self.info.kind,
-            name: name.to_owned(),
-            source: Box::new(source),
-        })
-    }
-
-    /// A refusal is remembered and shown, anything else is tried again.
-    fn refused(
-        &self,
-        name: &str,
-        target: &Target,
-        verb: &'static str,
-        error: CallError,
-        state: u64,
-    ) -> Result<(), MirrorError> {
-        match error {
-            CallError::Refused { reason, message } => {
-                self.metrics.refused(Side::Cluster, self.info.kind);
-                let mut memory = self.memory();
-                let memory = memory.entry(name.to_owned()).or_default();
-                memory.refusals = memory.refusals.saturating_add(1);
-                memory.again_at = Some(Instant::now() + pause(memory.refusals));
-                memory.answer = Some((state, Answer::Refused { reason, message }));
-                Ok(())
-            }
-            source => Err(MirrorError::Cluster {
-                verb,
-                cluster: target.cluster.clone(),
-                kind: self.info.kind,
-                name: name.to_owned(),
-                source: Box::new(source),
-            }),
-        }
-    }
-
-    /// What the cluster has answered to just this, unless it is time to ask again.
-    fn answered(&self, name: &str, object: &Value, live: Option<&Value>) -> (u64, Answer) {
-        let state = fingerprint(object, live);
-        let mut memory = self.memory();
-        let memory = memory.entry(name.to_owned()).or_default();
-        if memory.again_at.is_some_and(|at| at <= Instant::now()) {
-            (memory.again_at, memory.answer) = (None, None);
-        }
-        match &memory.answer {
-            Some((to, answer)) if *to == state => (state, answer.clone()),
-            _ => {
-                (memory.again_at, memory.answer) = (None, None);
-                (state, Answer::None)
-            }
-        }
-    }
-
-    async fn show(&self, name: &str, object: &Value, status: &Value) -> Result<(), MirrorError> {
-        let whole = json!({
-            "apiVersion": API_VERSION,
-            "kind": self.info.kind,
-            // Only what was decided on the present state is shown.
-            "metadata": {"name": name, "resourceVersion": object["metadata"]["resourceVersion"]},
-            "status": status,
-        });
-        // The status is ours alone, whoever has written something there.
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let shown = self
-            .api
-            .patch_status(name, &params, &Patch::Apply(&whole))
-            .await;
-        self.written(name, "status", shown).map(|_| ())
-    }
-
-    async fn patch(
-        &self,
-        name: &str,
-        object: &Value,
-        mut change: Value,
-        verb: &'static str,
-    ) -> Result<Taken, MirrorError> {
-        // Only the state that was decided on is changed.
-        change["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
-        let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        let patched = self.api.patch(name, &params, &Patch::Merge(&change)).await;
-        let patched = self.written(name, verb, patched)?;
-        // It came as JSON.
-        Ok(patched
-            .and_then(|patched| serde_json::to_value(patched).ok())
-            .map_or(Taken::Gone, Taken::Here))
-    }
-
-    /// What a write came to; nothing when the object is gone.
-    fn written(
-        &self,
-        name: &str,
-        verb: &'static str,
-        written: Result<DynamicObject, kube::Error>,
-    ) -> Result<Option<DynamicObject>, MirrorError> {
-        let kind = self.info.kind;
-        match written {
-            Ok(object) => {
-                self.metrics.wrote(Side::Kubernetes, kind, verb);
-                Ok(Some(object))
-            }
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(kube::Error::Api(status)) if status.code == 409 => Err(self.overtaken(name)),
-            Err(source) => {
-                self.metrics.refused(Side::Kubernetes, kind);
-                Err(MirrorError::Kubernetes {
-                    verb,
-                    kind,
-                    name: name.to_owned(),
-                    source: Box::new(source),
-                })
-            }
-        }
-    }
-
-    fn overtaken(&self, name: &str) -> MirrorError {
-        MirrorError::Overtaken {
-            kind: self.info.kind,
-            name: name.to_owned(),
-        }
-    }
-
     fn count(&self, name: &str, place: Option<&Target>, decision: &Decision) {
         let cluster = place.map_or("", |place| place.cluster.as_str());
         let synced = (decision.synced.status(), decision.synced.reason());
         self.metrics.stands(self.info.kind, name, cluster, synced);
     }
-
-    fn memory(&self) -> MutexGuard<'_, HashMap<String, Memory>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What an answer is an answer to: the whole wish, and the state of the cluster's object.
-fn fingerprint(object: &Value, live: Option<&Value>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for path in [
-        "/metadata/labels",
-        "/metadata/annotations",
-        "/metadata/deletionTimestamp",
-        "/spec",
-    ] {
-        object
-            .pointer(path)
-            .map(ToString::to_string)
-            .hash(&mut hasher);
-    }
-    live.and_then(|live| live.pointer("/metadata/resourceVersion"))
-        .map(ToString::to_string)
-        .hash(&mut hasher);
-    hasher.finish()
-}
-
-fn pause(failures: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
-    (PAUSES.0 * factor).min(PAUSES.1)
-}
-
-fn finalizers(object: &Value) -> Vec<Value> {
-    let found = object
-        .pointer("/metadata/finalizers")
-        .and_then(Value::as_array);
-    found.cloned().unwrap_or_default()
 }
 
 fn now() -> String {

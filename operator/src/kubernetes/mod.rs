@@ -3,11 +3,14 @@
 mod clusters;
 mod credentials;
 mod events;
+mod failure;
 mod index;
 mod leading;
 mod lease;
+mod memory;
 mod mirror;
 mod secrets;
+mod steps;
 mod watching;
 
 pub use events::NAMESPACE as EVENTS_NAMESPACE;
