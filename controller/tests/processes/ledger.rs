@@ -143,26 +143,21 @@ pub(crate) async fn follow(cluster: Arc<DevCluster>, start: u64) -> BTreeSet<Str
             continue;
         };
         let mut watch = watch.into_inner();
-        loop {
-            match tokio::time::timeout(PATIENCE, watch.message()).await {
-                Ok(Ok(Some(event))) => {
-                    let revision: u64 = event.resource_version.parse().expect("a revision");
-                    assert!(revision > seen, "told in order, each once");
-                    seen = revision;
-                    assert_eq!(
-                        event.r#type(),
-                        WatchType::Added,
-                        "nothing was changed twice"
-                    );
-                    let name = name_of(&event.object);
-                    let last = name == THE_LAST;
-                    assert!(told.insert(name), "told once");
-                    if last {
-                        return told;
-                    }
-                }
-                // Its member is gone, or so busy that another one may be faster.
-                Ok(_) | Err(_) => break,
+        // When it says nothing its member is gone, or so busy that another one may be faster.
+        while let Ok(Ok(Some(event))) = tokio::time::timeout(PATIENCE, watch.message()).await {
+            let revision: u64 = event.resource_version.parse().expect("a revision");
+            assert!(revision > seen, "told in order, each once");
+            seen = revision;
+            assert_eq!(
+                event.r#type(),
+                WatchType::Added,
+                "nothing was changed twice"
+            );
+            let name = name_of(&event.object);
+            let last = name == THE_LAST;
+            assert!(told.insert(name), "told once");
+            if last {
+                return told;
             }
         }
     }
