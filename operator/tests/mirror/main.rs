@@ -3,6 +3,7 @@
 mod apiserver;
 mod cluster;
 mod manifests;
+mod program;
 mod restless;
 mod rights;
 mod stories;

@@ -54,6 +54,11 @@ impl World {
         world
     }
 
+    /// One cluster, and nobody who works on it.
+    pub(crate) async fn without_replica() -> Self {
+        Self::without_operator(365 * DAY).await
+    }
+
     /// Two clusters, east and west, and one replica for both.
     pub(crate) async fn of_two_clusters() -> Self {
         let mut world = Self::without_operator(365 * DAY).await;
