@@ -441,3 +441,65 @@ proptest! {
         }
     }
 }
+
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[a-z/.]{0,9}".prop_map(Value::from),
+    ];
+    // The words that are looked for, so that they are met in places where they do not belong.
+    let word = select(vec![
+        "metadata",
+        "spec",
+        "status",
+        "conditions",
+        "managedFields",
+        "annotations",
+        "labels",
+        "finalizers",
+        "name",
+        "uid",
+        "generation",
+        "observedGeneration",
+        "type",
+        "manager",
+        "operation",
+        "fieldsV1",
+        "deletionTimestamp",
+        "f:spec",
+        MIRRORED_ANNOTATION,
+        "memory",
+        "disks",
+    ]);
+    leaf.prop_recursive(5, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(word.clone(), inner, 0..6).prop_map(|fields| fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever a side sends, there is a decision.
+    #[test]
+    fn no_object_however_odd_ends_the_operator(object in anything(), live in prop::option::of(anything())) {
+        let wanted = Target::wanted(&object, Some("east"));
+        let situation = Situation {
+            info: guest(),
+            object: &object,
+            wanted: wanted.as_ref().ok_or("it has no name"),
+            duplicate_of: None,
+            there: There::Known(live.as_ref()),
+            answer: &Answer::None,
+            now: NOW,
+        };
+        decide(&situation);
+        place(&object, wanted.as_ref());
+        secret("screen", Some(&object), live.as_ref());
+    }
+}
