@@ -66,10 +66,19 @@ fn leave_out_defaults(node: &Node, value: &mut Value) {
                 true
             });
         }
-        Value::Array(items) if matches!(node.list_type, ListType::Map { .. }) => {
-            if let Some(child) = node.items.as_deref() {
-                for item in items {
-                    leave_out_defaults(child, item);
+        Value::Array(items) => {
+            let (ListType::Map { keys }, Some(child)) = (&node.list_type, node.items.as_deref())
+            else {
+                return;
+            };
+            for item in items {
+                let named = item.clone();
+                leave_out_defaults(child, item);
+                // Without its keys nobody knows which item it is.
+                for key in keys {
+                    if let (Some(fields), Some(value)) = (item.as_object_mut(), named.get(key)) {
+                        fields.insert(key.clone(), value.clone());
+                    }
                 }
             }
         }
@@ -171,5 +180,26 @@ mod tests {
         info.schema.apply_defaults(&mut object);
         assert_ne!(object["spec"], said);
         assert_eq!(wanted(info, "web", &object)["spec"], said);
+    }
+
+    #[test]
+    fn an_item_keeps_the_keys_that_it_is_known_by() {
+        let text = |default: &str| json!({"type": "string", "default": default});
+        let schema = quorate_schema::Schema::parse(&json!({
+            "type": "object",
+            "properties": {"ports": {
+                "type": "array",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["protocol"],
+                "items": {
+                    "type": "object",
+                    "properties": {"protocol": text("TCP"), "mode": text("Shared")},
+                },
+            }},
+        }))
+        .expect("a schema");
+        let mut value = json!({"ports": [{"protocol": "TCP", "mode": "Shared"}]});
+        leave_out_defaults(schema.root(), &mut value);
+        assert_eq!(value, json!({"ports": [{"protocol": "TCP"}]}));
     }
 }
