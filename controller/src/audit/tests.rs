@@ -139,7 +139,7 @@ async fn a_line_torn_by_a_crash_does_not_swallow_the_next() {
 
     let last = || {
         let text = fs::read_to_string(dir.path().join("audit.log")).expect("there");
-        text.split_inclusive('\n').last().map(str::to_owned)
+        text.split_inclusive('\n').next_back().map(str::to_owned)
     };
     until(|| last().is_some_and(|line| line.contains("next") && line.ends_with('\n'))).await;
     serde_json::from_str::<Value>(&last().expect("a line")).expect("a line of its own");
