@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod cluster;
+mod examples;
 mod manifests;
 mod program;
 mod restless;
