@@ -9,9 +9,10 @@ use crate::drivers::{DriverError, GuestTarget, Trouble};
 use quorate_crds::scalar::Label;
 use quorate_libvirt::{Connection, Domain, Element, RpcError, flags};
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// How long a guest may take to let go of a device before that counts as pending.
-const UNPLUGGING: Duration = Duration::from_secs(10);
+/// How long a guest may take to let go of a device, or of a drive's tray, before that counts as pending.
+const LETTING_GO: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Changes what can be changed while it runs. What fails stays pending, and is said in the log.
@@ -95,7 +96,7 @@ async fn apply(
                 return Ok(false);
             };
             let xml = render::disk(target, disk, kept)?.to_string();
-            libvirt.update(domain, &xml, LIVE).await?;
+            insert(libvirt, domain, &xml).await?;
         }
         Change::PlugDisk(name) => {
             let Some(disk) = disk(name) else {
@@ -134,6 +135,21 @@ async fn apply(
     Ok(true)
 }
 
+/// Changes the medium of a drive. A guest that looks at its drives just then, as its firmware does when it starts, closes the
+/// tray that was opened for that, or holds it.
+async fn insert(libvirt: &Connection, domain: &Domain, xml: &str) -> Result<(), RpcError> {
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        match libvirt.update(domain, xml, flags::affect::LIVE).await {
+            Err(error) if error.surely_nothing() && Instant::now() < deadline => {
+                tracing::debug!(%error, "the drive's medium is not changed yet");
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 fn device<'a>(domain: &'a Element, alias: &str) -> Option<&'a Element> {
     domain.find(&["devices"])?.elements().find(|device| {
         device
@@ -164,7 +180,7 @@ async fn unplug(
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
-    tokio::time::timeout(UNPLUGGING, gone)
+    tokio::time::timeout(LETTING_GO, gone)
         .await
         .unwrap_or(Ok(false))
 }
