@@ -2,14 +2,14 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use quorate_node_daemon::simulated::{
     Room, SocketRoom,
-    room::{Reply, Request, Truth},
+    room::{Happening, Reply, Request, Truth},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -53,12 +53,7 @@ impl Cluster {
 
     /// What the command line prints.
     pub(crate) fn quorate(&self, arguments: &[&str]) -> String {
-        let output = Command::new(program("quorate"))
-            .args(arguments)
-            .env("QUORATE_CONFIG", self.home.path().join("config.yaml"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("quorate runs");
+        let output = self.run(arguments);
         assert!(
             output.status.success(),
             "quorate {}: {}",
@@ -68,6 +63,15 @@ impl Cluster {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(program("quorate"))
+            .args(arguments)
+            .env("QUORATE_CONFIG", self.home.path().join("config.yaml"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("quorate runs")
+    }
+
     /// What is so in the room, whatever anybody believes.
     pub(crate) fn truth(&self) -> Truth {
         let answer = self.room.ask_now(Request::Truth).expect("the room answers");
@@ -75,6 +79,42 @@ impl Cluster {
             Ok(Reply::Truth(truth)) => *truth,
             other => panic!("the room answered {other:?}"),
         }
+    }
+
+    /// Something happens in the room.
+    pub(crate) fn happen(&self, what: Happening) {
+        let answer = self.room.ask_now(Request::Happen(what));
+        answer.expect("the room answers").outcome.expect("done");
+    }
+
+    /// Every object of a kind.
+    pub(crate) fn list(&self, kind: &str) -> Vec<Value> {
+        let list = self.read(&["get", kind, "-o", "json"]);
+        list["items"].as_array().cloned().expect("a list")
+    }
+
+    /// A field of an object's status; empty when it says nothing there.
+    pub(crate) fn text(&self, kind: &str, name: &str, field: &str) -> String {
+        let object = self.read(&["get", kind, name, "-o", "json"]);
+        object["status"][field]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// What the command line reads. While nobody leads it says so, and is asked again.
+    fn read(&self, arguments: &[&str]) -> Value {
+        let mut text = Vec::new();
+        self.until("somebody answers", || {
+            let output = self.run(arguments);
+            let words = String::from_utf8_lossy(&output.stderr);
+            text = output.stdout;
+            output.status.success() || {
+                println!("quorate {}: {}", arguments.join(" "), words.trim());
+                false
+            }
+        });
+        serde_json::from_slice(&text).expect("JSON")
     }
 
     /// Writes what is wanted of a guest, and waits for nothing.
@@ -111,7 +151,7 @@ impl Cluster {
     }
 
     /// Waits until it is so.
-    pub(crate) fn until(&self, what: &str, so: impl Fn() -> bool) {
+    pub(crate) fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !so() {
             assert!(Instant::now() < deadline, "never: {what}\n{}", self.story());

@@ -3,3 +3,4 @@
 mod agents;
 mod cluster;
 mod deaths;
+mod midway;

@@ -35,6 +35,8 @@ pub enum MigrationFault {
     ReplyLostSourceResumes,
     /// It never ends.
     Hangs,
+    /// It takes this time.
+    Slow(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -319,8 +321,11 @@ impl MachineRoom {
             .domain(to, guest)
             .is_ok_and(|domain| domain.doing == GuestDoing::Paused(WhyPaused::Incoming));
         let reachable = self.executes(to);
-        let ends = self.now + self.settings.migration_time;
-        let hangs = self.migration_faults.get(guest) == Some(&MigrationFault::Hangs);
+        let ends = match self.migration_faults.get(guest) {
+            Some(MigrationFault::Hangs) => None,
+            Some(MigrationFault::Slow(time)) => Some(self.now + *time),
+            _ => Some(self.now + self.settings.migration_time),
+        };
         let domain = self.domain(host, guest)?;
         match domain.doing {
             GuestDoing::Off(HowEnded::Migrated) => return Ok(Some(true)),
@@ -341,7 +346,7 @@ impl MachineRoom {
         }
         domain.sending = Some(Sending {
             to: to.to_owned(),
-            ends: (!hangs).then_some(ends),
+            ends,
         });
         self.touch(host, Changed::Guest(guest.to_owned()));
         Ok(Some(false))
