@@ -3,5 +3,6 @@
 
 mod agents;
 mod rules;
+mod scripts;
 mod stories;
 mod world;
