@@ -12,9 +12,10 @@ use std::{
 
 use quorate_crds::manifest::to_yaml;
 use quorate_identity::{BOOTSTRAP_FILE, Bootstrap, Credentials, Keyring, MemberConfig, PkiDir};
+use quorate_proto::client::with_port;
 use serde_json::json;
 
-use crate::{client::with_port, error::CliError};
+use crate::error::CliError;
 
 /// Where a member's files are and how it is reached.
 #[derive(Debug, Clone, clap::Args)]

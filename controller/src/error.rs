@@ -14,7 +14,7 @@ use thiserror::Error;
 use tonic::{Code, Status, metadata::MetadataValue};
 
 /// The gRPC trailer that carries the JSON `Status` of a refusal.
-pub const STATUS_TRAILER: &str = "quorate-status-bin";
+pub use quorate_proto::client::EXPLANATION as STATUS_TRAILER;
 
 /// HTTP/2 peers accept 16 KiB of headers by habit, and the message travels percent-encoded beside the
 /// trailer, which is base64: what does not fit is left out, the first causes are kept.

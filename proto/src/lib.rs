@@ -31,6 +31,7 @@ pub mod member {
     }
 }
 
+pub mod client;
 pub mod heartbeat;
 pub mod refusal;
 

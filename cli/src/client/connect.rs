@@ -6,6 +6,7 @@
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
+use quorate_proto::client::with_port;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -153,21 +154,6 @@ fn tls_failure(error: &(dyn std::error::Error + 'static)) -> Failure {
     }
 }
 
-/// `host` as `host:7443`; what has a port keeps it.
-pub(crate) fn with_port(endpoint: &str) -> String {
-    if endpoint.starts_with('[') && endpoint.ends_with(']') {
-        return format!("{endpoint}:{}", quorate_proto::DEFAULT_PORT);
-    }
-    match endpoint.rsplit_once(':') {
-        // More than one colon and no brackets is a bare IPv6 address.
-        Some((host, _)) if host.contains(':') && !host.ends_with(']') => {
-            format!("[{endpoint}]:{}", quorate_proto::DEFAULT_PORT)
-        }
-        Some(_) => endpoint.to_owned(),
-        None => format!("{endpoint}:{}", quorate_proto::DEFAULT_PORT),
-    }
-}
-
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -179,16 +165,6 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_without_a_port_gets_the_default_one() {
-        assert_eq!(with_port("an01"), "an01:7443");
-        assert_eq!(with_port("an01:8443"), "an01:8443");
-        assert_eq!(with_port("10.20.0.1"), "10.20.0.1:7443");
-        assert_eq!(with_port("[fd00::1]:8443"), "[fd00::1]:8443");
-        assert_eq!(with_port("[fd00::1]"), "[fd00::1]:7443");
-        assert_eq!(with_port("fd00::1"), "[fd00::1]:7443");
-    }
 
     #[test]
     fn an_unreachable_cluster_lists_each_address_with_its_reason() {

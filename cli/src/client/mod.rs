@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 pub(crate) use self::{
-    connect::{Unreachable, with_port},
+    connect::Unreachable,
     consoles::{Input, Output, Screen},
     follow::{Follow, Followed, Scope},
     objects::{Change, Changed, FIELD_MANAGER, Listed, consistency, reference, stream_refusal},
@@ -209,5 +209,7 @@ fn is_transport(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
-    ) && !status.metadata().contains_key(refusal::STATUS_KEY)
+    ) && !status
+        .metadata()
+        .contains_key(quorate_proto::client::EXPLANATION)
 }

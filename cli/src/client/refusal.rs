@@ -1,12 +1,10 @@
 //! What the server says when it refuses, and the advice that belongs to it.
 
+use quorate_proto::client::{explanation, reason_of};
 use serde::Deserialize;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::error::exit;
-
-/// The metadata entry in which the server explains a refusal: a Kubernetes `Status` as JSON.
-pub(super) const STATUS_KEY: &str = "quorate-status-bin";
 
 /// A refusal, as Kubernetes' `Status` words it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -61,11 +59,8 @@ impl std::fmt::Display for Refusal {
 
 impl Refusal {
     pub(crate) fn from_status(status: &Status, from: &str) -> Self {
-        let explained = status
-            .metadata()
-            .get_bin(STATUS_KEY)
-            .and_then(|value| value.to_bytes().ok())
-            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let explained =
+            explanation(status).and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         let mut refusal = explained.unwrap_or_else(|| Self {
             reason: reason_of(status.code()).to_owned(),
             message: quorate_identity::explain_tls_error(status)
@@ -200,33 +195,19 @@ const FIELD_CONFLICT: &str = "choose one of three ways out:
   2. write the value that they have now, so that both of you own them;
   3. take them over: run the command again with --force-conflicts.";
 
-fn reason_of(code: Code) -> &'static str {
-    match code {
-        Code::NotFound => "NotFound",
-        Code::AlreadyExists => "AlreadyExists",
-        Code::Aborted => "Conflict",
-        Code::InvalidArgument => "BadRequest",
-        Code::FailedPrecondition => "Invalid",
-        Code::PermissionDenied => "Forbidden",
-        Code::Unauthenticated => "Unauthorized",
-        Code::ResourceExhausted => "TooManyRequests",
-        Code::OutOfRange => "Expired",
-        Code::DeadlineExceeded => "Timeout",
-        Code::Unavailable => "ServiceUnavailable",
-        Code::Unimplemented => "Unimplemented",
-        _ => "InternalError",
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tonic::metadata::{MetadataMap, MetadataValue};
+    use quorate_proto::client::EXPLANATION;
+    use tonic::{
+        Code,
+        metadata::{MetadataMap, MetadataValue},
+    };
 
     use super::*;
 
     fn explained(code: Code, body: &str) -> Refusal {
         let mut metadata = MetadataMap::new();
-        metadata.insert_bin(STATUS_KEY, MetadataValue::from_bytes(body.as_bytes()));
+        metadata.insert_bin(EXPLANATION, MetadataValue::from_bytes(body.as_bytes()));
         Refusal::from_status(&Status::with_metadata(code, "short", metadata), "an01:7443")
     }
 

@@ -6,11 +6,14 @@ use quorate_identity::{
     Bootstrap, Clock, Credentials, JoinToken, KeyRequest, Keyring, SystemClock,
     joining_client_config,
 };
-use quorate_proto::api::v1::{JoinKind, JoinReply, JoinRequest, MemberGrant};
+use quorate_proto::{
+    api::v1::{JoinKind, JoinReply, JoinRequest, MemberGrant},
+    client::with_port,
+};
 use serde_json::json;
 
 use crate::{
-    client::{Client, Retry, identity, with_port},
+    client::{Client, Retry, identity},
     config::Context,
     error::CliError,
     member_files::{MemberFiles, MemberKeys, write_new},

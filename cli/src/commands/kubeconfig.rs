@@ -8,9 +8,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use quorate_identity::{Credentials, MEMBER_NAME};
+use quorate_proto::client::with_port;
 use serde_json::{Value, json};
 
-use crate::{client::with_port, config::Context, error::CliError, session::Session};
+use crate::{config::Context, error::CliError, session::Session};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

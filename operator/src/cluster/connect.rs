@@ -3,6 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
+use quorate_proto::client::with_port;
 use rustls::{ClientConfig, pki_types::ServerName};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -59,38 +60,4 @@ pub(super) async fn connect(
         .connect_with_connector(connector)
         .await
         .map_err(ConnectError::Transport)
-}
-
-/// `host` as `host:7443`; what has a port keeps it.
-fn with_port(endpoint: &str) -> String {
-    let port = quorate_proto::DEFAULT_PORT;
-    if endpoint.starts_with('[') && endpoint.ends_with(']') {
-        return format!("{endpoint}:{port}");
-    }
-    match endpoint.rsplit_once(':') {
-        // More than one colon and no brackets is a bare IPv6 address.
-        Some((host, _)) if host.contains(':') && !host.ends_with(']') => {
-            format!("[{endpoint}]:{port}")
-        }
-        Some(_) => endpoint.to_owned(),
-        None => format!("{endpoint}:{port}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_without_a_port_gets_the_default_one() {
-        for (given, with) in [
-            ("an01", "an01:7443"),
-            ("an01:8443", "an01:8443"),
-            ("[fd00::1]", "[fd00::1]:7443"),
-            ("[fd00::1]:8443", "[fd00::1]:8443"),
-            ("fd00::1", "[fd00::1]:7443"),
-        ] {
-            assert_eq!(with_port(given), with);
-        }
-    }
 }

@@ -1,11 +1,9 @@
 //! What a cluster says when it does not do what it was asked.
 
+use quorate_proto::client::{explanation, reason_of};
 use serde::Deserialize;
 use thiserror::Error;
-use tonic::{Code, Status};
-
-/// The metadata entry in which a member explains a refusal: a Kubernetes `Status` as JSON.
-const STATUS_KEY: &str = "quorate-status-bin";
+use tonic::Status;
 
 /// Why a call came to nothing.
 #[derive(Debug, Error)]
@@ -54,10 +52,7 @@ impl CallError {
 
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
-        let explained = status
-            .metadata()
-            .get_bin(STATUS_KEY)
-            .and_then(|value| value.to_bytes().ok())
+        let explained = explanation(&status)
             .and_then(|bytes| serde_json::from_slice::<Explanation>(&bytes).ok());
         let transport = explained.is_none();
         let Explanation { reason, message } = explained.unwrap_or_else(|| Explanation {
@@ -70,40 +65,25 @@ impl From<Status> for CallError {
                 Self::Unavailable { message }
             }
             // A connection that breaks has no better word for it.
-            "InternalError" | "Unknown" if transport => Self::Unavailable { message },
+            "InternalError" if transport => Self::Unavailable { message },
             _ => Self::Refused { reason, message },
         }
     }
 }
 
-fn reason_of(code: Code) -> &'static str {
-    match code {
-        Code::NotFound => "NotFound",
-        Code::AlreadyExists => "AlreadyExists",
-        Code::Aborted => "Conflict",
-        Code::InvalidArgument => "BadRequest",
-        Code::FailedPrecondition => "Invalid",
-        Code::PermissionDenied => "Forbidden",
-        Code::Unauthenticated => "Unauthorized",
-        Code::ResourceExhausted => "TooManyRequests",
-        Code::OutOfRange => "Expired",
-        Code::DeadlineExceeded => "Timeout",
-        Code::Unavailable => "ServiceUnavailable",
-        Code::Unimplemented => "Unimplemented",
-        Code::Unknown | Code::Cancelled => "Unknown",
-        _ => "InternalError",
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tonic::metadata::{MetadataMap, MetadataValue};
+    use quorate_proto::client::EXPLANATION;
+    use tonic::{
+        Code,
+        metadata::{MetadataMap, MetadataValue},
+    };
 
     use super::*;
 
     fn explained(code: Code, body: &str) -> CallError {
         let mut metadata = MetadataMap::new();
-        metadata.insert_bin(STATUS_KEY, MetadataValue::from_bytes(body.as_bytes()));
+        metadata.insert_bin(EXPLANATION, MetadataValue::from_bytes(body.as_bytes()));
         Status::with_metadata(code, "short", metadata).into()
     }
 
