@@ -28,8 +28,8 @@ pub use refusal::Refusal;
 pub use replica::BLOCKS;
 pub use request::{
     Answer, CallFault, Changed, FenceCall, FilesystemCall, GuestCall, Happening, HostCall,
-    LockspaceCall, LostPeer, NetworkCall, PeerFate, PoolCall, PowerReply, ReplicationCall, Reply, Request,
-    Subsystem, WatchdogCall,
+    LockspaceCall, LostPeer, NetworkCall, PeerFate, PoolCall, PowerReply, ReplicationCall, Reply,
+    Request, Subsystem, WatchdogCall,
 };
 pub use truth::{Copy, LostWrite, MachineTruth, ReplicaTruth, Truth};
 
