@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, header::CONTENT_TYPE, header::USER_AGENT};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tonic::body::Body;
+use http_body_util::BodyExt;
+use tonic::{Status, body::Body};
 
 use super::refusal::Refusal;
 use crate::{error::ApiError, tls::ConnectionInfo};
 
 /// The largest body; an object is at most half of it.
 const MAX_BODY: usize = 4 << 20;
+/// So much of a larger one is read and thrown away before it is refused.
+const MOST_THROWN_AWAY: usize = 64 << 20;
 /// A body that takes longer to arrive is not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longer paths and queries name nothing that there is.
@@ -26,6 +28,26 @@ pub(super) struct Asked {
     pub(super) headers: HeaderMap,
     pub(super) connection: ConnectionInfo,
     body: Option<Body>,
+}
+
+/// The whole body; none when it is too large. A caller that still writes when its connection is closed would never read why,
+/// so that such a body is read all the same, if it has any end.
+async fn whole(mut body: Body) -> Result<Option<Bytes>, Status> {
+    let (mut kept, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        length += data.len();
+        if length <= MAX_BODY {
+            kept.extend_from_slice(&data);
+        } else if length > MOST_THROWN_AWAY {
+            break;
+        } else {
+            kept = BytesMut::new();
+        }
+    }
+    Ok((length <= MAX_BODY).then(|| kept.freeze()))
 }
 
 /// What stands behind the question mark, decoded.
@@ -72,15 +94,12 @@ impl Asked {
         let Some(body) = self.body.take() else {
             return Ok(Bytes::new());
         };
-        let collected = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect());
-        match collected.await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-                Err(ApiError::TooLarge(format!(
-                    "the body of the request is larger than {MAX_BODY} bytes"
-                ))
-                .into())
-            }
+        match tokio::time::timeout(PATIENCE, whole(body)).await {
+            Ok(Ok(Some(body))) => Ok(body),
+            Ok(Ok(None)) => Err(ApiError::TooLarge(format!(
+                "the body of the request is larger than {MAX_BODY} bytes"
+            ))
+            .into()),
             Ok(Err(error)) => Err(ApiError::BadRequest(format!(
                 "the body of the request broke off: {error}"
             ))

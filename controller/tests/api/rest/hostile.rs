@@ -182,7 +182,7 @@ async fn nonsense_from_an_administrator_is_refused_and_never_a_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_is_refused_before_it_is_read() {
+async fn what_is_too_large_is_refused_and_its_sender_reads_why() {
     let cluster = TestCluster::of_one().await;
     let admin = Http::admin(&cluster);
     let long = format!(
