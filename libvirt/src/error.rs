@@ -93,6 +93,8 @@ impl ErrorCode {
     pub const CONFIG_UNSUPPORTED: Self = Self(67);
     /// It took too long.
     pub const OPERATION_TIMEOUT: Self = Self(68);
+    /// Not here, or not of this.
+    pub const OPERATION_UNSUPPORTED: Self = Self(84);
     /// Somebody gave it up.
     pub const OPERATION_ABORTED: Self = Self(78);
     /// There is none.

@@ -300,6 +300,8 @@ async fn found(libvirt: &Connection, domain: &Domain) -> Result<Found, Looking> 
             Ok(job) => Some(job),
             // It has ended meanwhile; the next look tells.
             Err(error) if error.code() == Some(ErrorCode::OPERATION_INVALID) => None,
+            // While a guest arrives, only its source can be asked how far it is; the note on the definition says that it arrives.
+            Err(error) if error.code() == Some(ErrorCode::OPERATION_UNSUPPORTED) => None,
             Err(error) => return Err(error.into()),
         };
     }
