@@ -1,10 +1,10 @@
 # The commands of this project. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test model verify fix sim bench packages tools
+.PHONY: help demo test model verify fix sim bench packages operator-image kubernetes-test tools
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 tools: ## install what building needs and is missing (apt and cargo only; says what)
 	@tools/ensure-tools
@@ -47,3 +47,12 @@ include lab/lab.mk
 
 packages: tools ## Debian packages into target/debian (installs cargo-deb when missing)
 	@tools/packages
+
+operator-image: tools ## the Kubernetes operator's image, an OCI archive in target (installs umoci when missing)
+	@tools/operator-image
+
+SECONDS_OF_UNREST ?= 600
+kubernetes-test: tools ## the operator with a real kube-apiserver and etcd, all killed at random (builds those from Go modules first)
+	cargo build --locked -p quorate-controller -p quorate-cli -p quorate-operator
+	operator/tests/kube-apiserver/build $(or $(CARGO_TARGET_DIR),target)/kubernetes
+	operator/tests/kube-apiserver/accept $(or $(CARGO_TARGET_DIR),target)/kubernetes $(or $(CARGO_TARGET_DIR),target)/debug $(SECONDS_OF_UNREST)

@@ -83,14 +83,21 @@ async fn wait_until_traced(pid: u32) -> Result<()> {
 
 /// Resident memory of all members together, in MiB.
 pub(crate) fn resident_mib<P: Peer>(peer: &P) -> Result<f64> {
-    let mut kib = 0;
-    for pid in peer.processes() {
+    Ok(memory_mib(peer, RESIDENT)?.iter().sum())
+}
+
+/// The memory that a process has now, in the kernel's words.
+pub(crate) const RESIDENT: &str = "VmRSS:";
+/// The most that it ever had.
+pub(crate) const MOST_RESIDENT: &str = "VmHWM:";
+
+/// One of these figures of each member.
+pub(crate) fn memory_mib<P: Peer>(peer: &P, figure: &str) -> Result<Vec<f64>> {
+    let of = |pid: u32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .ok_or("no VmRSS")?;
-        kib += line.trim().trim_end_matches(" kB").parse::<u64>()?;
-    }
-    Ok(kib as f64 / 1024.0)
+        let line = status.lines().find_map(|line| line.strip_prefix(figure));
+        let kib = line.ok_or_else(|| format!("no {figure}"))?;
+        Ok(kib.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    };
+    peer.processes().into_iter().map(of).collect()
 }

@@ -11,7 +11,9 @@ mod fsync;
 mod load;
 mod peer;
 mod quorate;
+mod rest;
 mod table;
+mod watch_load;
 
 use std::{
     path::PathBuf,
@@ -20,7 +22,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::{
     certificates::Certificates,
@@ -29,6 +31,7 @@ use crate::{
     peer::{Peer, Result, Sort},
     quorate::Quorate,
     table::Table,
+    watch_load::WatchLoad,
 };
 
 /// Compare Quorate with etcd on this machine.
@@ -49,6 +52,15 @@ struct Arguments {
     /// Only the cost of one apply, without etcd.
     #[arg(long)]
     apply_only: bool,
+    /// Only this, without etcd.
+    #[command(subcommand)]
+    only: Option<Only>,
+}
+
+#[derive(Subcommand)]
+enum Only {
+    /// Many watchers over the Kubernetes face while there are many changes.
+    WatchLoad(WatchLoad),
 }
 
 /// Keys that the put and get rows work on.
@@ -61,7 +73,10 @@ async fn main() -> Result<()> {
     std::fs::create_dir_all(&arguments.directory)?;
     let scratch = tempfile::tempdir_in(&arguments.directory)?;
     let mut table = Table::default();
-    let quorate = Quorate::start(&arguments.quorated, scratch.path()).await?;
+    let mut quorate = Quorate::start(&arguments.quorated, scratch.path()).await?;
+    if let Some(Only::WatchLoad(load)) = arguments.only {
+        return watch_load::run(&mut quorate, &mut table, load).await;
+    }
     if arguments.apply_only {
         return apply_cost::run(&quorate, &mut table, arguments.objects).await;
     }

@@ -12,21 +12,28 @@ use std::{
 
 use bytes::Bytes;
 use quorate_proto::api::v1::{
-    ApplyRequest, ChangeOptions, CreateRequest, GetRequest, ListRequest, ObjectRef, StatusRequest,
-    UpdateRequest, WatchRequest, WatchType, cluster_client::ClusterClient,
-    objects_client::ObjectsClient,
+    ApplyRequest, ChangeOptions, CreateRequest, GetRequest, ListRequest, ObjectRef, PatchRequest,
+    PatchType, StatusRequest, UpdateRequest, WatchRequest, WatchType,
+    cluster_client::ClusterClient, objects_client::ObjectsClient,
 };
 use serde_json::{Value, json};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use crate::peer::{Peer, Result, Sort};
+use crate::{
+    peer::{Peer, Result, Sort},
+    rest::Rest,
+};
 
 /// A running development cluster; dropped, it is stopped.
 pub(crate) struct Quorate {
     supervisor: Child,
+    context: Value,
     endpoint: Endpoint,
     channels: Vec<Channel>,
 }
+
+/// The annotation that says which change an object has seen last.
+pub(crate) const MARK: &str = "bench.quorate.dev/change";
 
 impl Quorate {
     /// Start `quorated dev` under `directory` and wait until it has a leader.
@@ -53,12 +60,13 @@ impl Quorate {
                 .into());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
-            let Some(endpoints) = read_context(&context)? else {
+            let Some((context, endpoints)) = read_context(&context)? else {
                 continue;
             };
             if let Some(endpoint) = leader_of(&endpoints).await {
                 let mut quorate = Self {
                     supervisor,
+                    context,
                     endpoint,
                     channels: Vec::new(),
                 };
@@ -103,6 +111,35 @@ impl Quorate {
         }
     }
 
+    /// The Kubernetes face of the member that leads.
+    pub(crate) fn rest(&self) -> Result<Rest> {
+        let pem = |field: &str| self.context[field].as_str().unwrap_or_default();
+        let address = self.endpoint.uri().authority();
+        Rest::new(
+            address.ok_or("no address")?.to_string(),
+            pem("certificateAuthority"),
+            pem("clientCertificate"),
+            pem("clientKey"),
+        )
+    }
+
+    /// Changes an object that [`Peer::prepare`] has made, and marks it.
+    pub(crate) async fn mark(&self, connection: usize, key: usize, change: usize) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {MARK: change.to_string()}}});
+        let request = PatchRequest {
+            object: Some(ObjectRef {
+                kind: "Secret".into(),
+                name: name(key),
+                subresource: String::new(),
+            }),
+            r#type: PatchType::Merge.into(),
+            patch: patch.to_string().into(),
+            ..Default::default()
+        };
+        self.objects(connection).patch(request).await?;
+        Ok(())
+    }
+
     /// One server-side apply of a manifest, as `quorate apply` sends it.
     pub(crate) async fn apply(&self, manifest: &Value) -> Result<()> {
         let options = Some(ChangeOptions {
@@ -119,7 +156,8 @@ impl Quorate {
     }
 }
 
-fn read_context(path: &PathBuf) -> Result<Option<Vec<Endpoint>>> {
+/// The context that `quorated dev` has written, and its members.
+fn read_context(path: &PathBuf) -> Result<Option<(Value, Vec<Endpoint>)>> {
     let Ok(text) = std::fs::read_to_string(path) else {
         return Ok(None);
     };
@@ -141,7 +179,8 @@ fn read_context(path: &PathBuf) -> Result<Option<Vec<Endpoint>>> {
             .tls_config(tls.clone())?
             .tcp_nodelay(true))
     });
-    Ok(Some(endpoints.collect::<Result<_>>()?))
+    let endpoints = endpoints.collect::<Result<_>>()?;
+    Ok(Some((context.clone(), endpoints)))
 }
 
 /// The endpoint of the member that leads, once all three are voters: both peers are measured there.

@@ -3,7 +3,9 @@
 
 use std::{io, path::PathBuf};
 
-use crate::client::{Refusal, Unreachable};
+use quorate_client::Unreachable;
+
+use crate::client::{Refusal, advice};
 
 /// How a process may end. `quorate help exit-codes` prints this list.
 pub(crate) mod exit {
@@ -119,7 +121,7 @@ impl CliError {
     pub(crate) fn advice(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => refusal.advice(),
-            Self::Unreachable(unreachable) => Some(unreachable.advice()),
+            Self::Unreachable(unreachable) => Some(advice(unreachable)),
             _ => None,
         }
     }

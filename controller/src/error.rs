@@ -2,19 +2,17 @@
 //!
 //! Every refusal carries three things: a gRPC code for tools that know only gRPC, a reason that
 //! programs branch on, and a message for people. The reason, the object and the single causes travel
-//! as a JSON `Status` in the binary trailer [`STATUS_TRAILER`]; they are those of Kubernetes'
+//! as a JSON `Status` in the binary trailer [`EXPLANATION`]; they are those of Kubernetes'
 //! `metav1.Status`, so that the Kubernetes faces can pass them on unchanged.
 
 use std::fmt::Write as _;
 
+use quorate_proto::client::EXPLANATION;
 use quorate_schema::{Violation, ViolationReason};
 use quorate_store::StoreError;
 use serde::Serialize;
 use thiserror::Error;
 use tonic::{Code, Status, metadata::MetadataValue};
-
-/// The gRPC trailer that carries the JSON `Status` of a refusal.
-pub use quorate_proto::client::EXPLANATION as STATUS_TRAILER;
 
 /// HTTP/2 peers accept 16 KiB of headers by habit, and the message travels percent-encoded beside the
 /// trailer, which is base64: what does not fit is left out, the first causes are kept.
@@ -358,7 +356,7 @@ impl From<ApiError> for Status {
         if let Ok(json) = serde_json::to_vec(&body) {
             status
                 .metadata_mut()
-                .insert_bin(STATUS_TRAILER, MetadataValue::from_bytes(&json));
+                .insert_bin(EXPLANATION, MetadataValue::from_bytes(&json));
         }
         status
     }
@@ -388,7 +386,7 @@ mod tests {
     fn body(status: &Status) -> serde_json::Value {
         let bytes = status
             .metadata()
-            .get_bin(STATUS_TRAILER)
+            .get_bin(EXPLANATION)
             .expect("the trailer is there")
             .to_bytes()
             .expect("it decodes");
@@ -430,7 +428,7 @@ mod tests {
         }
         .into();
         assert!(status.message().len() < 2000);
-        let trailer = status.metadata().get_bin(STATUS_TRAILER).expect("there");
+        let trailer = status.metadata().get_bin(EXPLANATION).expect("there");
         assert!(trailer.as_encoded_bytes().len() < 10_000);
         assert_eq!(body(&status)["reason"], "Invalid");
     }
@@ -439,7 +437,7 @@ mod tests {
     fn a_refusal_about_an_endless_name_still_fits_into_a_trailer() {
         let status: Status =
             ApiError::NotFound(Subject::new("virtualmachines", "x".repeat(100_000))).into();
-        let trailer = status.metadata().get_bin(STATUS_TRAILER).expect("there");
+        let trailer = status.metadata().get_bin(EXPLANATION).expect("there");
         assert!(trailer.as_encoded_bytes().len() < 10_000);
         assert_eq!(body(&status)["reason"], "NotFound");
     }

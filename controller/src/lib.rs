@@ -24,7 +24,7 @@ pub mod member;
 pub mod members;
 mod mistake;
 pub mod resource;
-mod rest;
+pub mod rest;
 pub mod restore;
 pub mod run;
 pub mod secrets;

@@ -4,6 +4,9 @@
 use crate::{API_VERSION, GROUP, KindInfo, VERSION};
 use serde_json::{Map, Value, json};
 
+/// Short names of our kinds that Kubernetes has given to kinds of its own. kubectl would take them for those.
+const TAKEN_IN_KUBERNETES: [&str; 1] = ["no"];
+
 /// The CustomResourceDefinition of a kind.
 #[must_use]
 pub fn definition(info: &KindInfo) -> Value {
@@ -29,8 +32,13 @@ pub fn definition(info: &KindInfo) -> Value {
         "singular": info.singular,
         "categories": info.categories,
     });
-    if !info.short_names.is_empty() {
-        names["shortNames"] = json!(info.short_names);
+    let short_names: Vec<_> = info
+        .short_names
+        .iter()
+        .filter(|name| !TAKEN_IN_KUBERNETES.contains(name))
+        .collect();
+    if !short_names.is_empty() {
+        names["shortNames"] = json!(short_names);
     }
     let mut version = json!({
         "name": VERSION,

@@ -124,8 +124,12 @@ fn one_line(text: &str) -> String {
 }
 
 /// When the defaults of an object are exactly those of its fields, `{}` says the same: they are
-/// filled in after it.
+/// filled in after it. Where the object has rules it is left as it is: kube-apiserver puts the
+/// rules to a default before anything is filled in.
 fn shorten_default(object: &mut Map<String, Value>) {
+    if object.contains_key("x-kubernetes-validations") {
+        return;
+    }
     let Some(Value::Object(default)) = object.get("default") else {
         return;
     };

@@ -34,6 +34,28 @@ fn json_is_read_also_when_several_objects_follow_one_another() {
 }
 
 #[test]
+fn yaml_in_braces_is_read_and_json_that_is_cut_off_is_called_json() {
+    let objects = read("{kind: A, spec: {size: 2Gi}}\n---\nkind: B\n");
+    assert_eq!(
+        objects,
+        Ok(vec![
+            json!({"kind": "A", "spec": {"size": "2Gi"}}),
+            json!({"kind": "B"})
+        ])
+    );
+    let refused = read("{\"kind\": \"A\", \"spec\": {").expect_err("cut off");
+    assert!(refused.to_string().contains("JSON"), "{refused}");
+    let twice = read("{kind: A, kind: B}").expect_err("a key twice");
+    assert!(
+        matches!(
+            twice,
+            ManifestError::Syntax { .. } | ManifestError::DuplicateKey { .. }
+        ),
+        "{twice}"
+    );
+}
+
+#[test]
 fn a_list_stands_for_its_items() {
     let objects = read("kind: List\nitems:\n- kind: A\n- kind: B\n");
     assert_eq!(

@@ -83,6 +83,31 @@ fn no_name_stands_for_two_kinds() {
 }
 
 #[test]
+fn no_short_name_in_kubernetes_is_one_of_its_own() {
+    // All that kube-apiserver 1.33 has.
+    const TAKEN: &str = "cj cm crd crds cs csr deploy ds ep ev hpa ing ip limits netpol no ns pc pdb po pv pvc quota rc \
+                         rs sa sc sts svc vac";
+    let taken: Vec<&str> = TAKEN.split_whitespace().collect();
+    for info in kinds().iter().filter(|info| info.crd) {
+        let definition = quorate_crds::crd::definition(info);
+        let names = &definition["spec"]["names"];
+        let short: Vec<&str> = names["shortNames"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        for name in &short {
+            assert!(!taken.contains(name), "{name} of {}", info.kind);
+        }
+        // Its other names are those of Kubernetes' own nodes.
+        if info.kind == "Node" {
+            assert_eq!(short, ["host"]);
+        }
+    }
+}
+
+#[test]
 fn every_list_says_what_makes_two_items_the_same() {
     walk_all(|_, path, schema| {
         if schema.get("type") != Some(&json!("array")) {
@@ -187,6 +212,25 @@ fn schemas_hold_only_what_a_structural_schema_may_hold() {
         );
         if let Some(format) = object.get("format").and_then(Value::as_str) {
             assert!(FORMATS.contains(&format), "{path} has the format {format}");
+        }
+    });
+}
+
+#[test]
+fn a_default_that_rules_speak_of_says_all_that_they_may_ask_for() {
+    // kube-apiserver refuses a definition whose default breaks a rule as it stands, before the defaults of its fields.
+    walk_all(|_, path, schema| {
+        let (Some(default), Some(_)) = (
+            schema.get("default"),
+            schema.get("x-kubernetes-validations"),
+        ) else {
+            return;
+        };
+        let properties = schema.get("properties").and_then(Value::as_object);
+        for (name, property) in properties.into_iter().flatten() {
+            if property.get("default").is_some() {
+                assert!(default.get(name).is_some(), "{path} lacks {name}");
+            }
         }
     });
 }

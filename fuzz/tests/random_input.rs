@@ -1,6 +1,6 @@
 //! Every target survives random bytes and mutations of well-formed input.
 //!
-//! `QUORATE_FUZZ_RUNS` raises the number of inputs per target. A failure prints the target and the input.
+//! `QUORATE_FUZZ_RUNS` raises the number of inputs per target, `QUORATE_FUZZ_TARGET` chooses one. A failure prints the target and the input.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -58,11 +58,17 @@ fn every_target_survives_random_and_mutated_input() {
         Ok(text) => text.parse().expect("QUORATE_FUZZ_RUNS is a number"),
         Err(_) => 200,
     };
-    for target in TARGETS {
+    let chosen = std::env::var("QUORATE_FUZZ_TARGET").ok();
+    let chosen: Vec<_> = TARGETS
+        .iter()
+        .filter(|target| chosen.as_ref().is_none_or(|chosen| target.name == chosen))
+        .collect();
+    assert!(!chosen.is_empty(), "QUORATE_FUZZ_TARGET names a target");
+    for target in chosen {
         for seed in target.seeds {
             (target.run)(seed);
         }
-        for run in 0..runs {
+        for run in 0..runs * target.weight {
             let input = mutate(&mut Random(run), target.seeds);
             let outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(&input)));
             assert!(

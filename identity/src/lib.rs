@@ -2,7 +2,8 @@
 //!
 //! Every connection is mutual TLS under the cluster's own [`Authority`], made at `quorate init`. A certificate names
 //! a [`Subject`], a user with groups, and what a subject may do is decided elsewhere, at every call. A [`JoinToken`]
-//! buys the first certificate; later ones are had by showing the present one, even when it has expired.
+//! buys the first certificate; later ones are had by showing the present one, even when it has expired. An [`AccessToken`]
+//! stands for a person in front of the Kubernetes face, for programs that have no certificate.
 //!
 //! Nothing here opens a connection or knows gRPC: [`Trust`] makes the settings, callers bring the sockets.
 
@@ -13,7 +14,6 @@ mod credentials;
 mod explain;
 mod files;
 mod hypervisors;
-mod join_token;
 mod keyring;
 mod member_config;
 mod peer;
@@ -21,6 +21,7 @@ mod pem;
 mod pki_dir;
 mod request;
 mod subject;
+mod token;
 mod trust;
 mod verify;
 
@@ -31,7 +32,6 @@ pub use credentials::{Credentials, CredentialsError, LiveCredentials};
 pub use explain::explain_tls_error;
 pub use files::FileError;
 pub use hypervisors::HypervisorAuthority;
-pub use join_token::{JoinToken, JoinTokenError, SecretHash};
 pub use keyring::{Keyring, KeyringError};
 pub use member_config::{
     BOOTSTRAP_FILE, Bootstrap, BootstrapError, MemberConfig, default_agent_dirs,
@@ -42,5 +42,6 @@ pub use request::{KeyError, KeyRequest};
 pub use subject::{
     ADMINS_GROUP, MEMBERS_GROUP, NODES_GROUP, RESERVED_PREFIX, Subject, SubjectError,
 };
+pub use token::{AccessToken, AccessTokenError, JoinToken, JoinTokenError, NoRandom, SecretHash};
 pub use trust::{Trust, TrustError, joining_client_config, joining_verifier};
 pub use verify::Dates;

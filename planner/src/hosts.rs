@@ -49,6 +49,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         let before = host.node.status.clone().unwrap_or_default();
         let decided = outcome.nodes.remove(host.name);
         let mut status = decided.unwrap_or_else(|| before.clone());
+        status.observed_generation = host.node.metadata.generation;
         status.allocated = Some(NodeResources {
             memory: Some(Size::from(words_of_size(load.memory).as_str())),
             cpus: Some(load.cpus),

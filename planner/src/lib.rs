@@ -17,6 +17,7 @@
 mod above;
 mod amounts;
 mod decisions;
+mod domains;
 mod fencing;
 mod filesystems;
 pub mod forecast;

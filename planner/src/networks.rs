@@ -36,6 +36,10 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         let subject = Subject::new(SubjectKind::Network, name);
         let old = network.status.clone().unwrap_or_default();
         let mut status = old.clone();
+        // As long as there is no host there is nothing to be said of it.
+        if round.hosts.names().next().is_some() {
+            status.observed_generation = network.metadata.generation;
+        }
         status
             .hosts
             .retain(|seen| round.hosts.get(seen.node.as_str()).is_some());

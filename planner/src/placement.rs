@@ -179,6 +179,11 @@ impl<'a> Choice<'_, 'a> {
 }
 
 impl<'a> Wish<'_, 'a> {
+    /// Whether that host comes into question at all.
+    fn asks(&self, host: &str) -> bool {
+        self.asking.from != Some(host)
+    }
+
     /// Why that host cannot take the guest, if so.
     fn against(
         &self,
@@ -194,7 +199,7 @@ impl<'a> Wish<'_, 'a> {
 
 /// The hosts that come into question before anything else is asked.
 fn asked<'a>(round: &Round<'a>, (name, guest): Guest<'a>, wish: &Wish<'_, 'a>) -> Vec<&'a str> {
-    let asked = |host: &&str| wish.asking.from != Some(*host);
+    let asked = |host: &&str| wish.asks(host);
     match volumes::keepers(round, name, guest) {
         Some(keepers) => keepers.filter(asked).collect(),
         None => round.hosts.names().filter(asked).collect(),
@@ -241,10 +246,7 @@ pub(crate) fn choose<'w, 'a>(
         }
     }
     // Nobody: only now is it worth the words.
-    let told = round
-        .hosts
-        .names()
-        .filter(|host| wish.asking.from != Some(*host));
+    let told = round.hosts.names().filter(|host| wish.asks(host));
     let told = told.filter_map(|host| {
         let obstacle = lacking.remove(host).or_else(|| against(host))?;
         Some(format!("{host}: {obstacle}"))

@@ -44,6 +44,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         let subject = Subject::new(SubjectKind::Pool, name);
         let old = pool.status.clone().unwrap_or_default();
         let mut status = old.clone();
+        status.observed_generation = pool.metadata.generation;
         if pool.spec.type_ == PoolType::Shared {
             // One that lies on a volume is decided together with what lies in it.
             if pool.spec.volume.is_none() {

@@ -74,6 +74,10 @@ reasons! {
         "Set `managed: true`, or withdraw the maintenance, when Quorate shall act again.";
     NoHostFits, "No host can take the guest; the message says why for each of them.",
         "Remove the obstacle that the message names on one of the hosts.";
+    HostsAvailable, "Hosts of the failover domain can take guests.",
+        "Nothing.";
+    NoHostAvailable, "No host of the failover domain can take guests now. Guests that are restricted to it wait.",
+        "Bring one of its hosts back or uncordon it, or add a host to the domain.";
     WaitingForFence, "A host that may still run it is silent and not yet confirmed off.",
         "Wait for the fence operation. When it is blocked, repair the fence device, or look and confirm by `quorate node confirm-fenced`.";
     WaitingForRelease, "Another host has not yet said that it let go.",

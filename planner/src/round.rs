@@ -7,8 +7,8 @@ use crate::rights::Hosts;
 use crate::state::ClusterState;
 use crate::volumes::Views;
 use crate::{
-    Decisions, above, fencing, filesystems, guests, hosts, networks, pools, records, snapshots,
-    volumes,
+    Decisions, above, domains, fencing, filesystems, guests, hosts, networks, pools, records,
+    snapshots, volumes,
 };
 use jiff::Timestamp;
 use quorate_crds::{ClusterPower, ClusterSpec};
@@ -82,6 +82,7 @@ fn decide(state: &ClusterState, leader: Leader, mut outcome: Outcome) -> Decisio
     volumes::plan(&round, &mut outcome);
     snapshots::plan(&round, &mut outcome);
     hosts::plan(&round, &mut outcome);
+    domains::plan(&round, &mut outcome);
     records::settle(state, &round.hosts, leader.term, &mut outcome);
     outcome.decided()
 }

@@ -4,27 +4,27 @@
 //! answers is used. A member that is cut off from the others is passed over too, because another one
 //! may be in the majority. Nothing about this is remembered after the command ends.
 
-mod connect;
 mod consoles;
 mod follow;
 mod objects;
 mod refusal;
+mod unreachable;
 
 use std::{sync::Arc, time::Duration};
 
+use quorate_client::{Addresses, Connection, Unreachable};
 use quorate_proto::api::v1::{
     cluster_client::ClusterClient, identity_client::IdentityClient, objects_client::ObjectsClient,
     planning_client::PlanningClient,
 };
-use tokio::sync::Mutex;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 pub(crate) use self::{
-    connect::Unreachable,
     consoles::{Input, Output, Screen},
     follow::{Follow, Followed, Scope},
     objects::{Change, Changed, FIELD_MANAGER, Listed, consistency, reference, stream_refusal},
     refusal::Refusal,
+    unreachable::advice,
 };
 use crate::error::CliError;
 
@@ -43,16 +43,9 @@ pub(crate) enum Retry {
 /// The members of one cluster.
 #[derive(Debug)]
 pub(crate) struct Client {
-    endpoints: Vec<String>,
+    addresses: Addresses,
     tls: Arc<rustls::ClientConfig>,
     request_timeout: Option<Duration>,
-    current: Mutex<Option<Connection>>,
-}
-
-#[derive(Debug, Clone)]
-struct Connection {
-    endpoint: usize,
-    channel: Channel,
 }
 
 impl Client {
@@ -62,10 +55,9 @@ impl Client {
         request_timeout: Option<Duration>,
     ) -> Self {
         Self {
-            endpoints,
+            addresses: Addresses::new(endpoints),
             tls,
             request_timeout,
-            current: Mutex::new(None),
         }
     }
 
@@ -76,7 +68,7 @@ impl Client {
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let mut first_refusal = None;
-        for _ in 0..self.endpoints.len() {
+        for _ in 0..self.addresses.count() {
             let connection = match self.connection().await {
                 Ok(connection) => connection,
                 // Those that do answer have no quorum: that says more than who does not answer.
@@ -87,14 +79,14 @@ impl Client {
             match self.within_time(send(connection.channel.clone())).await? {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => {
-                    let from = &self.endpoints[connection.endpoint];
+                    let from = self.addresses.of(&connection);
                     let refusal = Refusal::from_status(&status, from);
                     let elsewhere = refusal.no_quorum()
                         || (refusal.is_broken_connection() && retry == Retry::Safe);
                     if !elsewhere {
                         return Err(refusal.into());
                     }
-                    self.leave(&connection).await;
+                    self.addresses.leave(&connection, &self.tls).await;
                     first_refusal.get_or_insert(refusal);
                 }
             }
@@ -118,52 +110,11 @@ impl Client {
 
     /// Use another member next time: this one answered that it cannot help.
     pub(crate) async fn leave_current(&self) {
-        let connection = self.current.lock().await.clone();
-        if let Some(connection) = connection {
-            self.leave(&connection).await;
-        }
+        self.addresses.leave_current(&self.tls).await;
     }
 
     async fn connection(&self) -> Result<Connection, Unreachable> {
-        let mut current = self.current.lock().await;
-        if let Some(connection) = current.as_ref() {
-            return Ok(connection.clone());
-        }
-        self.connect_from(0, &mut current).await
-    }
-
-    async fn leave(&self, left: &Connection) {
-        let mut current = self.current.lock().await;
-        if current
-            .as_ref()
-            .is_some_and(|connection| connection.endpoint != left.endpoint)
-        {
-            return;
-        }
-        *current = None;
-        // When nobody else answers either, the next call says so.
-        let _ = self.connect_from(left.endpoint + 1, &mut current).await;
-    }
-
-    // Tries every endpoint once, beginning with `start`.
-    async fn connect_from(
-        &self,
-        start: usize,
-        current: &mut Option<Connection>,
-    ) -> Result<Connection, Unreachable> {
-        let mut attempts = Vec::new();
-        for step in 0..self.endpoints.len() {
-            let endpoint = (start + step) % self.endpoints.len();
-            match connect::dial(&self.endpoints[endpoint], &self.tls).await {
-                Ok(channel) => {
-                    let connection = Connection { endpoint, channel };
-                    *current = Some(connection.clone());
-                    return Ok(connection);
-                }
-                Err(reason) => attempts.push((self.endpoints[endpoint].clone(), reason)),
-            }
-        }
-        Err(Unreachable::new(attempts))
+        self.addresses.connection(&self.tls).await
     }
 
     async fn within_time<F: Future>(&self, call: F) -> Result<F::Output, CliError> {

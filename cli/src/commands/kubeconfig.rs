@@ -11,7 +11,11 @@ use quorate_identity::{Credentials, MEMBER_NAME};
 use quorate_proto::client::with_port;
 use serde_json::{Value, json};
 
-use crate::{config::Context, error::CliError, session::Session};
+use crate::{
+    config::{ConfigFile, Context},
+    error::CliError,
+    session::Session,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -63,12 +67,47 @@ pub(crate) fn run(session: &Session, args: Args) -> Result<(), CliError> {
     ))
 }
 
+/// A kubeconfig for a user of the present context's cluster.
+pub(crate) fn of_user(
+    session: &Session,
+    user: &str,
+    credentials: Value,
+) -> Result<String, CliError> {
+    let file = session.config()?;
+    let context = file.context(session.options().context.as_deref())?;
+    let name = format!("quorate-{}", context.name);
+    let entry = Entry::of_user(session, (&file, context), name, user, credentials)?;
+    let mut fresh = Value::Null;
+    entry.put_into(&mut fresh, false);
+    Ok(quorate_crds::manifest::to_yaml(&fresh))
+}
+
 impl Entry {
     fn of(
         session: &Session,
-        file: &crate::config::ConfigFile,
+        file: &ConfigFile,
         context: &Context,
         name: Option<String>,
+    ) -> Result<Self, CliError> {
+        let chain = file.pem(&context.client_certificate, "client certificate")?;
+        let key = file.pem(&context.client_key, "client key")?;
+        let own = Credentials::from_pem(&chain, &key)
+            .map_err(|error| CliError::usage(format!("context {:?}: {error}", context.name)))?;
+        let credentials = json!({
+            "client-certificate-data": STANDARD.encode(chain),
+            "client-key-data": STANDARD.encode(key),
+        });
+        let name = name.unwrap_or_else(|| format!("quorate-{}", context.name));
+        let user = own.peer().subject.user();
+        Self::of_user(session, (file, context), name, user, credentials)
+    }
+
+    fn of_user(
+        session: &Session,
+        (file, context): (&ConfigFile, &Context),
+        name: String,
+        user: &str,
+        credentials: Value,
     ) -> Result<Self, CliError> {
         let Some(address) = session.endpoints(context).first() else {
             return Err(CliError::usage(format!(
@@ -80,23 +119,15 @@ impl Entry {
             &context.certificate_authority,
             "cluster's authority certificate",
         )?;
-        let chain = file.pem(&context.client_certificate, "client certificate")?;
-        let key = file.pem(&context.client_key, "client key")?;
-        let own = Credentials::from_pem(&chain, &key)
-            .map_err(|error| CliError::usage(format!("context {:?}: {error}", context.name)))?;
-        let name = name.unwrap_or_else(|| format!("quorate-{}", context.name));
         Ok(Self {
-            user: format!("{}@{name}", own.peer().subject.user()),
+            user: format!("{user}@{name}"),
             cluster: json!({
                 "server": format!("https://{}", with_port(address)),
                 "certificate-authority-data": STANDARD.encode(authority),
                 // Every member's certificate has this name, so that an address may be any that leads to one.
                 "tls-server-name": MEMBER_NAME,
             }),
-            credentials: json!({
-                "client-certificate-data": STANDARD.encode(chain),
-                "client-key-data": STANDARD.encode(key),
-            }),
+            credentials,
             name,
         })
     }

@@ -150,6 +150,45 @@ async fn a_person_joins_with_a_token_and_may_do_what_a_role_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_gets_a_kubeconfig_with_a_token_and_loses_it_again() {
+    let machine = Machine::with_cluster().await;
+    let create = ["cluster", "access-token", "create", "ci"];
+    let options = ["--group", "robots", "--valid", "90d", "--kubeconfig"];
+    let kubeconfig = machine.run(&[&create[..], &options].concat()).await.done();
+    for part in [
+        "token: quorateaccess1.",
+        "user: ci@quorate-story",
+        "tls-server-name: ",
+    ] {
+        assert!(kubeconfig.contains(part), "{part}: {kubeconfig}");
+    }
+    assert!(
+        !kubeconfig.contains("client-"),
+        "somebody's certificate: {kubeconfig}"
+    );
+
+    let listed = machine.run(&["cluster", "access-token", "list"]).await;
+    let listed = listed.done();
+    for part in ["ci", "robots", "admin"] {
+        assert!(listed.contains(part), "{part}: {listed}");
+    }
+    let line = listed.lines().nth(1).expect("a token");
+    let id = line.split_whitespace().next().expect("an id");
+    let revoke = ["cluster", "access-token", "revoke", id];
+    machine.run(&revoke).await.done();
+    let again = machine.run(&revoke).await.failed(3);
+    assert!(
+        again.contains("quorate cluster access-token list"),
+        "{again}"
+    );
+    let listed = machine.run(&["cluster", "access-token", "list"]).await;
+    assert!(
+        listed.err.contains("there are no access tokens"),
+        "{listed:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mistyped_token_and_a_token_for_another_cluster_are_told_apart() {
     let (one, other) = (Machine::with_cluster().await, Machine::with_cluster().await);
     let token = one

@@ -13,8 +13,11 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Who may call at all: a certificate must be shown and must not have expired.
+    /// Who may call at all: a certificate or a token must be shown and must not have expired.
     pub fn authenticate(connection: &ConnectionInfo, now: Timestamp) -> Result<Self, ApiError> {
+        if let (None, Some(holder)) = (&connection.peer, &connection.token) {
+            return Self::by_token(holder, connection, now);
+        }
         let caller = Self::authenticate_for_renewal(connection)?;
         if caller.peer.is_expired(now) {
             return Err(ApiError::Unauthorized(format!(
@@ -27,7 +30,25 @@ impl Caller {
         Ok(caller)
     }
 
-    /// Who may renew: the certificate may have expired.
+    fn by_token(
+        holder: &Arc<Peer>,
+        connection: &ConnectionInfo,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
+        // A clock that is behind that of the member where the token was made is no reason to refuse it.
+        if now > holder.not_after {
+            return Err(ApiError::Unauthorized(format!(
+                "access token {} has expired at {}; have a new one made with `quorate cluster access-token create`",
+                holder.serial, holder.not_after
+            )));
+        }
+        Ok(Self {
+            peer: holder.clone(),
+            remote: connection.remote,
+        })
+    }
+
+    /// Who may renew: the certificate may have expired. A token buys no certificate.
     pub fn authenticate_for_renewal(connection: &ConnectionInfo) -> Result<Self, ApiError> {
         let Some(peer) = &connection.peer else {
             return Err(ApiError::Unauthorized(
@@ -41,12 +62,12 @@ impl Caller {
         })
     }
 
-    /// What the certificate says.
+    /// What the certificate or the token says.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// Whom the certificate stands for.
+    /// Whom it stands for.
     pub fn subject(&self) -> &Subject {
         &self.peer.subject
     }

@@ -8,15 +8,15 @@ use super::{policy::Policy, rule::Rule, *};
 use crate::tls::ConnectionInfo;
 
 fn caller(subject: Subject) -> Caller {
-    let connection = ConnectionInfo {
-        remote: "10.0.0.9:4711".parse().expect("an address"),
-        peer: Some(Arc::new(Peer {
+    let connection = ConnectionInfo::new(
+        "10.0.0.9:4711".parse().expect("an address"),
+        Some(Arc::new(Peer {
             subject,
             not_before: "1970-01-01T00:00:00Z".parse().expect("a time"),
             not_after: "2027-01-01T00:00:00Z".parse().expect("a time"),
             serial: "01".into(),
         })),
-    };
+    );
     Caller::authenticate_for_renewal(&connection).expect("a certificate")
 }
 
@@ -259,19 +259,16 @@ fn rules_are_told_in_a_line_each() {
 
 #[test]
 fn an_expired_certificate_is_good_for_renewal_only() {
-    let connection = ConnectionInfo {
-        remote: "10.0.0.9:4711".parse().expect("an address"),
-        peer: Some(Arc::new(caller(Subject::admin()).peer().clone())),
-    };
+    let connection = ConnectionInfo::new(
+        "10.0.0.9:4711".parse().expect("an address"),
+        Some(Arc::new(caller(Subject::admin()).peer().clone())),
+    );
     let late = "2028-01-01T00:00:00Z".parse().expect("a time");
 
     let refusal = Caller::authenticate(&connection, late).expect_err("expired");
     assert!(refusal.to_string().contains("renew it"), "{refusal}");
     Caller::authenticate_for_renewal(&connection).expect("renewal");
 
-    let nobody = ConnectionInfo {
-        peer: None,
-        ..connection
-    };
+    let nobody = ConnectionInfo::new(connection.remote, None);
     Caller::authenticate_for_renewal(&nobody).expect_err("no certificate at all");
 }

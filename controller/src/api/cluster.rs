@@ -13,20 +13,20 @@ use crate::{
     error::ApiError,
     events::{Happening, Severity},
     takeover::next_loss,
-    tokens::Tokens,
+    tokens::JoinTokens,
 };
 
 /// The `Cluster` service: everything about the cluster itself.
 #[derive(Clone)]
 pub struct Cluster {
     front: Front,
-    tokens: Tokens,
+    tokens: JoinTokens,
     brain: Brain,
 }
 
 impl Cluster {
     /// The service behind `front`.
-    pub fn new(front: Front, tokens: Tokens, brain: Brain) -> Self {
+    pub fn new(front: Front, tokens: JoinTokens, brain: Brain) -> Self {
         Self {
             front,
             tokens,
@@ -202,6 +202,53 @@ impl cluster_server::Cluster for Cluster {
             })
             .await?;
         Ok(Response::new(pb::RevokeJoinTokenReply {}))
+    }
+
+    async fn create_access_token(
+        &self,
+        request: Request<pb::CreateAccessTokenRequest>,
+    ) -> Result<Response<pb::CreateAccessTokenReply>, Status> {
+        let call = self.front.begin(&request, Weight::Call)?;
+        let action = Action::cluster(ClusterCall::Tokens);
+        let message = request.into_inner();
+        let (tokens, caller) = (self.front.access_tokens.clone(), call.caller.clone());
+        let reply = self
+            .front
+            .write(call, action, false, async move {
+                let reply = tokens.create(&caller, message).await?;
+                Ok((reply, None))
+            })
+            .await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn list_access_tokens(
+        &self,
+        request: Request<pb::ListAccessTokensRequest>,
+    ) -> Result<Response<pb::ListAccessTokensReply>, Status> {
+        let call = self.front.begin(&request, Weight::Call)?;
+        self.front
+            .authorise(&call.caller, &Action::cluster(ClusterCall::ListTokens))
+            .await?;
+        let tokens = self.front.access_tokens.list().await?;
+        Ok(Response::new(pb::ListAccessTokensReply { tokens }))
+    }
+
+    async fn revoke_access_token(
+        &self,
+        request: Request<pb::RevokeAccessTokenRequest>,
+    ) -> Result<Response<pb::RevokeAccessTokenReply>, Status> {
+        let call = self.front.begin(&request, Weight::Call)?;
+        let id = request.into_inner().id;
+        let action = Action::cluster(ClusterCall::Tokens);
+        let tokens = self.front.access_tokens.clone();
+        self.front
+            .write(call, action, false, async move {
+                tokens.revoke(&id).await?;
+                Ok(((), None))
+            })
+            .await?;
+        Ok(Response::new(pb::RevokeAccessTokenReply {}))
     }
 
     async fn raise_feature_level(

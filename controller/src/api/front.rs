@@ -14,6 +14,7 @@ use crate::{
     events::Recorder,
     resource::{Engine, Gate, Written},
     tls::ConnectionInfo,
+    tokens::AccessTokens,
 };
 
 /// A call that takes longer than this is answered without its result.
@@ -27,6 +28,8 @@ pub struct Front {
     pub engine: Engine,
     /// Decides who may do what.
     pub access: Arc<Access>,
+    /// Knows who has no certificate.
+    pub access_tokens: AccessTokens,
     /// Keeps note of every write.
     pub audit: Audit,
     /// Counts calls.
@@ -91,10 +94,13 @@ impl Front {
         }
     }
 
-    /// Refuses to answer a caller who has lost the right meanwhile, or whose certificate has expired. To be asked
+    /// Refuses to answer a caller who has lost the right meanwhile, or whose certificate or token has expired. To be asked
     /// when the answer is known: what a read waited for, or a long watch, may have brought that news.
     pub(crate) fn confirm(&self, call: &Call, action: &Action) -> Result<(), ApiError> {
         Caller::authenticate(&call.connection, Timestamp::now())?;
+        if let Some(holder) = &call.connection.token {
+            self.access_tokens.confirm(holder)?;
+        }
         self.access
             .check(&self.engine.store().view(), &call.caller, action)
     }

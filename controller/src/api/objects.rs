@@ -235,6 +235,7 @@ impl objects_server::Objects for Objects {
             resource_version: message.resource_version,
             send_initial: message.send_initial,
             bookmarks: message.bookmarks,
+            until: None,
         };
         let events = self.front.engine.watch(kind, query).await?;
         // The watch counts for as long as its stream lives: the call is kept with it.

@@ -104,7 +104,12 @@ impl Entry {
         dry_run: bool,
     ) -> Self {
         static REQUESTS: AtomicU64 = AtomicU64::new(1);
-        let subject = who.peer.as_ref().map(|peer| &peer.subject);
+        let subject = who.shown().map(|peer| &peer.subject);
+        let certificate = match (&who.peer, &who.token) {
+            (Some(peer), _) => peer.serial.clone(),
+            (None, Some(holder)) => format!("token:{}", holder.serial),
+            (None, None) => String::new(),
+        };
         Self {
             place: Some(place),
             line: Line {
@@ -112,10 +117,7 @@ impl Entry {
                 request: REQUESTS.fetch_add(1, Ordering::Relaxed),
                 user: subject.map_or_else(String::new, |subject| subject.user().to_owned()),
                 groups: subject.map_or_else(Vec::new, |subject| subject.groups().to_vec()),
-                certificate: who
-                    .peer
-                    .as_ref()
-                    .map_or_else(String::new, |peer| peer.serial.clone()),
+                certificate,
                 from: who.remote.to_string(),
                 what: What {
                     name: shortened(&what.name),

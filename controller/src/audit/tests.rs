@@ -6,10 +6,7 @@ use super::*;
 use crate::error::Subject;
 
 fn somebody() -> ConnectionInfo {
-    ConnectionInfo {
-        remote: "10.0.0.9:4711".parse().expect("an address"),
-        peer: None,
-    }
+    ConnectionInfo::new("10.0.0.9:4711".parse().expect("an address"), None)
 }
 
 fn what(name: &str) -> What {

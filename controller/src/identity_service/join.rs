@@ -7,7 +7,7 @@ use crate::{
     audit::Entry,
     cluster_info::ClusterInfo,
     error::ApiError,
-    tokens::{Invitee, Valid},
+    tokens::{Invitee, Person, Valid},
 };
 
 const MAX_ADDRESSES: usize = 8;
@@ -34,7 +34,7 @@ impl IdentityService {
                 })?;
         entry.rename("cluster/tokens", token.id());
         let valid = self.tokens.verify(&token).await?;
-        match valid.record.invitee.clone() {
+        match valid.record.purpose.clone() {
             Invitee::Member { witness } => {
                 entry.rename("members", &request.name);
                 self.admit_member(request, witness, valid).await
@@ -44,7 +44,7 @@ impl IdentityService {
                 let subject = Subject::node(&name).map_err(refused)?;
                 self.admit_client(&request.csr, &subject, valid).await
             }
-            Invitee::User { name, groups } => {
+            Invitee::User(Person { name, groups }) => {
                 entry.rename("users", &name);
                 let subject = Subject::person(&name, &groups).map_err(refused)?;
                 self.admit_client(&request.csr, &subject, valid).await
@@ -56,18 +56,18 @@ impl IdentityService {
         &self,
         csr: &str,
         subject: &Subject,
-        valid: Valid,
+        valid: Valid<Invitee>,
     ) -> Result<JoinReply, ApiError> {
         let certificate = self.certify(csr, subject, &[])?;
         let record = self.tokens.redeem(valid).await?;
-        Ok(self.reply(certificate, &record.invitee, None))
+        Ok(self.reply(certificate, &record.purpose, None))
     }
 
     async fn admit_member(
         &self,
         request: JoinRequest,
         witness: bool,
-        valid: Valid,
+        valid: Valid<Invitee>,
     ) -> Result<JoinReply, ApiError> {
         let member = self.newcomer(&request, witness)?;
         // Throw-away: tells whether the request can be certified at all before an id is spent on it.
@@ -85,7 +85,7 @@ impl IdentityService {
             secrets_keyring: self.keyring.reveal(),
             witness,
         };
-        Ok(self.reply(certificate, &record.invitee, Some(grant)))
+        Ok(self.reply(certificate, &record.purpose, Some(grant)))
     }
 
     /// What the joiner says about itself, checked.

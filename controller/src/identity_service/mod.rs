@@ -24,7 +24,7 @@ use crate::{
     audit::{Audit, What},
     error::ApiError,
     tls::ConnectionInfo,
-    tokens::{JoinLimiter, Tokens},
+    tokens::{JoinLimiter, JoinTokens},
 };
 
 /// What the service works with.
@@ -38,7 +38,7 @@ pub struct IdentityService {
     /// Decides who may do what.
     pub access: Arc<Access>,
     /// The join tokens.
-    pub tokens: Tokens,
+    pub tokens: JoinTokens,
     /// Holds back guessers.
     pub limiter: JoinLimiter,
     /// Keeps note of every certificate.

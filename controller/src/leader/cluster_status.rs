@@ -77,6 +77,7 @@ fn put(object: &mut Value, hosts: &Hosts, store: &StoreStatus, quorum: QuorumSta
     let present = quorum.present.unwrap_or(0);
     let can_lose = quorum.can_lose.unwrap_or(0);
     let fields = json!({
+        "observedGeneration": cluster.metadata.generation,
         "id": store.cluster_id,
         "historyId": store.history_id,
         "leader": leader.map(|leader| leader.name.clone()),

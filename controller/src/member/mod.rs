@@ -44,6 +44,7 @@ use crate::{
     secrets,
     takeover::{Settled, settle},
     tls,
+    tokens::AccessTokens,
 };
 
 use connect::MemberConnector;
@@ -203,6 +204,7 @@ impl RunningMember {
         let front = Front {
             engine: engine.clone(),
             access: access.clone(),
+            access_tokens: AccessTokens::new(store.clone(), access.clone(), clock.clone()),
             audit,
             admittance: Admittance::new(tuning.calls),
             recorder: recorder.clone(),

@@ -32,7 +32,7 @@ use crate::{
     members::MembersService,
     rest::{Face, RestLayer},
     tls::{Connection, ConnectionInfo},
-    tokens::{JoinLimiter, Tokens},
+    tokens::{JoinLimiter, JoinTokens},
 };
 
 /// The largest request; an object is at most half of it.
@@ -69,7 +69,7 @@ pub(super) fn serve(
 ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
     let front = parts.front;
     let store = front.engine.store().clone();
-    let tokens = Tokens::new(
+    let tokens = JoinTokens::new(
         store.clone(),
         front.access.clone(),
         parts.authority.hash(),

@@ -64,6 +64,20 @@ fn is_copy(step: &json_patch::PatchOperation) -> bool {
     matches!(step, json_patch::PatchOperation::Copy(_))
 }
 
+/// To kube-apiserver a field that is not there is null when it is tested, and controllers count on that to be the first
+/// who sets one.
+fn is_met_by_absence(object: &Value, step: &json_patch::PatchOperation) -> bool {
+    let json_patch::PatchOperation::Test(test) = step else {
+        return false;
+    };
+    let Some((parent, field)) = test.path.split_back() else {
+        return false;
+    };
+    let parent = object.pointer(parent.as_str()).and_then(Value::as_object);
+    test.value.is_null()
+        && parent.is_some_and(|fields| !fields.contains_key(field.decoded().as_ref()))
+}
+
 impl Patch {
     fn parse(patch_type: PatchType, bytes: &[u8]) -> Result<Self, ApiError> {
         let malformed = |error: serde_json::Error| {
@@ -109,6 +123,9 @@ impl Patch {
             Self::Merge(patch) => json_patch::merge(&mut next, patch),
             Self::Json(patch) => {
                 for step in &patch.0 {
+                    if is_met_by_absence(&next, step) {
+                        continue;
+                    }
                     json_patch::patch(&mut next, std::slice::from_ref(step)).map_err(|error| {
                         ApiError::invalid(
                             subject(kind, name),

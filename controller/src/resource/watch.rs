@@ -37,6 +37,8 @@ pub struct WatchQuery {
     pub send_initial: bool,
     /// Send a bookmark now and then.
     pub bookmarks: bool,
+    /// End then; with bookmarks, the last one says how far everything was told.
+    pub until: Option<Instant>,
 }
 
 /// One thing a watch tells.
@@ -68,7 +70,7 @@ struct Follower {
     watch: Watch,
     ready: VecDeque<WatchEvent>,
     next_bookmark: Instant,
-    failed: bool,
+    over: bool,
 }
 
 /// What is still to be told of what was there at the start. Not the state itself: that would be kept
@@ -114,46 +116,66 @@ impl Engine {
             watch,
             ready: VecDeque::new(),
             next_bookmark: Instant::now() + BOOKMARK_EVERY,
-            failed: false,
+            over: false,
         };
         Ok(Box::pin(stream::unfold(follower, |mut follower| async {
-            if follower.failed {
+            if follower.over {
                 return None;
             }
             let next = follower.next().await;
-            follower.failed = next.is_err();
-            Some((next, follower))
+            follower.over |= next.is_err();
+            Some((next.transpose()?, follower))
         })))
     }
 }
 
 impl Follower {
-    async fn next(&mut self) -> Result<WatchEvent, ApiError> {
+    /// What comes next; none when its time is over.
+    async fn next(&mut self) -> Result<Option<WatchEvent>, ApiError> {
         loop {
+            if self
+                .query
+                .until
+                .is_some_and(|until| until <= Instant::now())
+            {
+                self.over = true;
+                let told = self.ready.is_empty() && self.initial.is_none();
+                return Ok((told && self.query.bookmarks).then(|| self.bookmark()));
+            }
             if let Some(event) = self.ready.pop_front() {
-                return Ok(event);
+                return Ok(Some(event));
             }
             if let Some(initial) = self.initial.take() {
                 self.tell_present(initial)?;
                 continue;
             }
-            match timeout_at(self.next_bookmark, self.watch.next()).await {
+            let pause = self
+                .query
+                .until
+                .map_or(self.next_bookmark, |until| until.min(self.next_bookmark));
+            match timeout_at(pause, self.watch.next()).await {
                 Ok(Ok(change)) => {
                     if let Some(event) = self.event(&change)? {
-                        return Ok(event);
+                        return Ok(Some(event));
                     }
                 }
                 Ok(Err(error)) => return Err(ended(error)),
+                Err(_) if pause < self.next_bookmark => {}
                 Err(_) => {
                     self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
                     if self.query.bookmarks {
-                        return Ok(WatchEvent::Bookmark {
-                            revision: self.watch.revision(),
-                            initial_end: false,
-                        });
+                        return Ok(Some(self.bookmark()));
                     }
                 }
             }
+        }
+    }
+
+    /// How far everything was told.
+    fn bookmark(&self) -> WatchEvent {
+        WatchEvent::Bookmark {
+            revision: self.watch.revision(),
+            initial_end: false,
         }
     }
 

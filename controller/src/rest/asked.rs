@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, header::CONTENT_TYPE, header::USER_AGENT};
+use http::{
+    HeaderMap, Method, Request,
+    header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+};
 use http_body_util::BodyExt;
 use tonic::{Status, body::Body};
 
@@ -119,6 +122,29 @@ impl Asked {
             .and_then(|value| value.split(';').next())
             .map(str::trim)
             .unwrap_or_default()
+    }
+
+    /// The access token, if one is shown.
+    pub(super) fn token(&self) -> Result<Option<&str>, Refusal> {
+        let mut shown = self.headers.get_all(AUTHORIZATION).into_iter();
+        let unreadable = || {
+            ApiError::Unauthorized(
+                "the header Authorization is not readable, allowed: Bearer and an access token, once"
+                    .into(),
+            )
+        };
+        let token = match (shown.next(), shown.next()) {
+            (None, _) => return Ok(None),
+            (Some(header), None) => header.to_str().ok(),
+            (Some(_), Some(_)) => None,
+        };
+        let (scheme, token) = token
+            .and_then(|text| text.split_once(' '))
+            .ok_or_else(unreadable)?;
+        match scheme.eq_ignore_ascii_case("Bearer") {
+            true => Ok(Some(token.trim())),
+            false => Err(unreadable().into()),
+        }
     }
 
     /// The program that calls, as its user agent says; it owns the fields when nobody else is named.

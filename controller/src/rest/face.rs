@@ -21,7 +21,7 @@ use crate::{
 
 /// The Kubernetes face of one member. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Face {
+pub struct Face {
     pub(super) front: Front,
     pub(super) documents: Arc<Documents>,
     /// Watches end by themselves when the member stops.
@@ -30,7 +30,7 @@ pub(crate) struct Face {
 
 impl Face {
     /// The face behind `front`.
-    pub(crate) fn new(front: Front, stopping: watch::Receiver<bool>) -> Self {
+    pub fn new(front: Front, stopping: watch::Receiver<bool>) -> Self {
         Self {
             front,
             documents: Arc::new(Documents::default()),
@@ -39,7 +39,7 @@ impl Face {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let answered = match Asked::read(request) {
             Ok(asked) => self.route(asked).await,
             Err(refused) => Err(refused),
@@ -47,7 +47,7 @@ impl Face {
         answered.unwrap_or_else(|refused| answer::refusal(&refused))
     }
 
-    async fn route(&self, asked: Asked) -> Answer {
+    async fn route(&self, mut asked: Asked) -> Answer {
         let path: Vec<String> = asked.path.clone();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         match path.as_slice() {
@@ -61,6 +61,7 @@ impl Face {
             }
             _ => {}
         }
+        self.recognise(&mut asked).await?;
         refuse_impersonation(&asked.headers)?;
         refuse_foreign_pages(&asked.headers)?;
         match path.as_slice() {
@@ -94,6 +95,20 @@ impl Face {
                 self.description(&asked, &path)
             }
         }
+    }
+
+    /// Who calls, by its token, where no certificate says so.
+    async fn recognise(&self, asked: &mut Asked) -> Result<(), Refusal> {
+        if asked.connection.peer.is_some() {
+            return Ok(());
+        }
+        let Some(token) = asked.token()? else {
+            return Ok(());
+        };
+        let from = asked.connection.remote.ip();
+        let holder = self.front.access_tokens.recognise(token, from).await?;
+        asked.connection.recognised(holder);
+        Ok(())
     }
 
     /// What there is and what it looks like: told to everybody who is known.
@@ -201,7 +216,7 @@ fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Refusal> {
     match asked {
         None => Ok(()),
         Some(name) => Err(ApiError::Forbidden(format!(
-            "the header {name} asks to act as somebody else, which nobody may do here; use a certificate of that user, who can be invited with `quorate cluster join-token create user`"
+            "the header {name} asks to act as somebody else, which nobody may do here; use a certificate or an access token of that user"
         ))
         .into()),
     }

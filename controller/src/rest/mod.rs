@@ -27,7 +27,7 @@ mod typed;
 mod watching;
 mod writing;
 
-pub(crate) use face::Face;
+pub use face::Face;
 pub(crate) use layer::RestLayer;
 
 /// The release of Kubernetes whose API conventions are followed; clients choose what they may ask for by it.

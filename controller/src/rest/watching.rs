@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use quorate_crds::Verb;
 use quorate_schema::selector::{FieldSelector, LabelSelector};
 use tokio::{sync::watch, time::Instant};
@@ -26,6 +26,8 @@ use crate::{
 
 /// A watch tells nothing new to somebody who lost the right to it longer ago than this.
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+/// So many bytes are sent in one piece to who is behind.
+const MOST_AT_ONCE: usize = 64 << 10;
 /// A watch without a time-out of its own ends between this and twice this, as in Kubernetes, so that watchers spread
 /// over the members again.
 const LONGEST: u64 = 1800;
@@ -131,6 +133,7 @@ impl Face {
             resource_version,
             send_initial: wish.initial == Some(true),
             bookmarks: wish.bookmarks,
+            until: Some(self.until(wish.seconds)?),
         };
         let events = match engine.watch(kind, query).await {
             Ok(events) => events,
@@ -142,7 +145,6 @@ impl Face {
             events,
             front: self.front.clone(),
             stopping: self.stopping.clone(),
-            until: self.until(wish.seconds)?,
             confirmed: Instant::now(),
             first: true,
             over: false,
@@ -157,8 +159,8 @@ impl Face {
         Ok(answer::pieces(
             answer::JSON,
             stream::unfold(telling, |mut telling| async {
-                let line = telling.line().await?;
-                Some((line, telling))
+                let lines = telling.lines().await?;
+                Some((lines, telling))
             }),
         ))
     }
@@ -185,7 +187,6 @@ struct Telling {
     events: WatchStream,
     front: Front,
     stopping: watch::Receiver<bool>,
-    until: Instant,
     confirmed: Instant,
     first: bool,
     over: bool,
@@ -199,14 +200,37 @@ struct Telling {
 }
 
 impl Telling {
+    /// The next lines; none when the watch is over. Who is behind gets at once what has gathered: what a piece costs, and not
+    /// what is in it, would otherwise put everybody further behind.
+    async fn lines(&mut self) -> Option<Bytes> {
+        let first = self.line().await?;
+        let mut more = Vec::new();
+        let mut length = first.len();
+        while length < MOST_AT_ONCE
+            && let Some(Some(line)) = self.line().now_or_never()
+        {
+            length += line.len();
+            more.push(line);
+        }
+        if more.is_empty() {
+            return Some(first);
+        }
+        let mut lines = BytesMut::with_capacity(length);
+        lines.extend(std::iter::once(first).chain(more));
+        Some(lines.freeze())
+    }
+
     /// The next line; none when the watch is over.
     async fn line(&mut self) -> Option<Bytes> {
         while !self.over {
             let event = tokio::select! {
-                event = self.events.next() => event?,
-                () = tokio::time::sleep_until(self.until) => return None,
+                event = self.events.next() => event,
                 // An error means that nobody is left who could ask.
-                _ = self.stopping.wait_for(|stop| *stop) => return None,
+                _ = self.stopping.wait_for(|stop| *stop) => None,
+            };
+            let Some(event) = event else {
+                self.over = true;
+                return None;
             };
             match event.and_then(|event| self.told(event)) {
                 Ok(Some(line)) => {

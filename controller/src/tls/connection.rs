@@ -2,7 +2,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -24,6 +24,44 @@ pub struct ConnectionInfo {
     pub remote: SocketAddr,
     /// Whom its certificate names; none when it showed none. May have expired: ask at every call.
     pub peer: Option<Arc<Peer>>,
+    /// Whom the access token of this one request names; the serial number is the token's id. None where a certificate was
+    /// shown.
+    pub token: Option<Arc<Peer>>,
+    /// What the connection occupies while nobody knows who is there.
+    stranger: Stranger,
+}
+
+type Stranger = Arc<Mutex<Option<Share>>>;
+
+impl ConnectionInfo {
+    /// A connection from there, with this certificate.
+    pub fn new(remote: SocketAddr, peer: Option<Arc<Peer>>) -> Self {
+        Self {
+            remote,
+            peer,
+            token: None,
+            stranger: Stranger::default(),
+        }
+    }
+
+    pub(super) fn of_stranger(remote: SocketAddr, share: Share) -> Self {
+        Self {
+            stranger: Arc::new(Mutex::new(Some(share))),
+            ..Self::new(remote, None)
+        }
+    }
+
+    /// Who is at the other end, by certificate or token.
+    pub fn shown(&self) -> Option<&Arc<Peer>> {
+        self.peer.as_ref().or(self.token.as_ref())
+    }
+
+    /// The request has a good token, so that its connection is no stranger's any more.
+    pub fn recognised(&mut self, holder: Arc<Peer>) {
+        self.token = Some(holder);
+        let share = self.stranger.lock();
+        share.unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// One client's connection after its handshake.
@@ -38,7 +76,6 @@ pub struct Connection {
 #[derive(Debug)]
 pub(super) struct Counted {
     pub(super) _connection: OwnedSemaphorePermit,
-    pub(super) _stranger: Option<Share>,
 }
 
 impl Connection {

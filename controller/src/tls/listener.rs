@@ -150,23 +150,21 @@ impl Door {
             },
             _ => None,
         };
-        let stranger = match &peer {
-            Some(_) => None,
+        let info = match peer {
+            Some(peer) => ConnectionInfo::new(remote, Some(peer)),
             None => {
-                let share = self.strangers.take(remote.ip());
-                if share.is_none() {
+                let Some(share) = self.strangers.take(remote.ip()) else {
                     tracing::warn!(%remote, "turned away: too many connections without a certificate");
                     return None;
-                }
-                share
+                };
+                ConnectionInfo::of_stranger(remote, share)
             }
         };
         Some(Connection::new(
             stream,
-            ConnectionInfo { remote, peer },
+            info,
             Counted {
                 _connection: counted,
-                _stranger: stranger,
             },
         ))
     }

@@ -20,7 +20,7 @@ const IN_ALL: Allowance = Allowance {
 /// So many sources are remembered. Sources beyond it share what is left for all.
 const MAX_SOURCES: usize = 4096;
 
-/// Holds back those who join or renew too often: the calls that need no valid certificate.
+/// Holds back those who join, renew or show bad tokens too often: what needs no valid certificate.
 #[derive(Debug)]
 pub struct JoinLimiter {
     attempts: Mutex<Attempts>,
@@ -78,7 +78,9 @@ impl Spent {
         if debt > most {
             let wait = (debt - most).as_secs_f64().ceil();
             return Err(ApiError::TooManyRequests {
-                message: "too many attempts to get a certificate".into(),
+                message:
+                    "too many attempts to get a certificate or to show a token that is not good"
+                        .into(),
                 // At most a pause, which is seconds.
                 retry_after_seconds: wait as u32,
             });

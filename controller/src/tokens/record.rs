@@ -1,9 +1,17 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use quorate_identity::SecretHash;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// Whom a token lets in.
+/// What tokens of one sort are for.
+pub trait Purpose: Clone + Send + Serialize + DeserializeOwned + Sync + 'static {
+    /// Where their records are.
+    const BUCKET: &'static str;
+    /// What people call them; with a hyphen for the space, also the command that makes them.
+    const CALLED: &'static str;
+}
+
+/// Whom a join token lets in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "kind",
@@ -22,12 +30,27 @@ pub enum Invitee {
         name: String,
     },
     /// A person.
-    User {
-        /// The name in the certificate.
-        name: String,
-        /// The groups in it.
-        groups: Vec<String>,
-    },
+    User(Person),
+}
+
+/// A user with its groups: whom an access token stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Person {
+    /// The user's name.
+    pub name: String,
+    /// The groups.
+    pub groups: Vec<String>,
+}
+
+impl Purpose for Invitee {
+    const BUCKET: &'static str = "_jointokens";
+    const CALLED: &'static str = "join token";
+}
+
+impl Purpose for Person {
+    const BUCKET: &'static str = "_accesstokens";
+    const CALLED: &'static str = "access token";
 }
 
 impl Invitee {
@@ -35,7 +58,7 @@ impl Invitee {
     pub fn name(&self) -> &str {
         match self {
             Self::Member { .. } => "",
-            Self::Node { name } | Self::User { name, .. } => name,
+            Self::Node { name } | Self::User(Person { name, .. }) => name,
         }
     }
 }
@@ -43,26 +66,28 @@ impl Invitee {
 /// What the cluster keeps of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
-    /// Whom it lets in.
-    pub invitee: Invitee,
+pub struct Record<P> {
+    /// What it is for.
+    pub purpose: P,
+    /// Since when.
+    pub created: Timestamp,
     /// Until when.
     pub expires: Timestamp,
     /// Who made it.
     pub created_by: String,
     pub(super) secret_hash: String,
-    /// A token of another history lets nobody in: a restored cluster has forgotten which were used.
+    /// A token of another history is good for nothing: a restored cluster has forgotten which were used or revoked.
     pub(super) history_id: String,
 }
 
-impl Record {
+impl<P: Purpose> Record<P> {
     pub(super) fn encode(&self) -> Bytes {
         serde_json::to_vec(self)
             .expect("strings and times always serialise")
             .into()
     }
 
-    /// None when it is not readable: then it lets nobody in.
+    /// None when it is not readable: then it is good for nothing.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
         serde_json::from_slice(value).ok()
     }

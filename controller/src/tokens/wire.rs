@@ -1,13 +1,14 @@
 //! Tokens as the API speaks of them.
 
 use quorate_proto::api::v1::{
-    CreateJoinTokenReply, CreateJoinTokenRequest, JoinKind, JoinTokenInfo,
+    AccessTokenInfo, CreateAccessTokenReply, CreateAccessTokenRequest, CreateJoinTokenReply,
+    CreateJoinTokenRequest, JoinKind, JoinTokenInfo,
 };
 
-use super::{Invitee, Tokens};
+use super::{AccessTokens, Invitee, JoinTokens, Person};
 use crate::{access::Caller, error::ApiError};
 
-impl Tokens {
+impl JoinTokens {
     /// Makes the token that was asked for.
     pub async fn create(
         &self,
@@ -27,19 +28,53 @@ impl Tokens {
 
     /// The tokens that can still be used.
     pub async fn list(&self) -> Result<Vec<JoinTokenInfo>, ApiError> {
-        let tokens = self.open().await?.into_iter().map(|(id, record)| {
-            let groups = match &record.invitee {
-                Invitee::User { groups, .. } => groups.clone(),
+        let tokens = self.book.open().await?.into_iter().map(|(id, record)| {
+            let groups = match &record.purpose {
+                Invitee::User(person) => person.groups.clone(),
                 Invitee::Member { .. } | Invitee::Node { .. } => Vec::new(),
             };
             JoinTokenInfo {
                 id,
-                kind: record.invitee.kind().into(),
-                name: record.invitee.name().to_owned(),
+                kind: record.purpose.kind().into(),
+                name: record.purpose.name().to_owned(),
                 groups,
                 expires_unix_seconds: record.expires.as_second(),
                 created_by: record.created_by,
             }
+        });
+        Ok(tokens.collect())
+    }
+}
+
+impl AccessTokens {
+    /// Makes the token that was asked for.
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        request: CreateAccessTokenRequest,
+    ) -> Result<CreateAccessTokenReply, ApiError> {
+        let person = Person {
+            name: request.user,
+            groups: request.groups,
+        };
+        let (token, record) = self.grant(caller, person, request.valid_seconds).await?;
+        Ok(CreateAccessTokenReply {
+            token: token.reveal(),
+            id: token.id().to_owned(),
+            expires_unix_seconds: record.expires.as_second(),
+        })
+    }
+
+    /// The tokens that are good.
+    pub async fn list(&self) -> Result<Vec<AccessTokenInfo>, ApiError> {
+        let tokens = self.book.open().await?.into_iter();
+        let tokens = tokens.map(|(id, record)| AccessTokenInfo {
+            id,
+            user: record.purpose.name,
+            groups: record.purpose.groups,
+            created_unix_seconds: record.created.as_second(),
+            expires_unix_seconds: record.expires.as_second(),
+            created_by: record.created_by,
         });
         Ok(tokens.collect())
     }
@@ -51,7 +86,7 @@ impl Invitee {
         match self {
             Self::Member { .. } => JoinKind::Member,
             Self::Node { .. } => JoinKind::Node,
-            Self::User { .. } => JoinKind::User,
+            Self::User(_) => JoinKind::User,
         }
     }
 }
@@ -83,10 +118,10 @@ fn invitee(request: CreateJoinTokenRequest) -> Result<Invitee, ApiError> {
             })
         }
         JoinKind::Node => Ok(Invitee::Node { name: request.name }),
-        JoinKind::User => Ok(Invitee::User {
+        JoinKind::User => Ok(Invitee::User(Person {
             name: request.name,
             groups: request.groups,
-        }),
+        })),
         JoinKind::Unspecified => Err(ApiError::BadRequest(
             "the kind of the join token is missing, allowed: member, node, user".into(),
         )),

@@ -26,7 +26,7 @@ fn person(name: &str, groups: &[&str]) -> Subject {
     Subject::person(name, &groups).expect("a name")
 }
 
-fn object(kind: &str, name: &str, spec: Value) -> Value {
+pub(crate) fn object(kind: &str, name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "quorate.dev/v1alpha1",
         "kind": kind,
@@ -44,7 +44,7 @@ fn binding(name: &str, role: &str, user: &str) -> Value {
 }
 
 /// One record of a host's plan that refers to one Secret.
-fn plan(node: &str, record: &str, secret: &str) -> Value {
+pub(crate) fn plan(node: &str, record: &str, secret: &str) -> Value {
     object(
         "NodePlan",
         record,

@@ -5,16 +5,18 @@ use std::{io::ErrorKind, sync::Arc, time::Duration};
 use hyper_util::rt::TokioIo;
 use quorate_controller::{
     cluster_info::ClusterInfo,
-    error::STATUS_TRAILER,
     member::{RunningMember, StartError, Tuning},
 };
 use quorate_identity::{
     Authority, Bootstrap, Credentials, Dates, Keyring, LiveCredentials, MEMBER_NAME, MemberConfig,
     PkiDir, Subject, SystemClock, Trust,
 };
-use quorate_proto::api::v1::{
-    self as pb, cluster_client::ClusterClient, identity_client::IdentityClient,
-    objects_client::ObjectsClient,
+use quorate_proto::{
+    api::v1::{
+        self as pb, cluster_client::ClusterClient, identity_client::IdentityClient,
+        objects_client::ObjectsClient,
+    },
+    client::explanation,
 };
 use quorate_store::{HistoryLimits, StoreConfig};
 use rustls::pki_types::ServerName;
@@ -83,7 +85,8 @@ fn site(name: &str, authority: &Authority, keyring: &Keyring, note: &Bootstrap) 
         listen: vec![address.parse().expect("an address")],
         addresses: vec![address],
         audit_dir: dir.path().join("audit"),
-        agent_dirs: quorate_identity::default_agent_dirs(),
+        // No test here asks the fence devices of this network.
+        agent_dirs: vec![dir.path().join("agents")],
         election_timeout_ms: None,
     };
     std::fs::create_dir(&config.data_dir).expect("made");
@@ -207,6 +210,13 @@ impl TestCluster {
             }
         };
         site.member = Some(member);
+    }
+
+    /// Ends a member as far as the others can tell as a crash does: it hands nothing over and says no word.
+    pub(crate) async fn kill(&mut self, at: usize) {
+        let member = self.sites[at].member.take().expect("it runs");
+        member.store().shutdown().await;
+        member.stop().await;
     }
 
     pub(crate) fn member(&self, at: usize) -> &RunningMember {
@@ -447,12 +457,7 @@ fn done(reply: tonic::Response<pb::ObjectReply>) -> Done {
 
 /// The JSON `Status` that came with a refusal.
 pub(crate) fn details(status: &Status) -> Value {
-    let bytes = status
-        .metadata()
-        .get_bin(STATUS_TRAILER)
-        .expect("a refusal carries its details")
-        .to_bytes()
-        .expect("they decode");
+    let bytes = explanation(status).expect("a refusal carries its details");
     serde_json::from_slice(&bytes).expect("they are JSON")
 }
 

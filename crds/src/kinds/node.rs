@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
     derive = "PartialEq",
     doc = "A machine that carries guests, storage or services. Its name is its host name.",
     shortname = "no",
+    shortname = "host",
     status = "NodeStatus",
     printcolumn(
         name = "State",

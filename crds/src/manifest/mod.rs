@@ -54,7 +54,7 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Vec<Value>, ManifestError>
     }
     let text = std::str::from_utf8(bytes).map_err(|error| ManifestError::not_utf8(bytes, error))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let documents = if text.trim_start().starts_with('{') {
+    let documents = if is_json(text) {
         json::parse(text, limits)?
     } else {
         yaml::parse(text, limits)?
@@ -64,6 +64,12 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Vec<Value>, ManifestError>
         expand(document, index + 1, limits, &mut objects)?;
     }
     Ok(objects)
+}
+
+/// Whether it begins as a JSON object does: YAML's maps in braces rarely have quotation marks.
+fn is_json(text: &str) -> bool {
+    let within = text.trim_start().strip_prefix('{');
+    within.is_some_and(|within| within.trim_start().starts_with(['"', '}']))
 }
 
 fn expand(

@@ -10,6 +10,7 @@ use tonic::Streaming;
 use super::{
     CallError, Members,
     cache::{Cache, Phase, name_of},
+    refusal::decode,
 };
 
 /// How long a cluster may be silent before its objects say so: several elections.
@@ -156,8 +157,4 @@ impl Follower {
             (self.listener)(Changed::All);
         }
     }
-}
-
-fn decode(bytes: &[u8]) -> Result<Value, CallError> {
-    serde_json::from_slice(bytes).map_err(CallError::Garbled)
 }

@@ -5,16 +5,16 @@ use std::{
     time::Duration,
 };
 
+use quorate_client::{Addresses, Connection, Unreachable};
 use quorate_proto::api::v1::{
     ApplyRequest, ChangeOptions, DeleteRequest, GetRequest, ObjectRef, Outcome, RenewRequest,
     WatchReply, WatchRequest, identity_client::IdentityClient, objects_client::ObjectsClient,
 };
 use rustls::ClientConfig;
 use serde_json::Value;
-use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, Streaming, transport::Channel};
 
-use super::{CallError, connect::connect};
+use super::{CallError, refusal::decode};
 use crate::sync::FIELD_MANAGER;
 
 /// An answer takes longer only when something is wrong.
@@ -25,16 +25,9 @@ const LARGEST_ANSWER: usize = 64 << 20;
 /// The members of one cluster.
 #[derive(Debug)]
 pub struct Members {
-    endpoints: Vec<String>,
+    addresses: Addresses,
     /// Nothing until there are credentials; then the text says why.
     tls: RwLock<Result<Arc<ClientConfig>, String>>,
-    current: Mutex<Option<Connection>>,
-}
-
-#[derive(Debug, Clone)]
-struct Connection {
-    endpoint: usize,
-    channel: Channel,
 }
 
 /// What an apply came to.
@@ -51,16 +44,15 @@ impl Members {
     #[must_use]
     pub fn new(endpoints: Vec<String>) -> Self {
         Self {
-            endpoints,
+            addresses: Addresses::new(endpoints),
             tls: RwLock::new(Err("its credentials are not read yet".to_owned())),
-            current: Mutex::new(None),
         }
     }
 
     /// From the next connection on these settings, or none and why.
     pub async fn identify(&self, tls: Result<Arc<ClientConfig>, String>) {
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
-        *self.current.lock().await = None;
+        self.addresses.forget().await;
     }
 
     /// Server-side apply, without force.
@@ -156,9 +148,8 @@ impl Members {
 
     /// Uses another member next time.
     pub(super) async fn leave_current(&self) {
-        let current = self.current.lock().await.clone();
-        if let Some(connection) = current {
-            self.leave(&connection).await;
+        if let Ok(tls) = self.tls() {
+            self.addresses.leave_current(&tls).await;
         }
     }
 
@@ -168,8 +159,9 @@ impl Members {
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let mut last = CallError::unavailable("the configuration names no address of it");
-        for _ in 0..self.endpoints.len() {
-            let connection = self.connection().await?;
+        for _ in 0..self.addresses.count() {
+            let tls = self.tls()?;
+            let connection = self.connection(&tls).await?;
             let sent = tokio::time::timeout(ANSWER_TIME, send(connection.channel.clone())).await;
             let error = match sent {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
@@ -179,65 +171,29 @@ impl Members {
             if !matches!(error, CallError::Unavailable { .. }) {
                 return Err(error);
             }
-            self.leave(&connection).await;
+            self.addresses.leave(&connection, &tls).await;
             last = error;
         }
         Err(last)
     }
 
-    async fn connection(&self) -> Result<Connection, CallError> {
-        let mut current = self.current.lock().await;
-        if let Some(connection) = current.as_ref() {
-            return Ok(connection.clone());
-        }
-        self.connect_from(0, &mut current).await
+    async fn connection(&self, tls: &Arc<ClientConfig>) -> Result<Connection, CallError> {
+        let connected = self.addresses.connection(tls).await;
+        connected.map_err(|unreachable| self.nobody_answers(&unreachable))
     }
 
-    async fn leave(&self, left: &Connection) {
-        let mut current = self.current.lock().await;
-        if current
-            .as_ref()
-            .is_none_or(|connection| connection.endpoint != left.endpoint)
-        {
-            return;
-        }
-        *current = None;
-        // When nobody else answers either, the next call says so.
-        let _ = self.connect_from(left.endpoint + 1, &mut current).await;
-    }
-
-    /// Tries every endpoint once, beginning with `start`.
-    async fn connect_from(
-        &self,
-        start: usize,
-        current: &mut Option<Connection>,
-    ) -> Result<Connection, CallError> {
-        let tls = self
-            .tls
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .map_err(CallError::unavailable)?;
-        for step in 0..self.endpoints.len() {
-            let endpoint = (start + step) % self.endpoints.len();
-            match connect(&self.endpoints[endpoint], &tls).await {
-                Ok(channel) => {
-                    let connection = Connection { endpoint, channel };
-                    *current = Some(connection.clone());
-                    return Ok(connection);
-                }
-                Err(error) => tracing::debug!(
-                    endpoint = self.endpoints[endpoint],
-                    error = &error as &dyn std::error::Error,
-                    "a member does not answer"
-                ),
-            }
-        }
-        // The same words each time: they are shown in conditions, and every change of those is a write.
-        Err(CallError::unavailable(match self.endpoints.len() {
+    /// The same words each time: they are shown in conditions, and every change of those is a write.
+    fn nobody_answers(&self, unreachable: &Unreachable) -> CallError {
+        tracing::debug!(attempts = ?unreachable.attempts(), "no member answers");
+        CallError::unavailable(match self.addresses.count() {
             1 => "its one address does not answer".to_owned(),
             addresses => format!("none of its {addresses} addresses answers"),
-        }))
+        })
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>, CallError> {
+        let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner);
+        tls.clone().map_err(CallError::unavailable)
     }
 }
 
@@ -267,8 +223,4 @@ fn reference(kind: &str, name: &str) -> Option<ObjectRef> {
         name: name.to_owned(),
         subresource: String::new(),
     })
-}
-
-fn decode(bytes: &[u8]) -> Result<Value, CallError> {
-    serde_json::from_slice(bytes).map_err(CallError::Garbled)
 }

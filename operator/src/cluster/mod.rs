@@ -1,7 +1,6 @@
 //! The side of a Quorate cluster: calls to its members, and what is known of its objects.
 
 mod cache;
-mod connect;
 mod follow;
 mod members;
 mod refusal;

@@ -2,6 +2,7 @@
 
 use quorate_proto::client::{explanation, reason_of};
 use serde::Deserialize;
+use serde_json::Value;
 use thiserror::Error;
 use tonic::Status;
 
@@ -69,6 +70,11 @@ impl From<Status> for CallError {
             _ => Self::Refused { reason, message },
         }
     }
+}
+
+/// An object that a cluster has sent.
+pub(super) fn decode(bytes: &[u8]) -> Result<Value, CallError> {
+    serde_json::from_slice(bytes).map_err(CallError::Garbled)
 }
 
 #[cfg(test)]

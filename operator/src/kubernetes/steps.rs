@@ -130,13 +130,7 @@ impl Mirror {
             .secrets
             .carry(self.info, object, &target.cluster, members)
             .await;
-        carried.map_err(|source| MirrorError::Cluster {
-            verb: "take the Secrets of",
-            cluster: target.cluster.clone(),
-            kind: self.info.kind,
-            name: name.to_owned(),
-            source: Box::new(source),
-        })
+        carried.map_err(|source| self.not_now(name, target, "take the Secrets of", source))
     }
 
     /// A refusal is remembered and shown, anything else is tried again.
@@ -154,13 +148,23 @@ impl Mirror {
                 self.memory.refused(name, state, reason, message);
                 Ok(())
             }
-            source => Err(MirrorError::Cluster {
-                verb,
-                cluster: target.cluster.clone(),
-                kind: self.info.kind,
-                name: name.to_owned(),
-                source: Box::new(source),
-            }),
+            source => Err(self.not_now(name, target, verb, source)),
+        }
+    }
+
+    fn not_now(
+        &self,
+        name: &str,
+        target: &Target,
+        verb: &'static str,
+        source: CallError,
+    ) -> MirrorError {
+        MirrorError::Cluster {
+            verb,
+            cluster: target.cluster.clone(),
+            kind: self.info.kind,
+            name: name.to_owned(),
+            source: Box::new(source),
         }
     }
 

@@ -95,3 +95,27 @@ fn the_deployment_runs_the_present_version_with_the_rights_that_are_granted() {
         deployment["metadata"]["namespace"]
     );
 }
+
+#[test]
+fn no_name_that_is_generated_is_one_that_the_rights_speak_of() {
+    // kustomize takes the names in the rules of a Role for references, whatever kind they are of: the lease of the operator would
+    // be called like the ConfigMap, and nobody could have it.
+    let base = &manifests(&deployed("operator/kustomization.yaml"))[0];
+    let generated = base["configMapGenerator"].as_array().expect("generators");
+    let volume = manifests(&deployed("operator/deployment.yaml"))[0]
+        .pointer("/spec/template/spec/volumes/0/configMap/name")
+        .cloned();
+    assert_eq!(volume.as_ref(), Some(&generated[0]["name"]));
+    for manifest in manifests(&deployed("operator/rights.yaml")) {
+        let rules = manifest["rules"].as_array().into_iter().flatten();
+        for name in rules
+            .filter_map(|rule| rule["resourceNames"].as_array())
+            .flatten()
+        {
+            assert!(
+                generated.iter().all(|it| it["name"] != *name),
+                "{name} would be renamed"
+            );
+        }
+    }
+}

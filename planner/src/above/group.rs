@@ -130,6 +130,8 @@ impl<'a> Group<'a> {
         let subject = self.subject();
         let old = self.status();
         let mut status = old.clone();
+        let pool = round.state.pools.get(self.place.pool);
+        status.observed_generation = pool.and_then(|pool| pool.metadata.generation);
         let seats = self.seats(round);
         let holding: Vec<String> = round
             .state

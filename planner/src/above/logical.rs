@@ -50,7 +50,10 @@ pub(super) fn plan(
         name,
         volume,
         subject: Subject::volume(name),
-        status: round.views[name].clone(),
+        status: VolumeStatus {
+            observed_generation: volume.metadata.generation,
+            ..round.views[name].clone()
+        },
         users: outcome.users.get(name).cloned().unwrap_or_default(),
         moving: outcome.moving.get(name).cloned(),
         refused: refused(round.state, name, volume, group.place),

@@ -44,6 +44,7 @@ fn one(
     let subject = Subject::new(SubjectKind::Filesystem, name);
     let old = filesystem.status.clone().unwrap_or_default();
     let mut status = old.clone();
+    status.observed_generation = filesystem.metadata.generation;
     let lockspace = status.lockspace.clone().unwrap_or_default();
     let volume = filesystem.spec.volume.as_str();
     let made = status.journals.is_some();

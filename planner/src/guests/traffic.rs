@@ -154,7 +154,8 @@ impl<'a> Traffic<'a> {
                 };
                 self.say(name, phase, &why, round.now);
             }
-            let new = self.status(name);
+            let mut new = self.status(name);
+            new.observed_generation = object.metadata.generation;
             let old = object.status.clone().unwrap_or_default();
             if let (Some(word), Some(text)) = (&new.reason, &new.message) {
                 let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word);

@@ -60,10 +60,7 @@ impl Rank {
             return "it was there before".to_owned();
         }
         if self.company != other.company {
-            return format!(
-                "its company weighs {} there and {} on {name}",
-                -self.company, -other.company
-            );
+            return weighs(-self.company, -other.company, name);
         }
         if self.networks != other.networks {
             return networks::worse(round, guest, host, name).unwrap_or_default();
@@ -149,10 +146,7 @@ impl Liking {
         let gains = self.parts().into_iter().zip(there.parts());
         let gains = gains.map(|(here, there)| here - there).enumerate();
         match gains.max_by_key(|(at, gain)| (*gain, std::cmp::Reverse(*at))) {
-            Some((0, _)) => format!(
-                "its company weighs {} there and {} on {left}",
-                self.company, there.company
-            ),
+            Some((0, _)) => weighs(self.company, there.company, left),
             Some((1, _)) => format!("its failover domain prefers it to {left}"),
             Some((2, _)) => networks::worse(round, guest, host, left).unwrap_or_default(),
             _ => format!(
@@ -175,6 +169,10 @@ fn company_weight(ledger: &Ledger<'_>, guest: &VirtualMachine, host: &str) -> i6
             .sum()
     };
     weight(&placement.together_with) - weight(&placement.apart_from)
+}
+
+fn weighs(there: i64, elsewhere: i64, name: &str) -> String {
+    format!("its company weighs {there} there and {elsewhere} on {name}")
 }
 
 fn permille(round: &Round<'_>, host: &str, used: u64) -> u64 {

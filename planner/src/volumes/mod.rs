@@ -89,6 +89,7 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         }
         let old = volume.status.as_ref().unwrap_or(&none);
         let mut status = round.views[name].clone();
+        status.observed_generation = volume.metadata.generation;
         if lifetime::over(round, outcome, name, volume, &mut status) {
             continue;
         }

@@ -1396,6 +1396,56 @@ pub struct RevokeJoinTokenRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokeJoinTokenReply {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateAccessTokenRequest {
+    /// Whom it stands for.
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub groups: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Seconds; 0 means thirty days, at most a year.
+    #[prost(uint64, tag = "3")]
+    pub valid_seconds: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateAccessTokenReply {
+    /// Shown once; the cluster keeps only a hash.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub expires_unix_seconds: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAccessTokensRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAccessTokensReply {
+    #[prost(message, repeated, tag = "1")]
+    pub tokens: ::prost::alloc::vec::Vec<AccessTokenInfo>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccessTokenInfo {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub groups: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(int64, tag = "4")]
+    pub created_unix_seconds: i64,
+    #[prost(int64, tag = "5")]
+    pub expires_unix_seconds: i64,
+    #[prost(string, tag = "6")]
+    pub created_by: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeAccessTokenRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeAccessTokenReply {}
 /// 0 means the highest level that all members support.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RaiseFeatureLevelRequest {
@@ -1742,6 +1792,79 @@ pub mod cluster_client {
                 .insert(GrpcMethod::new("quorate.api.v1.Cluster", "RevokeJoinToken"));
             self.inner.unary(req, path, codec).await
         }
+        /// For programs that speak the Kubernetes protocol and have no certificate.
+        pub async fn create_access_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateAccessTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateAccessTokenReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quorate.api.v1.Cluster/CreateAccessToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quorate.api.v1.Cluster", "CreateAccessToken"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_access_tokens(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAccessTokensRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAccessTokensReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quorate.api.v1.Cluster/ListAccessTokens",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quorate.api.v1.Cluster", "ListAccessTokens"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn revoke_access_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeAccessTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeAccessTokenReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/quorate.api.v1.Cluster/RevokeAccessToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("quorate.api.v1.Cluster", "RevokeAccessToken"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Raise the committed feature level when every member supports it.
         pub async fn raise_feature_level(
             &mut self,
@@ -1829,6 +1952,28 @@ pub mod cluster_server {
             request: tonic::Request<super::RevokeJoinTokenRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RevokeJoinTokenReply>,
+            tonic::Status,
+        >;
+        /// For programs that speak the Kubernetes protocol and have no certificate.
+        async fn create_access_token(
+            &self,
+            request: tonic::Request<super::CreateAccessTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateAccessTokenReply>,
+            tonic::Status,
+        >;
+        async fn list_access_tokens(
+            &self,
+            request: tonic::Request<super::ListAccessTokensRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAccessTokensReply>,
+            tonic::Status,
+        >;
+        async fn revoke_access_token(
+            &self,
+            request: tonic::Request<super::RevokeAccessTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeAccessTokenReply>,
             tonic::Status,
         >;
         /// Raise the committed feature level when every member supports it.
@@ -2253,6 +2398,141 @@ pub mod cluster_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeJoinTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quorate.api.v1.Cluster/CreateAccessToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateAccessTokenSvc<T: Cluster>(pub Arc<T>);
+                    impl<
+                        T: Cluster,
+                    > tonic::server::UnaryService<super::CreateAccessTokenRequest>
+                    for CreateAccessTokenSvc<T> {
+                        type Response = super::CreateAccessTokenReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateAccessTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::create_access_token(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateAccessTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quorate.api.v1.Cluster/ListAccessTokens" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListAccessTokensSvc<T: Cluster>(pub Arc<T>);
+                    impl<
+                        T: Cluster,
+                    > tonic::server::UnaryService<super::ListAccessTokensRequest>
+                    for ListAccessTokensSvc<T> {
+                        type Response = super::ListAccessTokensReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAccessTokensRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::list_access_tokens(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListAccessTokensSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/quorate.api.v1.Cluster/RevokeAccessToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeAccessTokenSvc<T: Cluster>(pub Arc<T>);
+                    impl<
+                        T: Cluster,
+                    > tonic::server::UnaryService<super::RevokeAccessTokenRequest>
+                    for RevokeAccessTokenSvc<T> {
+                        type Response = super::RevokeAccessTokenReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeAccessTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::revoke_access_token(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeAccessTokenSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

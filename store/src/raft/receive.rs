@@ -92,10 +92,6 @@ async fn answer(core: Arc<Core>, checked: Checked) -> Result<Frame, RefusedFrame
         body,
         ticket: _until_answered,
     } = checked;
-    // One that was lost while it learnt has no vote by its own log, and never asks for one.
-    if is_set_aside(&core, from).is_some() {
-        core.returning.heard(from);
-    }
     match method {
         Method::Append => {
             let request = decode_append(decode::<PbAppend>(body)?).map_err(refused)?;
@@ -208,15 +204,13 @@ fn note_quorum(core: &Core, told: Option<u64>, result: &AppendResult) {
 
 /// A former voter that was proven off learns why its vote counts for nothing.
 fn welcome(core: &Core, from: MemberId) -> Result<(), RefusedFrame> {
-    is_set_aside(core, from).map_or(Ok(()), |reason| Err(RefusedFrame(reason)))
-}
-
-/// Why the member has no part in the cluster for now, if so.
-fn is_set_aside(core: &Core, id: MemberId) -> Option<String> {
-    match core.member(id) {
-        Some(_) => None,
-        None => takeover::set_aside(core, id),
+    if core.member(from).is_none()
+        && let Some(reason) = takeover::set_aside(core, from)
+    {
+        core.returning.heard(from);
+        return Err(RefusedFrame(reason));
     }
+    Ok(())
 }
 
 /// What is kept of a frame until its answer leaves.

@@ -55,7 +55,7 @@ impl Times {
 }
 
 impl Returning {
-    /// A member that was set aside says or answers something.
+    /// A member that was set aside asks for votes, or answers.
     pub(crate) fn heard(&self, id: MemberId) {
         self.heard.note(id);
     }
@@ -65,7 +65,7 @@ impl Returning {
     }
 }
 
-/// Asks one that may have nothing to say by itself whether it is there.
+/// Asks one that does not ask for votes whether it is there: by its own log it may be a learner, lost while it learnt.
 fn ask(core: &Arc<Core>, id: MemberId, member: &Member) {
     if core.returning.asked.within(id, ASK_EVERY) {
         return;

@@ -1,5 +1,6 @@
 //! `quorate cluster`: the cluster itself rather than the objects in it.
 
+mod access_token;
 mod backup;
 mod change;
 mod join_token;
@@ -25,6 +26,9 @@ enum Command {
     /// Create, list and revoke the tokens with which machines and people join
     #[command(name = "join-token")]
     JoinToken(join_token::Args),
+    /// Create, list and revoke the tokens of programs that speak the Kubernetes protocol and have no certificate
+    #[command(name = "access-token")]
+    AccessToken(access_token::Args),
     /// Make a voter of a learner that has caught up
     Promote(change::Member),
     /// Take a member out; its id is never used again
@@ -47,6 +51,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         Command::Status(args) => status::status(session, &args).await,
         Command::Members(args) => status::members(session, &args).await,
         Command::JoinToken(args) => join_token::run(session, args).await,
+        Command::AccessToken(args) => access_token::run(session, args).await,
         Command::Promote(args) => change::promote(session, &args).await,
         Command::Remove(args) => change::remove(session, &args).await,
         Command::Transfer(args) => change::transfer(session, &args).await,

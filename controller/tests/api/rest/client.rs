@@ -1,6 +1,6 @@
 //! A plain HTTP client with a certificate.
 
-use std::sync::Arc;
+use std::{error::Error, io, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
@@ -69,22 +69,34 @@ impl Http {
         Self::new(cluster, 0, Some(&Subject::admin()))
     }
 
-    async fn dial(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
-        let tcp = TcpStream::connect(&self.address).await.expect("connected");
+    async fn dial(&self, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(&self.address).await?;
         let name = ServerName::try_from(MEMBER_NAME).expect("a name");
         let mut tls = self.tls.clone();
         tls.alpn_protocols = vec![protocol.to_vec()];
         let connector = TlsConnector::from(Arc::new(tls));
-        let stream = connector.connect(name, tcp).await.expect("a handshake");
+        let stream = connector.connect(name, tcp).await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
-        stream
+        Ok(stream)
+    }
+
+    async fn try_open(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<Incoming>, Box<dyn Error>> {
+        let stream = TokioIo::new(self.dial(b"http/1.1").await?);
+        let (mut sender, connection) = conn::http1::handshake(stream).await?;
+        tokio::spawn(connection);
+        Ok(sender.send_request(request).await?)
     }
 
     async fn open(&self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
-        let stream = TokioIo::new(self.dial(b"http/1.1").await);
-        let (mut sender, connection) = conn::http1::handshake(stream).await.expect("HTTP");
-        tokio::spawn(connection);
-        sender.send_request(request).await.expect("an answer")
+        self.try_open(request).await.expect("an answer")
+    }
+
+    /// What comes back, if anything does.
+    pub(crate) async fn try_send(&self, request: Request<Full<Bytes>>) -> Option<Reply> {
+        Some(Reply::read(self.try_open(request).await.ok()?).await)
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
@@ -93,7 +105,7 @@ impl Http {
 
     /// The same over HTTP/2.
     pub(crate) async fn send_by_http2(&self, request: Request<Full<Bytes>>) -> Reply {
-        let stream = TokioIo::new(self.dial(b"h2").await);
+        let stream = TokioIo::new(self.dial(b"h2").await.expect("a connection"));
         let (mut sender, connection) = conn::http2::handshake(TokioExecutor::new(), stream)
             .await
             .expect("HTTP/2");

@@ -7,7 +7,10 @@ use quorate_identity::Subject;
 use serde_json::json;
 
 use super::client::{Http, path, request};
-use crate::support::{TestCluster, network, tuning};
+use crate::{
+    hostile::billion_laughs,
+    support::{TestCluster, network, tuning},
+};
 
 /// A small generator: the same requests every time.
 struct Dice(u64);
@@ -179,6 +182,79 @@ async fn nonsense_from_an_administrator_is_refused_and_never_a_fault() {
         }
     }
     admin.get("/readyz").await;
+}
+
+/// By every verb that takes an object.
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_bodies_are_refused_and_leave_nothing_behind() {
+    let cluster = TestCluster::of_one().await;
+    let admin = Http::admin(&cluster);
+    let head = "apiVersion: quorate.dev/v1alpha1\nkind: Network\nmetadata:\n  name: lan\n";
+    let bodies = [
+        ("an alias bomb", billion_laughs()),
+        (
+            "deep nesting",
+            format!("{head}spec: {}", "[".repeat(10_000)),
+        ),
+        ("deep JSON", "{\"a\":".repeat(10_000)),
+        (
+            "deep JSON that is closed",
+            format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000)),
+        ),
+        (
+            "a key twice",
+            format!("{head}spec: {{mtu: 1400, mtu: 9000}}\n"),
+        ),
+        (
+            "a key twice in JSON",
+            format!("{{\"kind\":\"Secret\",{}", &network("lan").to_string()[1..]),
+        ),
+        ("no YAML at all", "\u{0}\u{1}: [".to_owned()),
+        ("two objects", format!("{head}---\n{head}")),
+        ("no object", String::new()),
+        ("no kind", "apiVersion: quorate.dev/v1alpha1\n".to_owned()),
+        ("another version", head.replace("v1alpha1", "v9")),
+        ("another kind", head.replace("Network", "Netwrok")),
+        ("a wrong type", format!("{head}spec: {{mtu: many}}\n")),
+        (
+            "a number beyond all bounds",
+            format!("{head}spec: {{mtu: 1e999}}\n"),
+        ),
+        ("spec is a list", format!("{head}spec: [1]\n")),
+        (
+            "metadata is a text",
+            "apiVersion: quorate.dev/v1alpha1\nkind: Network\nmetadata: x\n".to_owned(),
+        ),
+        ("a name that is none", head.replace("lan", "../etc/passwd")),
+    ];
+    let one = format!("{}/lan", path("networks"));
+    for (what, body) in &bodies {
+        for (method, to, kind) in [
+            (Method::POST, path("networks"), "application/yaml"),
+            (Method::PUT, one.clone(), "application/yaml"),
+            (
+                Method::PATCH,
+                format!("{one}?fieldManager=x"),
+                "application/apply-patch+yaml",
+            ),
+            (Method::PATCH, one.clone(), "application/merge-patch+json"),
+            (Method::PATCH, one.clone(), "application/json-patch+json"),
+        ] {
+            let asked = request(method, &to, &[("content-type", kind)], body);
+            let reply = admin.send(asked).await;
+            assert!(
+                reply.code.is_client_error(),
+                "{what} as {kind}: {}",
+                reply.code
+            );
+            assert_eq!(reply.json()["kind"], "Status", "{what} as {kind}");
+        }
+    }
+    for plural in ["networks", "secrets"] {
+        let left = admin.get(&path(plural)).await.ok();
+        assert_eq!(left["items"], json!([]), "nothing was written");
+    }
+    admin.post(&path("networks"), &network("lan")).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]

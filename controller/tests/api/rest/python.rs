@@ -1,4 +1,4 @@
-//! The official Python client, as programs use it: restarted watches, versions that are gone, a leader that stops.
+//! The official Python client, as programs use it: restarted watches, versions that are gone, a leader that is killed.
 
 use std::{
     env, fs,
@@ -65,10 +65,9 @@ async fn the_python_client_outlives_compaction_and_a_leader() {
         said = reader;
         match line.trim() {
             // The member that was spoken to so far: it leads, and takes its connections with it.
-            "stop" => {
-                let member = cluster.sites[0].member.take().expect("it runs");
-                member.stop().await;
-                told.write_all(b"stopped\n").expect("a pipe");
+            "kill" => {
+                cluster.kill(0).await;
+                told.write_all(b"killed\n").expect("a pipe");
             }
             "done" => break,
             "" => break,

@@ -61,6 +61,18 @@ async fn each_patch_type_does_what_it_is_for() {
         8000
     );
     rest.patch(&a(), JSON, &steps).await.refused(422, "Invalid");
+    // What is not there is null to a test.
+    let first = json!([
+        {"op": "test", "path": "/metadata/finalizers", "value": null},
+        {"op": "add", "path": "/metadata/finalizers", "value": ["example.org/held"]},
+    ]);
+    let held = rest.patch(&a(), JSON, &first).await.ok();
+    assert_eq!(held["metadata"]["finalizers"], json!(["example.org/held"]));
+    rest.patch(&a(), JSON, &first).await.refused(422, "Invalid");
+    for nowhere in ["/spec/none/of/it", ""] {
+        let test = json!([{"op": "test", "path": nowhere, "value": null}]);
+        rest.patch(&a(), JSON, &test).await.refused(422, "Invalid");
+    }
     let status = rest
         .patch(
             &a(),

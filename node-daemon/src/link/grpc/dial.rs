@@ -1,6 +1,5 @@
 //! One connection to one address of a member.
 
-use hyper_util::rt::TokioIo;
 use quorate_identity::{MEMBER_NAME, explain_tls_error};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -25,20 +24,15 @@ pub(super) async fn dial(address: &str, tls: &Arc<ClientConfig>) -> Result<Chann
         Ok(stream) => stream.map_err(|error| words(&error))?,
         Err(_) => return Err(format!("no answer within {} s", TIMEOUT.as_secs())),
     };
-    // The stream is lent once: when it breaks, the next attempt may go to another member.
-    let mut once = Some(stream);
-    let connector = tower::service_fn(move |_| {
-        let stream = once.take().map(TokioIo::new);
-        async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
-    });
-    // The scheme is plain because the library must not add a second TLS layer.
-    Endpoint::from_static("http://member.quorate.internal")
-        .http2_keep_alive_interval(SILENCE)
-        .keep_alive_timeout(SILENCE)
-        .keep_alive_while_idle(true)
-        .initial_connection_window_size(WINDOW)
-        .initial_stream_window_size(WINDOW)
-        .connect_with_connector(connector)
+    let settings = |endpoint: Endpoint| {
+        endpoint
+            .http2_keep_alive_interval(SILENCE)
+            .keep_alive_timeout(SILENCE)
+            .keep_alive_while_idle(true)
+            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW)
+    };
+    quorate_client::over(stream, settings)
         .await
         .map_err(|error| words(&error))
 }

@@ -156,6 +156,15 @@ impl Replica {
         })
     }
 
+    /// It holds what its peer holds: what a crash has left behind is made good. One that is open for writing now would leave
+    /// the same behind again.
+    pub(crate) fn agree(&mut self) {
+        let primary = self.primary();
+        if let Some(kept) = &mut self.kept {
+            kept.crashed_primary = primary;
+        }
+    }
+
     /// Begins a new generation because these peers will lack what is written from now on.
     pub(crate) fn part_from(&mut self, absent: &BTreeSet<String>, generation: u64) {
         let Some(kept) = &mut self.kept else { return };
@@ -189,7 +198,6 @@ impl Replica {
             .collect();
         kept.complete = true;
         kept.outdated = false;
-        kept.crashed_primary = false;
         kept.filesystem.clone_from(&source.filesystem);
     }
 }

@@ -494,8 +494,10 @@ impl MachineRoom {
             Meeting::Same => {
                 self.link(volume, one, other);
                 if a.generation != 0 {
-                    self.up_to_date(one, volume);
-                    self.up_to_date(other, volume);
+                    for host in [one, other] {
+                        self.up_to_date(host, volume);
+                        self.replica(host, volume).agree();
+                    }
                 }
             }
             Meeting::FirstSends(blocks) if !b_primary && a.complete => {
@@ -644,9 +646,11 @@ impl MachineRoom {
         }
         if done {
             receiver.follow(&data, target);
+            receiver.agree();
             if let Some(live) = &mut receiver.live {
                 live.disk = DiskState::UpToDate;
             }
+            self.replica(source, volume).agree();
             self.touch(target, Changed::Volume(volume.to_owned()));
             self.touch(source, Changed::Volume(volume.to_owned()));
             // Whoever waited for this one to be complete may follow now.

@@ -32,13 +32,33 @@ pub(crate) struct Mount {
     pub(crate) device: String,
     pub(crate) volume: String,
     pub(crate) filesystem: String,
-    pub(crate) mounted: bool,
-    pub(crate) leaving: bool,
+    pub(crate) stage: Stage,
+}
+
+/// How far a mount is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It waits in the kernel until its lockspace lets the host in.
+    AtTheDoor,
+    /// It was not let in: whoever mounts learns that it has failed.
+    TurnedAway,
+    Mounted,
+    /// Its unmount waits in the kernel until its lockspace lets the host out.
+    Leaving,
 }
 
 impl Mount {
     fn shared(&self) -> bool {
         shared(&self.filesystem)
+    }
+
+    pub(crate) fn mounted(&self) -> bool {
+        matches!(self.stage, Stage::Mounted | Stage::Leaving)
+    }
+
+    /// Whether the kernel has it, be it only at the door.
+    fn there(&self) -> bool {
+        self.stage != Stage::TurnedAway
     }
 }
 
@@ -249,7 +269,7 @@ impl MachineRoom {
     pub(crate) fn is_file(&self, host: &str, path: &str) -> bool {
         let mut mounts = self.mounts.get(host).into_iter().flatten();
         let in_mount = mounts.any(|(point, mount)| {
-            mount.mounted && path.starts_with(&format!("{}/", point.trim_end_matches('/')))
+            mount.mounted() && path.starts_with(&format!("{}/", point.trim_end_matches('/')))
         });
         in_mount || self.is_logical_volume(host, path) || !path.starts_with("/dev/")
     }
@@ -287,7 +307,7 @@ impl MachineRoom {
             .map(|(guest, _)| format!("guest {guest}"));
         let mut mounts = self.mounts.get(host).into_iter().flatten();
         let mount = mounts
-            .find(|(_, mount)| mount.volume == volume)
+            .find(|(_, mount)| mount.there() && mount.volume == volume)
             .map(|(point, _)| format!("the filesystem at {point}"));
         guest.or(mount).or_else(|| self.active_above(host, volume))
     }
@@ -354,7 +374,7 @@ impl MachineRoom {
         Ok(())
     }
 
-    /// Mounts it, or says `false` while its lockspace has not let the host in.
+    /// Mounts it, or says `false` while its lockspace has not let the host in. It fails once where it was turned away.
     pub(crate) fn mount(
         &mut self,
         host: &str,
@@ -363,8 +383,16 @@ impl MachineRoom {
         path: &str,
         filesystem: &str,
     ) -> Result<bool, Refusal> {
-        if let Some(mount) = self.mounts.get(host).and_then(|mounts| mounts.get(point)) {
-            return Ok(mount.mounted);
+        if let Some(mounts) = self.mounts.get_mut(host)
+            && let Some(mount) = mounts.get(point)
+        {
+            if mount.there() {
+                return Ok(mount.mounted());
+            }
+            mounts.remove(point);
+            return Err(Refusal::NotThere(format!(
+                "{host} was not let into lockspace {owner}"
+            )));
         }
         let volume = self
             .volume_at(host, path)
@@ -382,10 +410,12 @@ impl MachineRoom {
             device: path.to_owned(),
             volume,
             filesystem: filesystem.to_owned(),
-            mounted: !shared(filesystem),
-            leaving: false,
+            stage: match shared(filesystem) {
+                true => Stage::AtTheDoor,
+                false => Stage::Mounted,
+            },
         };
-        let mounted = mount.mounted;
+        let mounted = mount.mounted();
         if !mounted {
             let lockspaces = self.lockspaces.entry(host.to_owned()).or_default();
             lockspaces
@@ -444,7 +474,7 @@ impl MachineRoom {
         if mount.shared()
             && let Some(space) = space
         {
-            mount.leaving = true;
+            mount.stage = Stage::Leaving;
             space.leaving = true;
             self.touch(host, Changed::Anything);
             return Ok(false);
@@ -459,12 +489,13 @@ impl MachineRoom {
     pub(crate) fn mounts_on(&self, host: &str) -> Vec<MountSeen> {
         let mounts = self.mounts.get(host).into_iter().flatten();
         mounts
+            .filter(|(_, mount)| mount.there())
             .map(|(point, mount)| MountSeen {
                 owner: Owner::Ours(mount.owner.as_str().into()),
                 device: AbsolutePath(mount.device.clone()),
                 mount_point: AbsolutePath(point.clone()),
                 filesystem: mount.filesystem.clone(),
-                state: match mount.mounted {
+                state: match mount.mounted() {
                     true => MountState::Mounted,
                     false => MountState::Mounting,
                 },
@@ -510,8 +541,9 @@ impl MachineRoom {
         if inside {
             space.joining = false;
             let mounts = self.mounts.get_mut(host).into_iter().flatten();
-            for (_, mount) in mounts.filter(|(_, mount)| mount.owner == name) {
-                mount.mounted = true;
+            let waiting = mounts.filter(|(_, mount)| mount.stage == Stage::AtTheDoor);
+            for (_, mount) in waiting.filter(|(_, mount)| mount.owner == name) {
+                mount.stage = Stage::Mounted;
             }
         }
         self.touch(host, Changed::Anything);
@@ -523,7 +555,11 @@ impl MachineRoom {
             spaces.remove(name);
         }
         if let Some(mounts) = self.mounts.get_mut(host) {
-            mounts.retain(|_, mount| !(mount.owner == name && mount.leaving));
+            mounts.retain(|_, mount| !(mount.owner == name && mount.stage == Stage::Leaving));
+            let waiting = mounts.values_mut().filter(|mount| mount.owner == name);
+            for mount in waiting.filter(|mount| mount.stage == Stage::AtTheDoor) {
+                mount.stage = Stage::TurnedAway;
+            }
         }
         self.touch(host, Changed::Anything);
     }

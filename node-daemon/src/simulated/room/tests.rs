@@ -258,6 +258,30 @@ fn a_survivor_opens_the_volume_only_after_the_answer_and_finds_every_acknowledge
     );
 }
 
+/// Found by seed 70582: the two were called split for ever, although only one had written.
+#[test]
+fn what_a_crashed_writer_left_behind_is_made_good_once_and_does_not_count_when_it_is_lost_again() {
+    let mut story = Story::running_on_a();
+    let comes_back = |story: &mut Story| {
+        story.happen(Happening::Crash("a".into()));
+        story.happen(Happening::Reset("a".into()));
+        story.pass(30);
+        story.bring_up("a", false);
+    };
+    comes_back(&mut story);
+    // The other one is opened while it still takes over what the crashed one had in flight.
+    assert_eq!(story.promote("b"), Ok(Reply::Done));
+    story.pass(1);
+    assert_eq!(story.disk("b"), Some(DiskState::UpToDate));
+    story.start("b");
+    story.pass(3);
+    comes_back(&mut story);
+    story.pass(5);
+    assert_eq!(story.disk("a"), Some(DiskState::UpToDate));
+    assert_eq!(story.executing(), ["b"]);
+    assert_eq!(story.room.truth().lost_writes, []);
+}
+
 #[test]
 fn two_that_wrote_alone_stay_apart_until_one_gives_up_its_data() {
     let mut story = Story::running_on_a();
@@ -669,4 +693,52 @@ fn a_group_on_a_replicated_volume_is_seen_where_that_is_open_and_its_volume_is_w
     story.pass(2);
     assert!(story.room.truth().lost_writes.is_empty());
     assert_eq!(story.executing(), ["b"]);
+}
+
+/// Seen in a demo that never ended: host and planner waited for a mount that nobody would ever let in.
+#[test]
+fn a_mount_that_is_turned_away_at_the_door_fails_and_can_be_tried_again() {
+    let mut story = Story::new();
+    story.promote("a").expect("nobody else has it open");
+    let device = || "/dev/drbd0".to_owned();
+    story.done(
+        "a",
+        HostCall::Filesystems(FilesystemCall::Make {
+            device: device(),
+            filesystem: "gfs2".into(),
+        }),
+    );
+    let mount = HostCall::Filesystems(FilesystemCall::Mount {
+        owner: "shared".into(),
+        device: device(),
+        filesystem: "gfs2".into(),
+        point: "/srv/shared".into(),
+    });
+    let mounts =
+        |story: &mut Story| match story.ask("a", HostCall::Filesystems(FilesystemCall::Observe)) {
+            Ok(Reply::Mounts(seen)) => seen.len(),
+            other => panic!("a observes its mounts: {other:?}"),
+        };
+    assert_eq!(story.ask("a", mount.clone()), Ok(Reply::Waiting));
+    assert_eq!(mounts(&mut story), 1);
+
+    let name = || "shared".to_owned();
+    story.done(
+        "a",
+        HostCall::Lockspaces(LockspaceCall::Leave { name: name() }),
+    );
+    assert_eq!(mounts(&mut story), 0, "the kernel has nothing left of it");
+    let failed = story.ask("a", mount.clone());
+    assert!(matches!(failed, Err(Refusal::NotThere(_))), "{failed:?}");
+
+    assert_eq!(story.ask("a", mount.clone()), Ok(Reply::Waiting));
+    story.done(
+        "a",
+        HostCall::Lockspaces(LockspaceCall::Start {
+            name: name(),
+            generation: 1,
+            members: vec!["a".into()],
+        }),
+    );
+    assert_eq!(story.ask("a", mount), Ok(Reply::Done));
 }

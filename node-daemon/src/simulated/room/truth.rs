@@ -157,7 +157,7 @@ impl MachineRoom {
             }
         }
         for (host, mounts) in &self.mounts {
-            for mount in mounts.values().filter(|mount| mount.mounted) {
+            for mount in mounts.values().filter(|mount| mount.mounted()) {
                 if self.executes(host) {
                     truth
                         .writers

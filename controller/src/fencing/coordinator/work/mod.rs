@@ -124,6 +124,7 @@ impl Work {
     ) -> Option<Instant> {
         let operation = room.operation(&self.name)?;
         self.adopt_what_others_decided(operation, dispatch, now);
+        self.status.observed_generation = operation.metadata.generation;
         match operation.spec.action {
             FenceAction::PowerOff | FenceAction::PowerCycle => {
                 self.make_safe(operation, room, dispatch, now, last_grant)

@@ -6,29 +6,20 @@
 
 use std::{fmt, str::FromStr};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{digest, rand::SecureRandom};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
+use super::{NoRandom, SecretHash, Text, Unreadable};
 use crate::{CaHash, pem};
 
 const FORM: &str = "quorate1";
-const MAX_LENGTH: usize = 256;
-const ID_BYTES: usize = 6;
-const SECRET_BYTES: usize = 16;
 
 /// A token, with its secret. Its `Debug` form shows the id alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JoinToken {
-    id: String,
-    secret: [u8; SECRET_BYTES],
+    text: Text,
     ca: CaHash,
 }
-
-/// What the cluster keeps of a token's secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretHash([u8; 32]);
 
 /// Why a text is no join token. Repeating the call does not help.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -59,30 +50,22 @@ pub enum JoinTokenError {
     )]
     NoAuthority,
     /// The system gave no random numbers.
-    #[error("the system gave no random numbers")]
-    Random,
+    #[error(transparent)]
+    Random(#[from] NoRandom),
 }
 
 impl JoinToken {
     /// A new token for the cluster of this authority.
     pub fn generate(ca: CaHash) -> Result<Self, JoinTokenError> {
-        let random = ring::rand::SystemRandom::new();
-        let mut id = [0; ID_BYTES];
-        let mut secret = [0; SECRET_BYTES];
-        random.fill(&mut id).map_err(|_| JoinTokenError::Random)?;
-        random
-            .fill(&mut secret)
-            .map_err(|_| JoinTokenError::Random)?;
         Ok(Self {
-            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
-            secret,
+            text: Text::generate()?,
             ca,
         })
     }
 
     /// What finds the token's record; no secret.
     pub fn id(&self) -> &str {
-        &self.id
+        self.text.id()
     }
 
     /// The authority that the server must show.
@@ -90,12 +73,9 @@ impl JoinToken {
         self.ca
     }
 
-    /// What the cluster keeps of the secret. The secret is random and long, so a plain hash cannot be guessed
-    /// back.
+    /// What the cluster keeps of the secret.
     pub fn secret_hash(&self) -> SecretHash {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest::digest(&digest::SHA256, &self.secret).as_ref());
-        SecretHash(bytes)
+        self.text.secret_hash()
     }
 
     /// Whether `certificate` (PEM) is the authority that the token is for: a joiner checks the one it is handed.
@@ -120,14 +100,7 @@ impl JoinToken {
 
     /// The token as text: shown once, to the person who hands it on.
     pub fn reveal(&self) -> String {
-        let body = format!(
-            "{FORM}.{}.{}.{}",
-            self.id,
-            URL_SAFE_NO_PAD.encode(self.secret),
-            self.ca
-        );
-        let check = check(&body);
-        format!("{body}.{check}")
+        self.text.reveal(FORM, &[&self.ca.to_string()])
     }
 }
 
@@ -135,73 +108,24 @@ impl FromStr for JoinToken {
     type Err = JoinTokenError;
 
     fn from_str(text: &str) -> Result<Self, JoinTokenError> {
-        let text = text.trim();
-        let started = text
-            .strip_prefix(FORM)
-            .is_some_and(|rest| rest.starts_with('.'));
-        if !started || text.len() > MAX_LENGTH {
-            return Err(JoinTokenError::Form);
-        }
-        let (body, found) = text.rsplit_once('.').ok_or(JoinTokenError::Form)?;
-        if check(body) != found {
-            return Err(JoinTokenError::Typo);
-        }
-        let parts: Vec<&str> = body.split('.').collect();
-        let [_, id, secret, ca] = parts.as_slice() else {
+        let (text, more) = Text::read(FORM, text).map_err(|unreadable| match unreadable {
+            Unreadable::Form => JoinTokenError::Form,
+            Unreadable::Typo => JoinTokenError::Typo,
+        })?;
+        let [ca] = more.as_slice() else {
             return Err(JoinTokenError::Form);
         };
-        let hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        if id.len() != 2 * ID_BYTES || !id.chars().all(hexadecimal) {
-            return Err(JoinTokenError::Form);
-        }
-        let secret = URL_SAFE_NO_PAD
-            .decode(secret)
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(JoinTokenError::Form)?;
-        Ok(Self {
-            id: (*id).to_owned(),
-            secret,
-            ca: CaHash::parse(ca).ok_or(JoinTokenError::Form)?,
-        })
+        let ca = CaHash::parse(ca).ok_or(JoinTokenError::Form)?;
+        Ok(Self { text, ca })
     }
 }
 
 impl fmt::Debug for JoinToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinToken")
-            .field("id", &self.id)
+            .field("id", &self.id())
             .finish_non_exhaustive()
     }
-}
-
-impl SecretHash {
-    /// From its text form.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        Some(Self(bytes.try_into().ok()?))
-    }
-
-    /// Whether both are of one secret, in a time that does not tell how much of it was right.
-    pub fn matches(&self, other: &Self) -> bool {
-        let difference = self
-            .0
-            .iter()
-            .zip(other.0)
-            .fold(0, |difference, (a, b)| difference | (a ^ b));
-        std::hint::black_box(difference) == 0
-    }
-}
-
-impl fmt::Display for SecretHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-fn check(body: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, body.as_bytes());
-    URL_SAFE_NO_PAD.encode(&digest.as_ref()[..3])
 }
 
 #[cfg(test)]
@@ -247,19 +171,5 @@ mod tests {
         ] {
             assert_eq!(other.parse::<JoinToken>(), Err(JoinTokenError::Form));
         }
-    }
-
-    #[test]
-    fn a_token_never_shows_its_secret_in_logs() {
-        let token = token();
-        let secret = URL_SAFE_NO_PAD.encode(token.secret);
-        assert!(!format!("{token:?}").contains(&secret));
-    }
-
-    #[test]
-    fn what_the_cluster_keeps_matches_the_same_secret_only() {
-        let (one, other) = (token().secret_hash(), token().secret_hash());
-        assert!(!one.matches(&other));
-        assert!(one.matches(&SecretHash::parse(&one.to_string()).expect("its own text")));
     }
 }
