@@ -12,8 +12,12 @@ tools: ## install what building needs and is missing (apt and cargo only; says w
 demo: tools ## build, run a cluster with simulated hosts here, lose a host, fence it, recover its guests, kill daemons
 	@tools/demo
 
+# Every selection of packages has its own features of what they share, and with them artefacts of its own: one for all tests that are not simulated.
+selection := --workspace --exclude quorate-sim --features quorate-node-daemon/simulated --locked
+
 test: tools ## everything that runs without special hardware
-	cargo test --workspace --exclude quorate-sim --features quorate-node-daemon/simulated --locked
+	cargo test $(selection)
+	$(if $(CI),@tools/drop-test-programs)
 	QUORATE_MODEL=bounded cargo test --profile sim --locked -p quorate-store --lib takeover::model
 	cargo test --profile sim --locked -p quorate-sim
 	$(MAKE) sim SEEDS=300
@@ -28,12 +32,12 @@ verify: tools ## the read-only gate: format, lints, docs, generated files, licen
 	tools/check-dependencies
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
-	cargo test --locked -p quorate-proto -p quorate-crds --test generated_is_current
+	cargo test $(selection) --test generated_is_current
 
 fix: tools ## rewrite: format, simple lints, generated files
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
-	UPDATE_GENERATED=1 cargo test -p quorate-proto -p quorate-crds --test generated_is_current
+	UPDATE_GENERATED=1 cargo test $(filter-out --locked,$(selection)) --test generated_is_current
 
 SEEDS ?= 100
 sim: tools ## SEEDS=n whole clusters on simulated time, one seed a process; a seed that fails says how to run it again

@@ -22,7 +22,7 @@ lab-test: lab-tools ## put the room on trial; QUICK=1 the quick set, REPEAT=10 t
 	$(if $(PACKAGES),QUORATE_LAB_PACKAGES="$(abspath $(PACKAGES))") QUORATE_LAB=1 QUICK=$(QUICK) REPEAT=$(or $(REPEAT),1) cargo test --locked -p quorate-lab --test room
 
 lab-smoke: ## three stories of the lab where root and QEMU are there; elsewhere it says that they were skipped
-	QUORATE_LAB=1 SMOKE=1 cargo test --locked -p quorate-lab --test room
+	QUORATE_LAB=1 SMOKE=1 cargo test $(selection) --test room
 
 lab-clean: ## remove the lab's cache, and what killed rooms have left behind
 	cargo run --locked -q -p quorate-lab --bin quorate-lab -- clean --cache
