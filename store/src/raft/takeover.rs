@@ -233,20 +233,26 @@ fn send(core: &Arc<Core>, to: MemberId, message: Message) {
 async fn complete(core: &Core) {
     let mut stop = core.stopping();
     let mut elect_at = rt::now();
+    let mut said = String::new();
     loop {
         let Phase::Certified(attempt, _) = core.link.part.phase().borrow().clone() else {
             return;
         };
         let state = core.raft.metrics().borrow_watched().state;
         if state == ServerState::Leader {
+            // It leads again once the vote that is given for it has answered, which is at the next heartbeat. An error says that the
+            // store stops.
+            let _ = core.raft.trigger().heartbeat().await;
             match take_out(core, &attempt).await {
                 Ok(()) => {
                     observe(core).await;
                     return;
                 }
-                Err(reason) => {
+                Err(reason) if reason != said => {
                     tracing::info!(reason, "the other half is not taken out yet");
+                    said = reason;
                 }
+                Err(_) => {}
             }
         } else if elect_at <= rt::now() {
             elect_at = rt::now() + core.config.election_timeout * 2;
