@@ -67,9 +67,8 @@ fn run() -> Result<ExitCode, String> {
         }
         return Err(error.to_string());
     }
-    if chosen.iter().any(|story| story.stage == Stage::Packages)
-        && stories::packages::built().is_none()
-    {
+    let of_packages = |story: &&Story| matches!(story.stage, Stage::Packages | Stage::Pair);
+    if chosen.iter().any(of_packages) && stories::packages::built().is_none() {
         return Err(
             "stories need Quorate's packages; `PROFILE=sim make packages` builds them, or QUORATE_LAB_PACKAGES names their directory"
                 .to_owned(),
@@ -92,7 +91,7 @@ fn tell(wish: &Wish, chosen: &[&Story]) -> Result<ExitCode, LabError> {
                     .is_some_and(|passes| passes.has(story.name, round))
             })
             .collect();
-        for stage in [Stage::TwoHosts, Stage::Alone, Stage::Packages] {
+        for stage in [Stage::TwoHosts, Stage::Alone, Stage::Packages, Stage::Pair] {
             let stories: Vec<&Story> = due
                 .iter()
                 .copied()
@@ -233,8 +232,9 @@ fn play(
             // It is dropped while the panic unwinds, and prints its timeline.
             let stage_room = match (stage, room.take()) {
                 (Stage::Alone | Stage::Packages, _) => None,
-                (Stage::TwoHosts, Some(room)) => Some(room),
+                (Stage::TwoHosts | Stage::Pair, Some(room)) => Some(room),
                 (Stage::TwoHosts, None) => Some(two_hosts()),
+                (Stage::Pair, None) => Some(stories::pair::room()),
             };
             if let Some(room) = &stage_room {
                 room.note(story.name).expect("the room answers");

@@ -2,6 +2,7 @@
 
 mod cables;
 mod commands;
+mod counting;
 mod disks;
 mod failing;
 mod fencing;
@@ -13,10 +14,12 @@ mod leftovers;
 mod linux;
 mod networks;
 pub(crate) mod packages;
+pub(crate) mod pair;
 mod pdus;
 mod power;
 mod recovery;
 mod servers;
+mod shared;
 mod storage;
 mod systemd;
 
@@ -35,6 +38,8 @@ pub(crate) enum Stage {
     Alone,
     /// The same, and it needs Quorate's Debian packages.
     Packages,
+    /// In a room that it shares, whose two hosts are a cluster from those packages.
+    Pair,
 }
 
 /// The smallest set that a story belongs to; the larger ones have it too.
@@ -67,6 +72,9 @@ macro_rules! stories {
     };
     (@ TwoHosts $module:ident :: $name:ident $room:ident) => {
         $module::$name($room.expect("a story of this stage has a room"))
+    };
+    (@ Pair $module:ident :: $name:ident $room:ident) => {
+        stories!(@ TwoHosts $module::$name $room)
     };
     (@ Packages $module:ident :: $name:ident $room:ident) => {
         stories!(@ Alone $module::$name $room)
@@ -126,6 +134,14 @@ stories! { STORIES:
     Packages All packages::members_from_packages_come_back_after_a_loss_of_mains;
     Packages All fencing::a_lost_host_is_shot_by_its_cluster_with_the_first_device_that_proves_it;
     Packages All recovery::a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power;
+    Packages All shared::a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it;
+    Pair All pair::the_crash_of_a_half_is_survived_by_the_other;
+    Pair All pair::a_half_whose_board_dies_with_it_is_proven_off_by_its_outlets;
+    Pair All pair::of_two_halves_that_are_cut_apart_one_is_shot;
+    Pair All pair::a_half_that_hears_and_is_not_heard_is_shot;
+    Pair All pair::a_half_that_hangs_and_wakes_while_it_is_shot_does_nothing_more;
+    Pair All pair::a_pair_that_lost_all_power_goes_on_when_both_are_back;
+    Pair All pair::nobody_goes_on_while_no_device_can_prove_the_other_half_off;
     Alone Quick leftovers::rooms_that_end_leave_nothing_behind;
     Alone Quick leftovers::a_room_that_is_interrupted_or_put_down_leaves_nothing_behind;
     Alone Quick leftovers::a_room_that_fails_to_start_is_built_once_more_and_says_so;

@@ -1,0 +1,137 @@
+//! What is written to the store, from the desk, while hosts are lost: nothing that was acknowledged may be missing afterwards.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use quorate_lab::Room;
+
+use super::FAULT;
+use crate::stories::packages::packages;
+
+/// Longer than a leader that is busy takes for one write.
+const GAP: Duration = Duration::from_secs(5);
+
+/// A load that leaves the hosts, which are translated, most of their time.
+const PACE: Duration = Duration::from_millis(250);
+
+/// What the timeline says at the first write after a gap.
+pub(super) const WRITTEN_AGAIN: &str = "the ledger is written again";
+
+/// A number in the store that grows as long as a story is told.
+pub(super) struct Ledger<'a> {
+    room: &'a Room,
+    program: PathBuf,
+    acknowledged: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Ledger<'_> {
+    /// Keeps a ledger while the story is told, and looks at its end that nothing is missing.
+    pub(super) fn kept<T>(room: &Room, story: impl FnOnce() -> T) -> T {
+        let ledger = Ledger {
+            room,
+            program: command_line(room),
+            acknowledged: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        };
+        let first = ledger.stored().expect("the ledger can be read") + 1;
+        let told = thread::scope(|scope| {
+            // Also when the story fails.
+            let _end = End(&ledger.ended);
+            scope.spawn(|| ledger.write_from(first));
+            story()
+        });
+        let (acknowledged, stored) = (
+            ledger.acknowledged.load(Ordering::SeqCst),
+            ledger.stored().expect("it can be read again"),
+        );
+        println!("    {} writes were acknowledged", acknowledged + 1 - first);
+        assert!(acknowledged >= first, "not one write was acknowledged");
+        assert!(
+            stored >= acknowledged,
+            "{acknowledged} was acknowledged, and {stored} is what is stored"
+        );
+        told
+    }
+
+    fn write_from(&self, first: u64) {
+        let mut last = Instant::now();
+        for number in first.. {
+            if self.ended.load(Ordering::SeqCst) {
+                return;
+            }
+            let patch = format!(r#"{{"metadata":{{"annotations":{{"count":"{number}"}}}}}}"#);
+            if self.ask(&["patch", "role", "ledger", "-p", &patch]).is_ok() {
+                self.acknowledged.store(number, Ordering::SeqCst);
+                if last.elapsed() > GAP {
+                    self.room.note(WRITTEN_AGAIN).expect("the room answers");
+                }
+                last = Instant::now();
+            }
+            thread::sleep(PACE);
+        }
+    }
+
+    /// The number in the store; every committed write is in what this reads.
+    fn stored(&self) -> Result<u64, String> {
+        let path = "jsonpath={.metadata.annotations.count}";
+        let text = self.ask(&["get", "role", "ledger", "-o", path])?;
+        match text.trim() {
+            "" => Ok(0),
+            number => number.parse().map_err(|_| format!("{number:?}")),
+        }
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String, String> {
+        let context = self.room.place().join("context.yaml");
+        let context = context.display().to_string();
+        let program = self.program.display().to_string();
+        let arguments = [&["--config", &context], arguments].concat();
+        let output = self.room.at_desk(&program, &arguments);
+        let output = output.map_err(|error| error.to_string())?;
+        if output.code == 0 {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The command line from its package, for this machine.
+fn command_line(room: &Room) -> PathBuf {
+    let place = room.place().join("programs");
+    let program = place.join("usr/bin/quorate");
+    if !program.exists() {
+        let files = packages();
+        let package = files.files().last().expect("three packages");
+        let unpacked = std::process::Command::new("dpkg-deb")
+            .arg("-x")
+            .args([package, &place])
+            .status()
+            .expect("dpkg-deb is there");
+        assert!(unpacked.success(), "{} is whole", package.display());
+    }
+    program
+}
+
+/// What became of the pair between a fault and the first acknowledged write after it, from the timeline.
+pub(super) fn seconds_until(room: &Room, seen: usize, what: &str) -> Option<f64> {
+    let entries = room.timeline(seen).expect("a timeline");
+    let fault = entries
+        .iter()
+        .position(|entry| entry.text.contains(FAULT))?;
+    let found = entries[fault..]
+        .iter()
+        .find(|entry| entry.text.contains(what))?;
+    let ms = u32::try_from(found.at_ms - entries[fault].at_ms).ok()?;
+    Some(f64::from(ms) / 1000.0)
+}
