@@ -2,6 +2,8 @@
 
 mod aspects;
 mod clocks;
+mod leaving;
+mod names;
 mod openings;
 mod reached;
 mod turns;
@@ -12,15 +14,16 @@ use crate::rights::{Host, observed};
 use crate::round::Round;
 use crate::state::{ClusterState, Subject, SubjectKind};
 use aspects::Aspects;
+use names::Names;
 use openings::Members;
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
-    Addressing, Assignment, FirewallAssignment, Network, NetworkAssignment, NetworkHost,
+    Addressing, Assignment, FirewallAssignment, HostAlias, Network, NetworkAssignment, NetworkHost,
     NetworkPeer, NetworkRole, NodeMode,
 };
 use serde_json::json;
 use std::net::IpAddr;
-use turns::{Turn, Wish};
+use turns::{Turn, Wanted, Wish};
 
 pub(crate) use reached::{Reached, cut_off, lacking, worse};
 
@@ -29,9 +32,19 @@ const LONGEST_DEVICE: usize = 15;
 
 pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
     clocks::plan(round, outcome);
-    let wishes = wishes(round);
-    let turns = turns::give(round, &wishes);
-    let mut rest = wishes.into_iter().zip(turns).peekable();
+    let members = Members::of(round);
+    let names = Names::of(round);
+    let mut all = wishes(round, &members, &names);
+    let wanted = all.len();
+    all.extend(leaving::wishes(round, &members, &all));
+    let turns = turns::give(round, &all);
+    let mut rest: Vec<(Wish<'_>, Turn)> = all.into_iter().zip(turns).collect();
+    let leaving = rest.split_off(wanted);
+    let mut rest = rest.into_iter().peekable();
+    for one in &leaving {
+        leaving::settle(round, outcome, one);
+    }
+    leaving::tell(round, outcome, &leaving);
     for (name, network) in round.state.networks.iter() {
         let subject = Subject::new(SubjectKind::Network, name);
         let old = network.status.clone().unwrap_or_default();
@@ -40,9 +53,10 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         if round.hosts.names().next().is_some() {
             status.observed_generation = network.metadata.generation;
         }
-        status
-            .hosts
-            .retain(|seen| round.hosts.get(seen.node.as_str()).is_some());
+        status.hosts.retain(|seen| {
+            let host = seen.node.as_str();
+            round.hosts.get(host).is_some() && round.state.record(&subject, host).is_some()
+        });
         let mut aspects = Aspects::of(name, network);
         for host in round.hosts.values() {
             let record = round.state.record(&subject, host.name);
@@ -57,7 +71,10 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         }
         while let Some((wish, turn)) = rest.next_if(|(wish, _)| wish.network == name) {
             let host = wish.host.name;
-            let untouched = wish.host.mode == NodeMode::Maintenance || !wish.host.online();
+            let untouched = wish.is_left_alone();
+            let Wanted::So(assignment) = wish.wanted else {
+                continue;
+            };
             let written = wish.record.filter(|it| it.spec.assignment.is_some());
             match written {
                 Some(_) if untouched => outcome.keep(round.state, &subject, host),
@@ -67,26 +84,33 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
                     match turn {
                         Turn::Waits(_) => outcome.keep(round.state, &subject, host),
                         Turn::Free | Turn::Next => {
-                            outcome.assign(round.state, &subject, host, wish.wanted);
+                            outcome.assign(round.state, &subject, host, *assignment);
                         }
                     }
                 }
             }
         }
+        for (wish, turn) in leaving.iter().filter(|(wish, _)| wish.network == name) {
+            if !wish.is_left_alone() {
+                aspects.turn(wish.host.name, turn);
+            }
+        }
         status.hosts.sort_by(|a, b| a.node.cmp(&b.node));
+        if names::carries(network) && names.any() {
+            aspects.names(&names.clashes);
+        }
         aspects.settle(round, outcome, &mut status);
         outcome.status("Network", name, &old, &status);
     }
 }
 
 /// What every network is to be on every host that takes part, network by network.
-fn wishes<'r>(round: &'r Round<'_>) -> Vec<Wish<'r>> {
+fn wishes<'r>(round: &'r Round<'_>, members: &Members, names: &Names) -> Vec<Wish<'r>> {
     let mut wishes = Vec::new();
-    let members = Members::of(round);
     for (name, network) in round.state.networks.iter() {
         let subject = Subject::new(SubjectKind::Network, name);
         // What is open is the same on every host, and every volume is looked at for it.
-        let firewall = openings::firewall(round, &members, name, network);
+        let firewall = openings::firewall(round, members, name, network);
         for host in round.hosts.values() {
             if network.spec.only_listed && listed(network, host.name).is_none() {
                 // One that is left alone keeps what it has.
@@ -100,7 +124,13 @@ fn wishes<'r>(round: &'r Round<'_>) -> Vec<Wish<'r>> {
                 depth: depth(round.state, network),
                 host,
                 record: round.state.record(&subject, host.name),
-                wanted: assignment(round, name, network, host, firewall.clone()),
+                wanted: Wanted::So(Box::new(assignment(
+                    round,
+                    (name, network),
+                    host,
+                    firewall.clone(),
+                    names.on(round, name, host.name),
+                ))),
             });
         }
     }
@@ -129,10 +159,10 @@ fn listed<'n>(network: &'n Network, host: &str) -> Option<&'n NetworkHost> {
 
 fn assignment(
     round: &Round<'_>,
-    name: &str,
-    network: &Network,
+    (name, network): (&str, &Network),
     host: &Host<'_>,
     firewall: Option<FirewallAssignment>,
+    names: Vec<HostAlias>,
 ) -> Assignment {
     let own = listed(network, host.name);
     let nics = match own {
@@ -155,6 +185,7 @@ fn assignment(
             layout: Some(layout(network, host, &nics)),
             firewall,
             peers: peers(round, network, host.name),
+            names,
             nics,
         }),
         storage: None,

@@ -200,7 +200,7 @@ reasons! {
         "Do what the message says: name the card that is there, or take the former configuration over by hand.";
     NetworkChanging, "A change that could cut hosts off is made on one host after the other; the message says who is at work and who waits.",
         "Wait.";
-    NetworkChangeWaits, "The next host is not changed yet, because something is not well; the message names it.",
+    NetworkChangeWaits, "The next host is not changed yet, because something is not well, or because it still needs what is to be taken away; the message says what.",
         "Repair what the message names, correct the Network, or set that host to maintenance to go on without it.";
     NetworkRolledBack, "A host did not reach the cluster after the change, and took it back by itself; the hosts after it were not touched.",
         "Correct the Network; a change of `rollbackAfter` has the same tried once more.";
@@ -222,6 +222,14 @@ reasons! {
         "Nothing.";
     AddressTwice, "Another machine answers for a host's address.",
         "Find the machine by the hardware address in the message, and take the address away from it.";
+    CardsClean, "The network's cards damage no packets.",
+        "Nothing.";
+    CardErrs, "A card of the network damages packets, or runs at half duplex; the message names it.",
+        "Look at the card, its cable and the port of the switch: `ip -s -s link`, `ethtool`; set both ends to negotiate.";
+    NamesUnique, "Every name that hosts know without a name server stands for one address.",
+        "Nothing.";
+    NameTwice, "A name stands for several addresses; the message says for which. It is not written to the hosts' `/etc/hosts`.",
+        "Correct `Cluster.spec.hostAliases`, give the network another `hostSuffix`, or the host one board only.";
     FirewallKept, "The hosts' firewalls are as the Network says.",
         "Nothing.";
     FirewallNotKept, "A host's firewall is not as the Network says; the message says why.",

@@ -1,5 +1,7 @@
 //! Figures of this member, in the form that Prometheus reads.
 
+mod networks;
+
 use std::{collections::BTreeMap, fmt::Write};
 
 use http::StatusCode;
@@ -34,7 +36,11 @@ impl Page {
     }
 
     fn labelled(&mut self, name: &str, label: &str, value: &str, figure: u64) {
-        let _ = writeln!(self.0, "{name}{{{label}=\"{value}\"}} {figure}");
+        self.series(name, &format!("{label}=\"{value}\""), &figure.to_string());
+    }
+
+    fn series(&mut self, name: &str, labels: &str, figure: &str) {
+        let _ = writeln!(self.0, "{name}{{{labels}}} {figure}");
     }
 }
 
@@ -123,6 +129,7 @@ impl Face {
                 page.labelled(name, label, &state, count);
             }
         }
+        networks::write(&mut page, &view);
         Ok(answer::bytes(StatusCode::OK, MEDIA_TYPE, page.0.into()))
     }
 }

@@ -1,5 +1,6 @@
 //! One object on one host, with everything decided: nothing is left for the host to choose.
 
+use super::cluster::HostAlias;
 use super::condition::{ObjectReference, SecretKey};
 use super::network_bridge::Protocol;
 use super::virtual_machine::DesiredState;
@@ -82,6 +83,10 @@ pub struct NetworkAssignment {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), transform = atomic)]
     pub peers: Vec<NetworkPeer>,
+    /// What else is known by name on this host: the Cluster's `hostAliases`, hosts' management boards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 384), transform = atomic)]
+    pub names: Vec<HostAlias>,
 }
 
 /// What is open on a network, on one host. Everything else is closed.

@@ -15,8 +15,8 @@ pub struct NetworkStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Changing`, `RolledBack`, `Flapping`, `PathsWork`, `MtuConsistent`,
-    /// `AddressesUnique`, `FirewallKept`.
+    /// `Ready`, `Changing`, `RolledBack`, `Redundant`, `Flapping`, `CardsClean`, `PathsWork`,
+    /// `MtuConsistent`, `AddressesUnique`, `NamesUnique`, `FirewallKept`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = keyed(&["type"]))]
     pub conditions: Vec<Condition>,
@@ -110,4 +110,14 @@ pub struct BondLinkStatus {
     /// Whether it goes up and down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flapping: Option<bool>,
+    /// What it runs at, in Mbit/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<u32>,
+    /// Whether only one side can speak at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_duplex: Option<bool>,
+    /// How many of a million packets were damaged lately, coarsely; not said where hardly any was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000))]
+    pub errors: Option<u32>,
 }

@@ -35,6 +35,11 @@ pub enum Trouble {
         "it was tried and taken back: {0}; change the manifest, and be it only rollbackAfter, to have it tried again"
     )]
     TakenBack(String),
+    /// To take it away was tried and taken back.
+    #[error(
+        "it was taken away and put back: {0}; put the network back into the cluster and take it away again to have that tried again"
+    )]
+    PutBack(String),
     /// It would cut the host off.
     #[error("{0} is the last network with an address that this host has: add another one before")]
     Last(String),
@@ -145,18 +150,22 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         }
         if let Some(rejected) = self.records.rejected.get(name)
             && rejected.wanted == *wanted
+            && !rejected.gone
         {
             return Err(Trouble::TakenBack(rejected.why.clone()));
         }
+        let was_going = pending.as_ref().is_some_and(|trial| trial.gone);
         let host = self.observe()?;
         let former = self.given(name);
         let Layout { desired, .. } = wanted.layout(&host, &former)?;
-        if next(&host, &desired).is_none() && self.is_guarded_for(wanted, &host) {
+        if !was_going && next(&host, &desired).is_none() && self.is_guarded_for(wanted, &host) {
             return self.adopt(wanted);
         }
-        if pending.as_ref().is_none_or(|trial| trial.wanted != *wanted) {
+        let known = pending.as_ref().filter(|trial| !trial.gone);
+        if known.is_none_or(|trial| trial.wanted != *wanted) {
             let mut trial = Trial {
                 network: name.clone(),
+                gone: false,
                 before: desired.before(&host),
                 touched: desired.touched(),
                 given: former.into_iter().chain(wanted.addresses.clone()).collect(),
@@ -192,7 +201,11 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         match records.trial.take() {
             Some(trial) if trial.network == network && trial.taken_back.is_none() => {
                 records.rejected.remove(network);
-                records.kept.insert(trial.network, trial.wanted);
+                if trial.gone {
+                    records.kept.remove(network);
+                } else {
+                    records.kept.insert(trial.network, trial.wanted);
+                }
                 self.store(records)
             }
             _ if self.records.kept.contains_key(network) => Ok(()),
@@ -200,12 +213,18 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         }
     }
 
-    /// Takes a network away.
+    /// Takes a network away, on trial as long as a change of it would be. What was never kept goes at once.
     ///
     /// # Errors
-    /// When something is on it, it is the last one, or another one is on trial.
-    pub fn remove(&mut self, network: &str) -> Result<(), Trouble> {
+    /// When something is on it, it is the last one, another one is on trial, or it was tried and taken back.
+    pub fn remove(&mut self, network: &str, now: u64) -> Result<(), Trouble> {
         match &self.records.trial {
+            Some(trial) if trial.network == network && trial.gone => {
+                return match trial.taken_back {
+                    None => Ok(()),
+                    Some(_) => Err(Trouble::OnTrial(network.to_owned())),
+                };
+            }
             Some(trial) if trial.network == network => {
                 self.take_back("it was removed");
                 if self.records.trial.is_some() {
@@ -214,6 +233,11 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
             }
             Some(trial) => return Err(Trouble::OnTrial(trial.network.clone())),
             None => {}
+        }
+        if let Some(rejected) = self.records.rejected.get(network)
+            && rejected.gone
+        {
+            return Err(Trouble::PutBack(rejected.why.clone()));
         }
         let addressed = |wanted: &Wanted| !wanted.addresses.is_empty();
         let own = self.records.kept.get(network).is_some_and(addressed);
@@ -226,14 +250,33 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
             return Err(Trouble::Last(network.to_owned()));
         }
         let former = self.given(network);
-        Wanted::removal(network, &self.observe()?, &former)?;
-        self.carry_out(|host| Ok(Wanted::removal(network, host, &former)?))?;
+        let host = self.observe()?;
+        let desired = Wanted::removal(network, &host, &former)?;
         let mut records = self.records.clone();
-        records.kept.remove(network);
-        records.rejected.remove(network);
+        let Some(kept) = self.records.kept.get(network) else {
+            self.carry_out(|host| Ok(Wanted::removal(network, host, &former)?))?;
+            records.rejected.remove(network);
+            return self.store(records);
+        };
+        records.trial = Some(Trial {
+            network: network.to_owned(),
+            wanted: kept.clone(),
+            gone: true,
+            before: desired.before(&host),
+            touched: desired.touched(),
+            given: former.clone(),
+            until: now.saturating_add(kept.rollback_after),
+            patience: kept.rollback_after,
+            taken_back: None,
+        });
         self.missing.remove(network);
         self.store(records)?;
-        self.guard()
+        let done = self.carry_out(|host| Ok(Wanted::removal(network, host, &former)?));
+        let done = done.and_then(|()| self.guard());
+        if done.is_err() {
+            self.restore();
+        }
+        done
     }
 
     /// Puts the firewall in place for the networks as they are to be. A host without the program has none, and its report
@@ -285,14 +328,22 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         let Ok(host) = self.kernel.observe() else {
             return false;
         };
-        let layout = trial.wanted.layout(&host, &trial.given);
-        trial.taken_back.is_none()
-            && layout.is_ok_and(|layout| next(&host, &layout.desired).is_none())
+        let desired = match trial.gone {
+            true => Wanted::removal(&trial.network, &host, &trial.given),
+            false => trial
+                .wanted
+                .layout(&host, &trial.given)
+                .map(|layout| layout.desired),
+        };
+        trial.taken_back.is_none() && desired.is_ok_and(|desired| next(&host, &desired).is_none())
     }
 
     fn adopt(&mut self, wanted: &Wanted) -> Result<(), Trouble> {
         let name = &wanted.network;
-        if self.records.trial.is_some() || self.records.kept.get(name) == Some(wanted) {
+        let rejected = self.records.rejected.get(name);
+        let put_back = rejected.is_some_and(|rejected| rejected.gone);
+        let as_kept = self.records.kept.get(name) == Some(wanted);
+        if self.records.trial.is_some() || (as_kept && !put_back) {
             return Ok(());
         }
         let mut records = self.records.clone();
@@ -411,6 +462,7 @@ fn reject(records: &mut Records, trial: Trial, why: &str) {
     let rejected = Rejected {
         wanted: trial.wanted,
         why: why.to_owned(),
+        gone: trial.gone,
     };
     records.rejected.insert(trial.network, rejected);
 }

@@ -23,8 +23,9 @@ impl Records {
     /// The networks as they are to be at present: what was kept, and in its place what is on trial.
     pub fn present(&self) -> impl Iterator<Item = &Wanted> {
         let trial = self.trial.iter().filter(|trial| trial.taken_back.is_none());
-        let tried: Vec<&Wanted> = trial.map(|trial| &trial.wanted).collect();
-        let name = tried.first().map(|wanted| wanted.network.clone());
+        let name = trial.clone().map(|trial| trial.network.clone()).next();
+        let tried = trial.filter(|trial| !trial.gone);
+        let tried: Vec<&Wanted> = tried.map(|trial| &trial.wanted).collect();
         let kept = self.kept.values();
         let kept = kept.filter(move |wanted| Some(&wanted.network) != name.as_ref());
         let mut all: Vec<&Wanted> = kept.chain(tried).collect();
@@ -67,8 +68,11 @@ impl Records {
 pub struct Trial {
     /// Of this network.
     pub network: String,
-    /// What it is to be.
+    /// What it is to be, or was, when it is to be gone.
     pub wanted: Wanted,
+    /// Whether it is to be gone.
+    #[serde(default)]
+    pub gone: bool,
     /// How the touched interfaces were.
     pub before: Host,
     /// The touched interfaces, also those that were not there.
@@ -105,4 +109,7 @@ pub struct Rejected {
     pub wanted: Wanted,
     /// Why it was taken back.
     pub why: String,
+    /// What was tried is to take it away.
+    #[serde(default)]
+    pub gone: bool,
 }

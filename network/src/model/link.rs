@@ -119,6 +119,21 @@ pub struct Seen {
     pub failures: Option<u32>,
     /// Whether its bond takes it for usable.
     pub usable: Option<bool>,
+    /// What a card runs at, in Mbit/s.
+    #[serde(default)]
+    pub speed: Option<u32>,
+    /// Whether only one side of it can speak at a time.
+    #[serde(default)]
+    pub half_duplex: Option<bool>,
+    /// How many packets went through it since it was made.
+    #[serde(default)]
+    pub packets: Option<u64>,
+    /// How many more were damaged.
+    #[serde(default)]
+    pub errors: Option<u64>,
+    /// Its addresses that another machine had first, as the kernel has found for IPv6: they do not work.
+    #[serde(default)]
+    pub doubled: Vec<Address>,
 }
 
 #[cfg(test)]

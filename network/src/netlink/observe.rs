@@ -6,7 +6,9 @@ use crate::kernel::{Kernel, KernelError};
 use crate::model::{Address, Host, Kind, Link, LinkName, Mark, Route, Seen};
 use crate::plan::Step;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
+};
 use netlink_packet_route::link::{
     InfoBond, InfoBondPort, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVlan,
     LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MiiStatus,
@@ -86,6 +88,9 @@ fn read() -> io::Result<(Host, Numbers)> {
             && let Some(link) = host.links.get_mut(name)
         {
             link.addresses.push(address);
+            if is_doubled(&message) {
+                link.seen.doubled.push(address);
+            }
         }
     }
     for message in dump(&RouteNetlinkMessage::GetRoute(RouteMessage::default()))? {
@@ -139,12 +144,20 @@ fn link(name: &str, message: &LinkMessage, names: &BTreeMap<u32, LinkName>) -> L
             LinkAttribute::Address(bytes) => present = mac(bytes),
             LinkAttribute::PermAddress(bytes) => link.seen.mac = mac(bytes),
             LinkAttribute::CarrierDownCount(count) => link.seen.downs = Some(*count),
+            LinkAttribute::Stats64(count) => {
+                link.seen.packets = Some(count.rx_packets.saturating_add(count.tx_packets));
+                link.seen.errors = Some(count.rx_errors.saturating_add(count.tx_errors));
+            }
             LinkAttribute::LinkInfo(infos) => info(&mut link, infos, names),
             _ => {}
         }
     }
     if let (Kind::Vlan { parent, .. }, Some(below)) = (&mut link.kind, below) {
         *parent = below;
+    }
+    if is_plugged_in(&link) {
+        link.seen.speed = speed(name);
+        link.seen.half_duplex = half_duplex(name);
     }
     link.seen.answers.clone_from(&present);
     link.seen.mac = link.seen.mac.or(present);
@@ -217,6 +230,30 @@ fn path(name: &str) -> Option<String> {
     Some(format!("{}-{place}", subsystem.file_name()?.to_str()?))
 }
 
+/// Whether it has a far end that it agrees with on a speed. A guest's TAP has none.
+fn is_plugged_in(link: &Link) -> bool {
+    let made_up = match &link.kind {
+        Kind::Other(kind) => kind == "tun" || kind == "loopback",
+        kind => kind.is_made(),
+    };
+    link.seen.carrier && !made_up
+}
+
+/// In Mbit/s; the kernel's tree of devices has -1 for one that has none.
+fn speed(name: &str) -> Option<u32> {
+    let speed = std::fs::read_to_string(format!("/sys/class/net/{name}/speed")).ok()?;
+    speed.trim().parse().ok().filter(|speed| *speed > 0)
+}
+
+fn half_duplex(name: &str) -> Option<bool> {
+    let duplex = std::fs::read_to_string(format!("/sys/class/net/{name}/duplex")).ok()?;
+    match duplex.trim() {
+        "half" => Some(true),
+        "full" => Some(false),
+        _ => None,
+    }
+}
+
 fn address(message: &AddressMessage) -> Option<Address> {
     if !matches!(
         message.header.scope,
@@ -237,6 +274,19 @@ fn address(message: &AddressMessage) -> Option<Address> {
         ip: local.or(plain)?,
         prefix: message.header.prefix_len,
     })
+}
+
+fn is_doubled(message: &AddressMessage) -> bool {
+    let header = &message.header.flags;
+    let mut flags = message
+        .attributes
+        .iter()
+        .filter_map(|attribute| match attribute {
+            AddressAttribute::Flags(flags) => Some(flags),
+            _ => None,
+        });
+    header.contains(AddressHeaderFlags::Dadfailed)
+        || flags.any(|flags| flags.contains(AddressFlags::Dadfailed))
 }
 
 fn route(message: &RouteMessage, names: &BTreeMap<u32, LinkName>) -> Option<Route> {

@@ -68,7 +68,7 @@ impl From<&Trouble> for Word {
                 Refusal::NotSupported(_) => Self::NotSupported,
             },
             Trouble::OnTrial(_) | Trouble::NotOnTrial(_) => Self::Waits,
-            Trouble::TakenBack(_) => Self::RolledBack,
+            Trouble::TakenBack(_) | Trouble::PutBack(_) => Self::RolledBack,
             Trouble::Last(_) => Self::InUse,
             Trouble::Kernel(_) | Trouble::Shelf(_) | Trouble::Firewall(_) => Self::Refused,
             Trouble::Restless => Self::Restless,

@@ -107,7 +107,7 @@ impl<K: Kernel, S: Shelf> Server<K, S> {
         let outcome = match &question {
             Question::Apply(wanted) => self.keeper.apply(wanted, now()),
             Question::Keep(network) => self.keeper.keep(network),
-            Question::Remove(network) => self.keeper.remove(network),
+            Question::Remove(network) => self.keeper.remove(network, now()),
         };
         let answer = match outcome {
             Ok(()) => Answer::Done,

@@ -1,6 +1,7 @@
 //! The same against a real kernel, in a network namespace of its own. It needs root; without it, it says so and passes, but
 //! not under CI. Bonds and VLANs need a kernel that has them: the machine room's has.
 
+mod cards;
 mod elsewhere;
 mod firewall;
 mod probes;
@@ -39,8 +40,10 @@ fn inside(test: &str) -> bool {
         return false;
     }
     let own = std::env::current_exe().expect("this program");
+    // The kernel's tree of devices shows the namespace in which it was mounted.
+    let script = r#"mount -t sysfs sysfs /sys && exec "$0" "$@""#;
     let output = Command::new("unshare")
-        .arg("--net")
+        .args(["--net", "--mount", "sh", "-c", script])
         .arg(own)
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
@@ -181,7 +184,17 @@ fn a_bridge_comes_changes_and_goes_in_a_real_kernel() {
         50_000,
     );
     keeper.keep("sn").expect("kept");
-    keeper.remove("ifn").expect("removed");
+    keeper.remove("ifn", 60_000).expect("removed");
+    assert!(!said("address show card0").contains("10.20"));
+    // Nobody keeps it.
+    keeper.tick(90_000);
+    assert!(said("address show card0").contains("10.20.0.9/16"));
+    assert!(said("route").contains("default via 10.20.255.254 dev card0 proto 81"));
+    let again = keeper.remove("ifn", 91_000).expect_err("it was put back");
+    assert!(matches!(again, Trouble::PutBack(_)), "{again}");
+    keeper.apply(&moved, 92_000).expect("it is there");
+    keeper.remove("ifn", 93_000).expect("removed");
+    keeper.keep("ifn").expect("kept");
     assert!(!said("address show card0").contains("10.20"));
     assert!(!said("route").contains("proto 81"));
     assert!(said("address show virbr0").contains("192.168.7.1/24"));

@@ -116,3 +116,43 @@ fn without_power_at_any_step_the_host_boots_with_either_the_old_or_the_new_netwo
     }
     assert_ne!(made(&[&changed("bcn")]), bare());
 }
+
+/// The keeper dies before its `last`-th deed of a removal.
+fn dies_removing_at(machine: &Machine, last: usize) {
+    let mut keeper = machine.keeper("first", 0);
+    machine.deeds.set(last);
+    if keeper.remove("bcn", 0).is_ok() {
+        // Whether this comes through is what the test is about.
+        let _ = keeper.keep("bcn");
+    }
+    drop(keeper);
+    machine.deeds.set(usize::MAX);
+}
+
+#[test]
+fn killed_or_without_power_while_it_takes_a_network_away_the_host_has_it_or_has_it_not() {
+    let (mut with, mut without) = (0, 0);
+    for last in 0..20 {
+        for power_goes in [false, true] {
+            let (machine, old, other) = prepared();
+            dies_removing_at(&machine, last);
+            let boot = if power_goes { "second" } else { "first" };
+            if power_goes {
+                machine.power_cut();
+            }
+            let mut keeper = machine.keeper(boot, 1_000);
+            keeper.tick(100_000);
+            let expected = if keeper.records().kept.contains_key("bcn") {
+                with += 1;
+                made(&[&old, &other])
+            } else {
+                without += 1;
+                made(&[&other])
+            };
+            let how = format!("died before deed {last}, power goes: {power_goes}");
+            assert_eq!(machine.shown(), expected, "{how}");
+            assert_eq!(keeper.due(), None, "{how}");
+        }
+    }
+    assert!(with > 6 && without > 6, "{with} and {without}");
+}

@@ -86,15 +86,73 @@ fn the_last_network_with_an_address_is_not_removed() {
     let first = bonded("bcn", [0, 1], "10.20.0.1/16");
     keeper.apply(&first, 0).expect("applied");
     keeper.keep("bcn").expect("kept");
-    let refused = keeper.remove("bcn").expect_err("it is the last");
+    let refused = keeper.remove("bcn", 0).expect_err("it is the last");
     assert!(matches!(refused, Trouble::Last(_)), "{refused}");
     keeper
         .apply(&bonded("sn", [2, 3], "10.10.0.1/16"), 0)
         .expect("applied");
     keeper.keep("sn").expect("kept");
-    keeper.remove("bcn").expect("removed");
+    keeper.remove("bcn", 0).expect("removed");
+    keeper.keep("bcn").expect("kept");
     let only = bonded("sn", [2, 3], "10.10.0.1/16");
     assert_eq!(machine.shown(), made(&[&only]));
+}
+
+#[test]
+fn a_network_without_which_the_cluster_is_not_reached_is_put_back() {
+    let machine = Machine::new();
+    let mut keeper = machine.keeper("first", 0);
+    // Cards keep the size of their last network.
+    let bcn = quorate_network::Wanted {
+        mtu: 1500,
+        ..changed("bcn")
+    };
+    let sn = bonded("sn", [3, 4], "10.10.0.1/16");
+    for wanted in [&bcn, &sn] {
+        keeper.apply(wanted, 0).expect("applied");
+        keeper.keep(&wanted.network).expect("kept");
+    }
+    keeper.remove("bcn", 1_000).expect("removed, on trial");
+    assert_eq!(machine.shown(), made(&[&sn]));
+    // Asked again, it is the same trial: the deadline does not move.
+    keeper.remove("bcn", 2_000).expect("on trial");
+    assert_eq!(keeper.due(), Some(31_000));
+    keeper.tick(31_000);
+    assert_eq!(machine.shown(), made(&[&bcn, &sn]));
+    let again = keeper.remove("bcn", 32_000).expect_err("it was put back");
+    assert!(matches!(again, Trouble::PutBack(_)), "{again}");
+    assert!(again.to_string().contains("not reached within 30 s"));
+
+    // Somebody wants it again, and then no more.
+    keeper.apply(&bcn, 33_000).expect("it is there");
+    keeper.remove("bcn", 34_000).expect("removed");
+    keeper.keep("bcn").expect("kept");
+    assert_eq!(keeper.due(), None);
+    drop(keeper);
+    machine.power_cut();
+    machine.keeper("second", 0);
+    assert_eq!(machine.shown(), made(&[&sn]));
+}
+
+#[test]
+fn one_that_is_wanted_again_while_it_goes_comes_back_and_stays() {
+    let machine = Machine::new();
+    let mut keeper = machine.keeper("first", 0);
+    let (bcn, sn) = (
+        bonded("bcn", [0, 1], "10.20.0.1/16"),
+        bonded("sn", [3, 4], "10.10.0.1/16"),
+    );
+    for wanted in [&bcn, &sn] {
+        keeper.apply(wanted, 0).expect("applied");
+        keeper.keep(&wanted.network).expect("kept");
+    }
+    keeper.remove("bcn", 1_000).expect("removed");
+    keeper.apply(&bcn, 2_000).expect("applied");
+    assert_eq!(machine.shown(), made(&[&bcn, &sn]));
+    keeper.keep("bcn").expect("kept");
+    assert_eq!(keeper.records().kept.get("bcn"), Some(&bcn));
+    keeper.tick(100_000);
+    assert_eq!(machine.shown(), made(&[&bcn, &sn]));
 }
 
 #[test]

@@ -162,7 +162,9 @@ impl Session {
                 Ok(()) = view.changed() => {
                     let view = *view.borrow_and_update();
                     // It is renewed four times a second; what follows from it changes seldom.
-                    if self.right_by(&view) == self.right && self.report_of(&view) == *self.reporting.host_said() {
+                    let same = self.right_by(&view) == self.right
+                        && self.report_of(&view) == *self.reporting.host_said();
+                    if same && !self.reconciler.waits_for_answer() {
                         continue;
                     }
                     Event::Lease
@@ -271,6 +273,11 @@ impl Session {
         let now = Instant::now();
         let view = *self.environment.lease.view().borrow();
         self.right = self.right_by(&view);
+        let passed = view
+            .answered
+            .map(|answered| self.environment.boot_clock.now().saturating_sub(answered));
+        self.reconciler
+            .answered(passed.and_then(|passed| now.checked_sub(passed)));
         if self.attention.look(now) {
             self.reconciler.hint(Subsystem::Guests);
         }

@@ -22,6 +22,9 @@ pub struct NetworkSeen {
     /// Whether somebody answered over it before the change on trial, and nobody does since.
     #[serde(default)]
     pub unheard: bool,
+    /// Whether it was taken away, on trial.
+    #[serde(default)]
+    pub going: bool,
 }
 
 /// A network as it should be on this host.
@@ -49,9 +52,9 @@ pub trait Networks: Send + Sync {
     /// back by itself, also when the daemon is gone.
     fn apply<'a>(&'a self, target: &'a NetworkTarget) -> Doing<'a, ()>;
 
-    /// The cluster was reached after the change: it stays.
+    /// The cluster was reached after the change, or after it was taken away: so it stays.
     fn keep<'a>(&'a self, network: &'a Name) -> Doing<'a, ()>;
 
-    /// Takes it away.
+    /// Takes it away, on trial like a change.
     fn remove<'a>(&'a self, network: &'a Name) -> Doing<'a, ()>;
 }

@@ -11,6 +11,8 @@ const REMEMBERED: usize = 256;
 pub struct LeaseView {
     /// The host may activate things before this moment of the boot-time clock.
     pub until: Option<Duration>,
+    /// When the newest beat was sent for which a lease was granted. A former release does not say.
+    pub answered: Option<Duration>,
     /// Only by a plan that is at least so new.
     pub lowest_valid_generation: u64,
     /// The newest term of a leader that answered.
@@ -78,8 +80,12 @@ impl Keeper {
             return false;
         }
         let until = *sent + Duration::from_millis(u64::from(grant.lease_ms));
-        if grant.lease_ms > 0 && self.view.until.is_none_or(|known| known < until) {
-            self.view.until = Some(until);
+        if grant.lease_ms > 0 {
+            let later = |known: Option<Duration>, new: Duration| {
+                Some(known.map_or(new, |known| known.max(new)))
+            };
+            self.view.until = later(self.view.until, until);
+            self.view.answered = later(self.view.answered, *sent);
         }
         self.view.term = grant.term;
         // Grants overtake each other; the newest answer knows of the newest withdrawal.
@@ -167,6 +173,7 @@ mod tests {
             "it is an answer"
         );
         assert_eq!(keeper.view().until, Some(ms(11_000)));
+        assert_eq!(keeper.view().answered, Some(ms(1_000)));
         assert_eq!(keeper.view().term, 2);
     }
 
@@ -182,6 +189,7 @@ mod tests {
         keeper.granted(ms(1_300), &newer);
         keeper.granted(ms(1_400), &grant(first, 1, 10_000));
         assert_eq!(keeper.view().until, Some(ms(11_250)));
+        assert_eq!(keeper.view().answered, Some(ms(1_250)));
         assert_eq!(keeper.view().lowest_valid_generation, 9);
     }
 

@@ -10,6 +10,12 @@ pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
     let seen = case.seen.network(case.name());
     if !case.record.assignment.active {
         return match seen {
+            Some(seen) if seen.going && case.reaches_cluster => {
+                Verdict::Do(Act::KeepNetwork(case.name().clone()))
+            }
+            Some(seen) if seen.going => {
+                Verdict::Waits("it is gone for good once the cluster is reached again".to_owned())
+            }
             Some(_) => Verdict::Do(Act::RemoveNetwork(case.name().clone())),
             None => Verdict::Released,
         };
@@ -17,10 +23,8 @@ pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
     let manifest = case.plan.network(case.name().as_str());
     let network = match case.planned(manifest, |network| network.metadata.generation) {
         Ok(network) => network,
-        // Another host comes first: until then it stays as it was planned before.
-        Err(_)
-            if manifest.is_some() && seen.is_some_and(|seen| seen.as_applied && !seen.on_trial) =>
-        {
+        // Another host comes first: until then it stays as it was planned before, also when its manifest is gone.
+        Err(_) if seen.is_some_and(|seen| seen.as_applied && !seen.on_trial) => {
             return Verdict::Converged;
         }
         Err(waits) => return Verdict::Waits(waits),

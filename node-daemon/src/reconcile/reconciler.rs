@@ -42,6 +42,9 @@ pub struct Reconciler {
     begun: BTreeMap<String, u64>,
     asked: BTreeSet<(Name, Name)>,
     wake_at: Option<Instant>,
+    /// When it was first asked what is to be done.
+    born: Option<Instant>,
+    answered: Option<Instant>,
 }
 
 impl Reconciler {
@@ -66,6 +69,8 @@ impl Reconciler {
             begun,
             asked: BTreeSet::new(),
             wake_at: None,
+            born: None,
+            answered: None,
         }
     }
 
@@ -174,8 +179,32 @@ impl Reconciler {
         }
     }
 
+    /// When the newest of those questions was sent that the leader has answered; none where nobody says so.
+    pub fn answered(&mut self, at: Option<Instant>) {
+        self.answered = at;
+    }
+
+    /// Whether anything waits for the leader's next answer.
+    #[must_use]
+    pub fn waits_for_answer(&self) -> bool {
+        self.seen.networks.iter().any(|seen| seen.on_trial)
+    }
+
+    /// Whether the leader has answered since the host's ways were changed. A lease alone does not say so: it lasts.
+    fn reaches_cluster(&self, work: &Work, right: &Right) -> bool {
+        let since = work.rewired.or(self.born);
+        let answered = match (self.answered, since) {
+            (Some(answered), Some(since)) => answered > since,
+            // A lease process of a former release.
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        *right == Right::Granted && answered
+    }
+
     /// What is to be done now. Each job must be answered by [`Reconciler::finished`].
     pub fn next(&mut self, plan: &Plan, right: &Right, now: Instant, wall: Timestamp) -> Vec<Job> {
+        self.born.get_or_insert(now);
         self.wake_at = self
             .looking
             .values()
@@ -229,7 +258,7 @@ impl Reconciler {
             work,
             begun: self.begun.get(assignment.object.name.as_str()).copied(),
             host: &self.host,
-            reaches_cluster: *right == Right::Granted,
+            reaches_cluster: self.reaches_cluster(work, right),
             now,
         };
         let verdict = if let Some(guest) = &assignment.guest {
@@ -377,6 +406,10 @@ impl Reconciler {
             work.long = None;
         } else {
             work.acting = None;
+        }
+        // Also one that failed may have changed something.
+        if matches!(job.act, Act::ApplyNetwork(_) | Act::RemoveNetwork(_)) {
+            work.rewired = Some(now);
         }
         match result {
             Ok(()) => {

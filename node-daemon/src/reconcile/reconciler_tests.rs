@@ -339,6 +339,65 @@ fn a_network_stays_as_it_is_while_other_hosts_have_their_turn() {
 }
 
 #[test]
+fn a_network_whose_manifest_is_gone_stays_until_it_is_this_hosts_turn_to_take_it_away() {
+    let mut story = Story::new(&[storage(1)], &[]);
+    story.networks = vec![storage_seen(false, false)];
+    story.pass(Duration::from_secs(60));
+    assert!(story.acts.is_empty(), "{:?}", story.acts);
+    let converged = story.condition("an1.network.sn", "Converged");
+    assert_eq!(converged, Some((true, "AsPlanned".to_owned())));
+
+    let mut gone = storage(1);
+    gone["active"] = json!(false);
+    story.plan_is(2, &[gone], &[]);
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["remove"]);
+    let mut going = storage_seen(true, false);
+    going.going = true;
+    story.networks = vec![going];
+    story.pass(Duration::from_secs(1));
+    story.networks = Vec::new();
+    assert_eq!(story.acts[..2], ["remove", "keep"]);
+}
+
+#[test]
+fn a_change_is_kept_when_the_leader_has_answered_since_and_not_because_the_lease_still_lasts() {
+    let mut story = Story::new(&[storage(1)], &storage_manifest(1));
+    story.networks = vec![storage_seen(true, false)];
+    let before = story.now;
+    story.now += Duration::from_secs(1);
+    story.reconciler.answered(Some(before));
+    story.pass(Duration::from_secs(3));
+    assert_eq!(story.acts, ["apply"], "only an answer from before is known");
+    assert!(story.reconciler.waits_for_answer());
+
+    story.reconciler.answered(Some(story.now));
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["apply", "keep"]);
+}
+
+#[test]
+fn a_daemon_that_is_started_in_the_middle_of_a_trial_waits_for_an_answer_of_its_own() {
+    let mut gone = storage(1);
+    gone["active"] = json!(false);
+    let mut story = Story::new(&[gone], &[]);
+    let mut going = storage_seen(true, false);
+    going.going = true;
+    story.networks = vec![going];
+    let before = story.now;
+    story.now += Duration::from_secs(1);
+    story.reconciler.answered(Some(before));
+    story.pass(Duration::from_secs(3));
+    assert!(story.acts.is_empty(), "{:?}", story.acts);
+    story.reconciler.answered(Some(story.now));
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["keep"]);
+}
+
+#[test]
 fn a_change_of_a_network_over_which_nobody_is_heard_any_more_is_not_kept() {
     let mut story = Story::new(&[storage(1)], &storage_manifest(1));
     story.networks = vec![storage_seen(true, true)];

@@ -41,6 +41,8 @@ pub(super) struct Work {
     pub(super) created: bool,
     /// What must be done once per generation was done.
     pub(super) adjusted: bool,
+    /// When the host's ways were last changed for it.
+    pub(super) rewired: Option<Instant>,
     /// When a guest was asked to stop, or a migration to be given up.
     pub(super) asked: Option<Instant>,
     /// When a guest was last asked to shut down, whatever the plan has become since: nobody can call that back.

@@ -27,6 +27,8 @@ pub(super) struct Aspects<'r> {
     /// What hosts that are there say of their ways to others that are there.
     links: Vec<(&'r str, &'r PeerLink)>,
     online: Vec<&'r str>,
+    /// Names that are not written; none when there is nothing to name.
+    unnamed: Option<Vec<String>>,
 }
 
 impl<'r> Aspects<'r> {
@@ -40,7 +42,13 @@ impl<'r> Aspects<'r> {
             refused: Vec::new(),
             links: Vec::new(),
             online: Vec::new(),
+            unnamed: None,
         }
+    }
+
+    /// Takes which names are not written.
+    pub(super) fn names(&mut self, clashes: &[String]) {
+        self.unnamed = Some(clashes.to_vec());
     }
 
     /// Takes what a host says.
@@ -101,9 +109,11 @@ impl<'r> Aspects<'r> {
         self.ready(&mut says, status);
         self.changing(&mut says);
         self.redundant(&mut says, status);
+        self.clean(&mut says, status);
         self.paths(&mut says);
         self.largest_packet(&mut says);
         self.addresses(&mut says, status);
+        self.unique(&mut says);
         self.firewall(&mut says, status);
         status.conditions = says.conditions;
     }
@@ -116,11 +126,14 @@ impl<'r> Aspects<'r> {
         if status.hosts.is_empty() {
             return;
         }
-        let broken: Vec<&str> = status
+        let broken: Vec<String> = status
             .hosts
             .iter()
             .filter(|seen| seen.state == Some(LinkState::Down))
-            .map(|seen| seen.node.as_str())
+            .map(|seen| match &seen.message {
+                Some(message) => format!("{} ({message})", seen.node),
+                None => seen.node.to_string(),
+            })
             .collect();
         let (reason, message) = if broken.is_empty() {
             let message = "it works on every host that takes part".to_owned();
@@ -130,7 +143,7 @@ impl<'r> Aspects<'r> {
             (Reason::NetworkDown, message)
         };
         says.outcome.why("Network", self.name, reason, &message);
-        says.put("Ready", broken.is_empty(), Why { reason, message });
+        says.put("Ready", broken.is_empty(), why(reason, message));
     }
 
     fn changing(&mut self, says: &mut Says<'_, '_>) {
@@ -199,6 +212,49 @@ impl<'r> Aspects<'r> {
             let message = format!("{}: it goes up and down", flapping.join(", "));
             says.tell("Flapping", true, why(Reason::CardFlaps, message));
         }
+    }
+
+    /// What is damaged on its way through a card.
+    fn clean(&self, says: &mut Says<'_, '_>, status: &NetworkStatus) {
+        let links = status.hosts.iter().flat_map(|host| {
+            let links = host.links.iter();
+            links.map(move |link| (host.node.as_str(), link))
+        });
+        let mut told = false;
+        let mut against = Vec::new();
+        for (host, link) in links {
+            told |= link.speed.is_some() || link.errors.is_some();
+            let card = &link.nic;
+            if let Some(errors) = link.errors {
+                against.push(format!(
+                    "{errors} of a million packets are damaged at {card} of {host}"
+                ));
+            }
+            if link.half_duplex == Some(true) {
+                against.push(format!("{card} of {host} runs at half duplex"));
+            }
+        }
+        if !told && against.is_empty() {
+            return says.forget("CardsClean");
+        }
+        let all = "no card damages packets".to_owned();
+        says.aspect(
+            "CardsClean",
+            (Reason::CardsClean, all),
+            (Reason::CardErrs, against, ""),
+        );
+    }
+
+    fn unique(&self, says: &mut Says<'_, '_>) {
+        let Some(clashes) = &self.unnamed else {
+            return says.forget("NamesUnique");
+        };
+        let all = "every name stands for one address".to_owned();
+        says.aspect(
+            "NamesUnique",
+            (Reason::NamesUnique, all),
+            (Reason::NameTwice, clashes.clone(), ""),
+        );
     }
 
     fn paths(&self, says: &mut Says<'_, '_>) {

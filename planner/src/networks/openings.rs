@@ -51,10 +51,20 @@ impl Members {
         }
         all
     }
+
+    /// Whether one of them has an address in that subnet; none when that is not known of all of them.
+    pub(super) fn within(&self, subnet: &Cidr) -> Option<bool> {
+        let known = !self.unknown && !self.addresses.is_empty();
+        known.then(|| {
+            self.addresses
+                .iter()
+                .any(|member| contains(subnet, *member))
+        })
+    }
 }
 
 /// The names that hosts know without a name server, and where they lead.
-fn names(round: &Round<'_>) -> BTreeMap<String, IpAddr> {
+pub(super) fn names(round: &Round<'_>) -> BTreeMap<String, IpAddr> {
     let mut names = BTreeMap::new();
     for (_, network) in round.state.networks.iter() {
         for host in round.hosts.values() {

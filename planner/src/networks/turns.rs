@@ -1,5 +1,5 @@
 //! Whose turn it is: a change that could cut a host off is made on one host after the other, and on the next one only when
-//! the former is well.
+//! the former is well. Taking a network away is such a change, too.
 //!
 //! There is one turn in the whole cluster, and not one per network: two hosts of which each has another network on trial
 //! could be left without a common one.
@@ -8,7 +8,7 @@ use crate::rights::{Answer, Host, Presence, answer, observed};
 use crate::round::Round;
 use crate::state::Record;
 use quorate_crds::{Assignment, LinkState, NodeMode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a network is to be on a host.
 pub(super) struct Wish<'r> {
@@ -17,7 +17,15 @@ pub(super) struct Wish<'r> {
     pub(super) depth: usize,
     pub(super) host: &'r Host<'r>,
     pub(super) record: Option<&'r Record>,
-    pub(super) wanted: Assignment,
+    pub(super) wanted: Wanted,
+}
+
+/// What is wanted of it there.
+pub(super) enum Wanted {
+    /// To be so.
+    So(Box<Assignment>),
+    /// To be no more; not before what is named has changed, if anything is.
+    Gone(Option<String>),
 }
 
 /// What comes of a wish.
@@ -38,26 +46,38 @@ enum Standing {
     Fresh,
     /// As far as it matters it is what is wanted.
     Same,
-    /// It works, and becomes another one.
+    /// It works, and becomes another one, or none.
     Changed,
+    /// The host was told to take it away, and has not said that it did.
+    Going,
 }
 
 impl Wish<'_> {
+    /// Whether its host keeps what it has, whatever is wanted.
+    pub(super) fn is_left_alone(&self) -> bool {
+        self.host.mode == NodeMode::Maintenance || !self.host.online()
+    }
+
     fn standing(&self, round: &Round<'_>) -> Standing {
         let written = self
             .record
             .and_then(|record| record.spec.assignment.as_ref());
+        let Wanted::So(wanted) = &self.wanted else {
+            return match written {
+                Some(written) if !written.active => Standing::Going,
+                _ if self.state(round) == Some(LinkState::Down) => Standing::Fresh,
+                _ => Standing::Changed,
+            };
+        };
         let Some(written) = written.filter(|written| written.active) else {
             return Standing::Fresh;
         };
-        let (Some(old), Some(new)) = (&written.network, &self.wanted.network) else {
+        let (Some(old), Some(new)) = (&written.network, &wanted.network) else {
             return Standing::Fresh;
         };
         let same = match &old.layout {
             // Written by a release that did not say it, and that had no firewall either.
-            None => {
-                written.object_generation == self.wanted.object_generation && new.firewall.is_none()
-            }
+            None => written.object_generation == wanted.object_generation && new.firewall.is_none(),
             layout => *layout == new.layout,
         };
         if same && (&old.device, &old.address, &old.nics) == (&new.device, &new.address, &new.nics)
@@ -79,6 +99,37 @@ impl Wish<'_> {
     fn open(&self) -> bool {
         let answer = self.record.map(answer);
         matches!(answer, None | Some(Answer::Nothing | Answer::Working))
+    }
+
+    /// Whether it is there, and is to be taken away.
+    fn leaves(&self) -> bool {
+        let active = self.record.is_some_and(|record| record.active);
+        matches!(self.wanted, Wanted::Gone(_)) && active
+    }
+
+    /// Whether the host has looked at it, and nothing of it is there.
+    fn is_refused_or_waits(&self, round: &Round<'_>) -> bool {
+        let answer = self.record.map(answer);
+        matches!(self.wanted, Wanted::So(_))
+            && matches!(answer, Some(Answer::Working | Answer::Ended(..)))
+            && self.state(round).is_none()
+    }
+
+    /// Why its host does not do what it was told, if it says so.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let record = self.record.filter(|record| !record.active)?;
+        match answer(record) {
+            Answer::Ended(_, why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Why it must stay for now, whoever's turn it is.
+    pub(super) fn held(&self) -> Option<&String> {
+        match &self.wanted {
+            Wanted::Gone(held) => held.as_ref(),
+            Wanted::So(_) => None,
+        }
     }
 
     /// Why the next host must wait for this one, if it must.
@@ -118,8 +169,14 @@ pub(super) fn give(round: &Round<'_>, wishes: &[Wish<'_>]) -> Vec<Turn> {
     let mut of_network: BTreeMap<&str, String> = BTreeMap::new();
     let mut of_host: BTreeMap<&str, Vec<(&str, String)>> = BTreeMap::new();
     let mut at_work: Vec<(usize, String)> = Vec::new();
+    let leaves = wishes.iter().filter(|wish| wish.leaves());
+    let leaves: BTreeSet<&str> = leaves.map(|wish| wish.host.name).collect();
     for (at, (wish, standing)) in wishes.iter().zip(&standings).enumerate() {
         if *standing == Standing::Fresh || !counts(wish) {
+            continue;
+        }
+        // What is to go may have the card that it waits for.
+        if leaves.contains(wish.host.name) && wish.is_refused_or_waits(round) {
             continue;
         }
         if let Some(trouble) = wish.trouble(round) {
@@ -147,14 +204,23 @@ pub(super) fn give(round: &Round<'_>, wishes: &[Wish<'_>]) -> Vec<Turn> {
         .filter(|at| standings[*at] == Standing::Changed)
         // Who is not there, or is left alone, has no turn, and nobody waits for it.
         .filter(|at| wishes[*at].host.online() && counts(&wishes[*at]))
+        .filter(|at| wishes[*at].held().is_none())
         .collect();
     // A host in the middle of a change, or whose change failed, is corrected before another one is touched.
     order.sort_by_key(|at| {
         let wish = &wishes[*at];
         let begun = wish.record.map(answer) != Some(Answer::Converged);
-        (!begun, wish.depth, wish.network, wish.host.name)
+        // What takes the place of something comes before that is taken away.
+        let last = wish.leaves();
+        (!begun, last, wish.depth, wish.network, wish.host.name)
     });
-    let mut turns = vec![Turn::Free; wishes.len()];
+    let mut turns: Vec<Turn> = wishes
+        .iter()
+        .map(|wish| match wish.held().filter(|_| wish.leaves()) {
+            Some(held) => Turn::Waits(held.clone()),
+            None => Turn::Free,
+        })
+        .collect();
     let mut next: Option<String> = None;
     for at in order {
         let wish = &wishes[at];

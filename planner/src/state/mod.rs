@@ -12,7 +12,7 @@ pub use subject::{Subject, SubjectKind};
 pub(crate) use table::{Hosted, Table};
 
 use quorate_crds::{
-    Cluster, ConnectionState, FailoverDomain, FenceOperation, Network, Node, NodePlan,
+    Cluster, ConnectionState, FailoverDomain, FenceDevice, FenceOperation, Network, Node, NodePlan,
     SharedFilesystem, StoragePool, VirtualMachine, VirtualMachineMigration, Volume, VolumeSnapshot,
 };
 use serde::de::DeserializeOwned;
@@ -56,6 +56,7 @@ pub struct ClusterState {
     pub(crate) guests: Table<VirtualMachine>,
     pub(crate) migrations: Table<VirtualMachineMigration>,
     pub(crate) operations: Table<FenceOperation>,
+    pub(crate) devices: Table<FenceDevice>,
     pub(crate) heads: Table<Record>,
     pub(crate) records: Records,
     plans: Table<Record>,
@@ -116,6 +117,11 @@ impl ClusterState {
                 replace(&mut self.migrations, name, read(kind, name, object)?)
             }
             "FenceOperation" => replace(&mut self.operations, name, read(kind, name, object)?),
+            "FenceDevice" => replace(
+                &mut self.devices,
+                name,
+                steady_device(read(kind, name, object)?),
+            ),
             "NodePlan" => self.put_plan(name, steady_plan(read(kind, name, object)?)),
             _ => false,
         };
@@ -137,6 +143,7 @@ impl ClusterState {
             "VirtualMachine" => self.guests.remove(name).is_some(),
             "VirtualMachineMigration" => self.migrations.remove(name).is_some(),
             "FenceOperation" => self.operations.remove(name).is_some(),
+            "FenceDevice" => self.devices.remove(name).is_some(),
             "NodePlan" => self.remove_plan(name),
             _ => false,
         };
@@ -194,7 +201,7 @@ impl ClusterState {
         self.records.get(about.into())?.get(host)
     }
 
-    fn put_plan(&mut self, name: &str, plan: NodePlan) -> bool {
+    pub(crate) fn put_plan(&mut self, name: &str, plan: NodePlan) -> bool {
         let known = self.plans.get(name);
         if known.is_some_and(|known| *known.plan() == plan) {
             return false;
@@ -254,6 +261,14 @@ fn steady_node(mut node: Node) -> Node {
         }
     }
     node
+}
+
+/// Of a device only what people want of it counts here.
+fn steady_device(mut device: FenceDevice) -> FenceDevice {
+    device.metadata.resource_version = None;
+    device.metadata.managed_fields = None;
+    device.status = None;
+    device
 }
 
 fn steady_volume(mut volume: Volume) -> Volume {

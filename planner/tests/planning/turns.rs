@@ -1,4 +1,4 @@
-//! Networks are changed on one host after the other, whatever happens meanwhile.
+//! Networks are changed and taken away on one host after the other, whatever happens meanwhile.
 
 use super::dice::Dice;
 use super::world::World;
@@ -10,14 +10,37 @@ fn cluster() -> World {
     for (number, host) in HOSTS.iter().enumerate() {
         world.command(&format!("host {host} 16Gi number={}", number + 1));
     }
-    for (name, role) in [("bcn", "BackChannel"), ("sn", "Storage")] {
-        let second = if name == "bcn" { 20 } else { 10 };
-        world.command(&format!(
-            r#"put {{"kind":"Network","metadata":{{"name":"{name}"}},"spec":{{"role":"{role}","subnet":"10.{second}.0.0/16","nics":["{name}1"]}}}}"#
-        ));
+    for network in ["bcn", "sn", "mn"] {
+        put(&mut world, network);
     }
     world.command("run 3s");
     world
+}
+
+fn put(world: &mut World, name: &str) {
+    let (role, second) = match name {
+        "bcn" => ("BackChannel", 20),
+        "sn" => ("Storage", 10),
+        _ => ("Migration", 30),
+    };
+    world.command(&format!(
+        r#"put {{"kind":"Network","metadata":{{"name":"{name}"}},"spec":{{"role":"{role}","subnet":"10.{second}.0.0/16","nics":["{name}1"]}}}}"#
+    ));
+}
+
+/// How all networks are, for whoever looks for what went wrong.
+fn told(world: &mut World) -> String {
+    world.transcript.clear();
+    for network in ["bcn", "sn", "mn"] {
+        world.command(&format!("layouts {network}"));
+    }
+    for host in HOSTS {
+        world.command(&format!("conditions Node {host}"));
+    }
+    for network in ["bcn", "sn"] {
+        world.command(&format!("conditions Network {network}"));
+    }
+    world.transcript.join("\n")
 }
 
 #[test]
@@ -27,6 +50,11 @@ fn never_two_hosts_are_at_work_and_in_the_end_all_have_changed() {
         let mut dice = Dice::new(seed);
         let mut world = cluster();
         for _ in 0..40 {
+            match dice.below(10) {
+                0 => world.command("forget Network mn"),
+                1 => put(&mut world, "mn"),
+                _ => {}
+            }
             let (network, host) = (dice.one_of(&["bcn", "sn"]), dice.one_of(&HOSTS));
             let command = match dice.below(12) {
                 0..4 => format!(
@@ -53,11 +81,19 @@ fn never_two_hosts_are_at_work_and_in_the_end_all_have_changed() {
                 assert!(hosts.len() <= 1, "seed {seed}: {hosts:?} after {command}");
             }
         }
-        for host in HOSTS {
-            for line in ["quick", "rejoin", "heard", "keeps bcn", "keeps sn"] {
-                world.command(&format!("{line} {host}"));
+        // Whoever is being fenced comes back when that is over.
+        for lines in [
+            &["quick", "heard"][..],
+            &["rejoin", "keeps bcn", "keeps sn"],
+        ] {
+            for host in HOSTS {
+                for line in lines {
+                    world.command(&format!("{line} {host}"));
+                }
             }
+            world.command("run 5s");
         }
+        world.command("forget Network mn");
         // What was taken back is only tried again when a person has changed it.
         world.command("set Network bcn /spec/mtu 9000");
         world.command("set Network sn /spec/mtu 9000");
@@ -67,8 +103,10 @@ fn never_two_hosts_are_at_work_and_in_the_end_all_have_changed() {
         }
         let left = world.networks_at_work();
         assert!(left.is_empty(), "seed {seed}: {left:?} wait for ever");
-        for network in ["bcn", "sn"] {
-            assert_eq!(world.layouts_of(network), 1, "seed {seed}: {network}");
+        let told = told(&mut world);
+        for (network, layouts) in [("mn", 0), ("bcn", 1), ("sn", 1)] {
+            let left = world.layouts_of(network);
+            assert_eq!(left, layouts, "seed {seed}: {network}: {told}");
         }
     }
     assert!(at_work > 100, "hardly anything was changed: {at_work}");

@@ -64,15 +64,20 @@ impl<'v> Matrix<'v> {
                 known.rings.insert(object::name(node), ring);
             }
         }
+        let gone = nodes.iter().filter(|node| {
+            let state = object::text(node, "/status/state");
+            matches!(state, "Fenced" | "Left")
+        });
+        let gone: BTreeSet<&str> = gone.map(object::name).collect();
         for plan in plans {
             let assigned = object::text(plan, "/spec/assignment/object/kind") == "Network";
-            // What a former boot has said is not so any more.
+            // What a former boot has said is not so any more, nor is what a host said that is gone.
             let fresh = plan.pointer("/status/incarnation") == plan.pointer("/spec/incarnation");
-            if !assigned || !fresh {
+            let from = object::text(plan, "/spec/node");
+            if !assigned || !fresh || gone.contains(from) {
                 continue;
             }
             let network = object::text(plan, "/spec/assignment/object/name");
-            let from = object::text(plan, "/spec/node");
             for link in list(plan, "/status/links") {
                 let known = matrix.networks.entry(network).or_default();
                 known
@@ -191,7 +196,12 @@ mod tests {
              sn        an2    down   -                not heard\n"
         );
         // Nothing is believed of a boot that is over.
-        let old = [plan("an2", down, 1)];
+        let old = [plan("an2", down.clone(), 1)];
         assert!(!text(&Matrix::of(&nodes, &old)).contains("down"));
+        // Nor of a host that is off.
+        let mut off = nodes.clone();
+        off[1]["status"]["state"] = json!("Fenced");
+        let last = [plan("an2", down, 2)];
+        assert!(!text(&Matrix::of(&off, &last)).contains("down"));
     }
 }

@@ -4,6 +4,7 @@
 //! upgraded in the middle leaves no host cut off. Here is only the translation: manifests into [`quorate_network::Wanted`],
 //! interfaces into what is reported.
 
+mod errors;
 mod flaps;
 mod mark;
 mod names;
@@ -12,17 +13,19 @@ mod wanted;
 mod ways;
 
 use super::{Doing, DriverError, Hint, Hints, NetworkSeen, NetworkTarget, Networks, Trouble};
+use errors::Errors;
 use flaps::Flaps;
 use futures_util::{StreamExt, stream};
 use mark::Mark;
 use quorate_crds::{LinkState, Name};
-use quorate_network::keeper::{Directory, Shelf};
+use quorate_network::keeper::{Directory, Records, Shelf};
 use quorate_network::kernel::{Kernel, KernelError};
 use quorate_network::netlink::{Machine, Watch};
 use quorate_network::probe::Prober;
 use quorate_network::service::{Answer, AskError, Client, Question, Word};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +42,7 @@ pub(super) struct Interfaces {
     prober: Option<Prober>,
     found: watch::Receiver<()>,
     flaps: Arc<Mutex<Flaps>>,
+    errors: Arc<Mutex<Errors>>,
     mark: Arc<Mutex<Mark>>,
     /// Where hosts' names are written, and why they are not, per network.
     hosts: PathBuf,
@@ -58,6 +62,7 @@ impl Interfaces {
                 .ok(),
             found,
             flaps: Arc::default(),
+            errors: Arc::default(),
             mark: Arc::default(),
             hosts: PathBuf::from("/etc/hosts"),
             unnamed: Arc::default(),
@@ -80,20 +85,23 @@ impl Interfaces {
             })
     }
 
-    /// Puts the names of the network's hosts into the host's own file, or takes them away.
-    async fn name(&self, network: &Name, lines: Vec<String>) {
+    /// Puts the names of the network's hosts, and others, into the host's own file, or takes them away.
+    async fn name(&self, network: &Name, lines: Vec<String>, others: Vec<(String, IpAddr)>) {
         let network = network.to_string();
         let put = self
             .aside(move |own| {
-                let result = names::put(&own.hosts, &network, &lines);
+                let file = own.hosts.display();
+                let why = match names::put_with(&own.hosts, &network, lines, &others) {
+                    Ok(clashes) => clashes
+                        .into_iter()
+                        .map(|clash| format!("{clash} in {file}, and is left so"))
+                        .reduce(|all, clash| format!("{all}; {clash}")),
+                    Err(error) => Some(format!("names cannot be written to {file}: {error}")),
+                };
                 let mut unnamed = lock(&own.unnamed);
-                match result {
-                    Ok(_) => _ = unnamed.remove(&network),
-                    Err(error) => {
-                        let why = format!(
-                            "hosts' names cannot be written to {}: {error}",
-                            own.hosts.display()
-                        );
+                match why {
+                    None => _ = unnamed.remove(&network),
+                    Some(why) => {
                         tracing::warn!(network, why);
                         unnamed.insert(network, why);
                     }
@@ -104,6 +112,34 @@ impl Interfaces {
         if let Err(error) = put {
             tracing::warn!(%error, "hosts' names were not written");
         }
+    }
+
+    /// What is known of a network that is gone for good goes, too.
+    async fn tidy(&self, network: &Name) -> Result<(), DriverError> {
+        let name = network.to_string();
+        let there = self
+            .aside(move |own| {
+                let records = own.records()?;
+                let tried = records.trial.as_ref();
+                Ok(records.kept.contains_key(&name)
+                    || tried.is_some_and(|trial| trial.network == name))
+            })
+            .await?;
+        if there {
+            return Ok(());
+        }
+        self.name(network, Vec::new(), Vec::new()).await;
+        if let Some(prober) = &self.prober {
+            prober.forget(network.as_str());
+            prober.forget(&ways::outside_of(network.as_str()));
+        }
+        Ok(())
+    }
+
+    fn records(&self) -> Result<Records, DriverError> {
+        self.shelf.load().map_err(|error| {
+            DriverError::lasting(Trouble::UnknownAnswer, error.to_string()).because(error)
+        })
     }
 
     async fn ask(&self, question: Question) -> Result<(), DriverError> {
@@ -176,9 +212,7 @@ async fn heard(watch: Receiver) -> Option<(Hint, Receiver)> {
 impl Networks for Interfaces {
     fn observe(&self) -> Doing<'_, Vec<NetworkSeen>> {
         Box::pin(self.aside(|own| {
-            let records = own.shelf.load().map_err(|error| {
-                DriverError::lasting(Trouble::UnknownAnswer, error.to_string()).because(error)
-            })?;
+            let records = own.records()?;
             let host = Machine.observe().map_err(unread)?;
             let mut all = seen::networks(&host, &records);
             if records.present().any(|wanted| wanted.guard.is_some()) {
@@ -186,6 +220,7 @@ impl Networks for Interfaces {
                 seen::firewall(&mut all, &records, &records.firewall(&host), mark);
             }
             let mut flaps = lock(&own.flaps);
+            let mut errors = lock(&own.errors);
             for seen in &mut all {
                 let Some(name) = seen.owner.object() else {
                     continue;
@@ -196,6 +231,13 @@ impl Networks for Interfaces {
                     name.as_str(),
                     &mut seen.status,
                     |card, downs| flaps.count(card, downs, Instant::now()),
+                );
+                seen::damaged(
+                    &host,
+                    &records,
+                    name.as_str(),
+                    &mut seen.status,
+                    |device, counted| errors.count(device, Instant::now(), counted),
                 );
                 if let Some(why) = lock(&own.unnamed).get(name.as_str()) {
                     seen::add(&mut seen.status, why);
@@ -246,7 +288,8 @@ impl Networks for Interfaces {
                     .nodename()
                     .to_string_lossy()
                     .into_owned();
-                self.name(&target.name, names::lines(target, &own)).await;
+                let (hosts, others) = (names::lines(target, &own), names::others(target));
+                self.name(&target.name, hosts, others).await;
             }
             if let Some(prober) = prober
                 && (answer.is_ok() || !prober.knows(name))
@@ -276,19 +319,14 @@ impl Networks for Interfaces {
             if let Some(prober) = &self.prober {
                 prober.wait_for_answer(network.as_str(), false);
             }
-            Ok(())
+            self.tidy(network).await
         })
     }
 
     fn remove<'a>(&'a self, network: &'a Name) -> Doing<'a, ()> {
         Box::pin(async move {
             self.ask(Question::Remove(network.to_string())).await?;
-            self.name(network, Vec::new()).await;
-            if let Some(prober) = &self.prober {
-                prober.forget(network.as_str());
-                prober.forget(&ways::outside_of(network.as_str()));
-            }
-            Ok(())
+            self.tidy(network).await
         })
     }
 }

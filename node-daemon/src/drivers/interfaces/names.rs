@@ -43,13 +43,49 @@ pub(super) fn lines(target: &NetworkTarget, own: &str) -> Vec<String> {
     hosts.into_iter().filter_map(line).collect()
 }
 
+/// What else is to be known by name.
+pub(super) fn others(target: &NetworkTarget) -> Vec<(String, IpAddr)> {
+    let known = target.assignment.names.iter();
+    let known = known.filter_map(|one| Some((one.address.as_str().parse().ok()?, &one.names)));
+    known
+        .flat_map(|(address, names)| names.iter().map(move |name| (name.to_string(), address)))
+        .collect()
+}
+
+/// What others have written for a name, where it leads somewhere else.
+fn elsewhere(text: &str, (name, own): &(String, IpAddr)) -> Option<IpAddr> {
+    foreign(text).find_map(|line| {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let address: IpAddr = words.next()?.parse().ok()?;
+        let is_it = words.any(|word| word.eq_ignore_ascii_case(name)) && address != *own;
+        is_it.then_some(address)
+    })
+}
+
+/// The lines that are not ours.
+fn foreign(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    text.lines().filter(move |line| {
+        let line = line.trim_end();
+        let begins = line == BEGIN;
+        let ends = inside && line == END;
+        inside = (inside || begins) && !ends;
+        !inside && !ends
+    })
+}
+
+/// The file's text.
+fn read(path: &Path) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
+}
+
 /// Puts the lines in place of those of that network; none take its section away. Returns whether anything was changed.
-pub(super) fn put(path: &Path, network: &str, lines: &[String]) -> io::Result<bool> {
-    let before = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
-    };
+fn put(path: &Path, network: &str, lines: &[String]) -> io::Result<bool> {
+    let before = read(path)?;
     let after = with(&before, network, lines);
     if after == before {
         return Ok(false);
@@ -66,6 +102,27 @@ pub(super) fn put(path: &Path, network: &str, lines: &[String]) -> io::Result<bo
     file.sync_all()?;
     fs::rename(&new, path)?;
     Ok(true)
+}
+
+/// Puts the lines, and what else is to be known by name, in place of those of that network. Returns which of the others
+/// lead somewhere else already, and are left out.
+pub(super) fn put_with(
+    path: &Path,
+    network: &str,
+    mut lines: Vec<String>,
+    others: &[(String, IpAddr)],
+) -> io::Result<Vec<String>> {
+    let text = read(path)?;
+    let mut clashes = Vec::new();
+    for named in others {
+        let (name, address) = named;
+        match elsewhere(&text, named) {
+            None => lines.push(format!("{address} {name}")),
+            Some(other) => clashes.push(format!("{name} is {other}, not {address},")),
+        }
+    }
+    put(path, network, &lines)?;
+    Ok(clashes)
 }
 
 /// The text with these lines for that network, and everything else as it is.
@@ -115,7 +172,7 @@ fn with(text: &str, network: &str, lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quorate_crds::{NetworkAssignment, NetworkPeer, NetworkSpec};
+    use quorate_crds::{HostAlias, NetworkAssignment, NetworkPeer, NetworkSpec};
     use std::sync::Arc;
 
     const FOREIGN: &str = "127.0.0.1 localhost\n127.0.1.1 an1\n# BEGIN something else\n::1 six\n";
@@ -143,6 +200,10 @@ mod tests {
                     node: "an1".into(),
                     address: "10.20.0.1".into(),
                 }],
+                names: vec![HostAlias {
+                    address: "10.20.1.1".into(),
+                    names: vec!["an1.ipmi".into()],
+                }],
             },
             cards: Vec::new(),
         };
@@ -154,7 +215,52 @@ mod tests {
             lines(&target(NetworkRole::Storage, Some("sn")), "an2"),
             ["10.20.0.1 an1.sn", "10.20.0.2 an2.sn"]
         );
-        assert!(lines(&target(NetworkRole::Storage, None), "an2").is_empty());
+        let plain = target(NetworkRole::Storage, None);
+        assert!(lines(&plain, "an2").is_empty());
+        let board = (
+            "an1.ipmi".to_owned(),
+            "10.20.1.1".parse().expect("an address"),
+        );
+        assert_eq!(others(&plain), [board]);
+    }
+
+    #[test]
+    fn a_name_that_others_have_written_for_another_address_is_found() {
+        let board = |address: &str| {
+            let address = address.parse().expect("an address");
+            ("an1.ipmi".to_owned(), address)
+        };
+        let (own, other) = (board("10.20.1.1"), board("10.20.1.9"));
+        let ours = with(FOREIGN, "bcn", &text(&["10.20.1.1 an1.ipmi"]));
+        assert_eq!(elsewhere(&ours, &other), None, "that line is ours");
+        let known = format!("{ours}# 10.9.9.9 an1.ipmi\n10.20.1.1 board AN1.ipmi # the left one\n");
+        assert_eq!(elsewhere(&known, &own), None, "it is the same");
+        assert_eq!(elsewhere(&known, &other), Some(own.1));
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_already_is_left_so_and_said() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("hosts");
+        let known = format!("{FOREIGN}10.20.1.9 an2.ipmi\n");
+        fs::write(&path, &known).expect("written");
+        let board = |name: &str, address: &str| {
+            let address = address.parse().expect("an address");
+            (name.to_owned(), address)
+        };
+        let boards = [
+            board("an1.ipmi", "10.20.1.1"),
+            board("an2.ipmi", "10.20.1.2"),
+        ];
+        let lines = text(&["10.20.0.1 an1.bcn an1"]);
+        let clashes = put_with(&path, "bcn", lines, &boards).expect("put");
+        assert_eq!(clashes, ["an2.ipmi is 10.20.1.9, not 10.20.1.2,"]);
+        assert_eq!(
+            fs::read_to_string(&path).expect("text"),
+            format!(
+                "{known}{BEGIN}\n# network bcn\n10.20.0.1 an1.bcn an1\n10.20.1.1 an1.ipmi\n{END}\n"
+            )
+        );
     }
 
     #[test]

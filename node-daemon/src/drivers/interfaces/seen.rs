@@ -1,5 +1,6 @@
 //! The kernel's interfaces, as they are reported.
 
+use super::errors::Counted;
 use super::mark::Unseen;
 use crate::drivers::{NetworkSeen, Owner};
 use quorate_crds::scalar::MacAddress;
@@ -37,6 +38,7 @@ pub(super) fn networks(host: &Host, records: &Records) -> Vec<NetworkSeen> {
         on_trial: false,
         links: Vec::new(),
         unheard: false,
+        going: false,
     });
     ours.chain(foreign).collect()
 }
@@ -77,12 +79,21 @@ fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
             on_trial: false,
             links: Vec::new(),
             unheard: false,
+            going: false,
         };
     };
     let layout = wanted.layout(host, &records.given(name));
+    let going = tried.is_some_and(|trial| trial.gone);
     let mut words: Vec<String> = Vec::new();
+    if going {
+        words.push("it was taken away, on trial".to_owned());
+    }
     if let Some(rejected) = records.rejected.get(name) {
-        words.push(format!("a change was taken back: {}", rejected.why));
+        let what = match rejected.gone {
+            true => "it was taken away and put back",
+            false => "a change was taken back",
+        };
+        words.push(format!("{what}: {}", rejected.why));
     }
     let as_applied = match &layout {
         Ok(layout) => {
@@ -95,16 +106,19 @@ fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
             false
         }
     };
+    let status = status(host, wanted);
+    words.extend(status.message.clone());
     NetworkSeen {
         owner,
         status: NetworkHostStatus {
             message: (!words.is_empty()).then(|| words.join("; ")),
-            ..status(host, wanted)
+            ..status
         },
-        as_applied: as_applied && trial.is_none_or(|trial| trial.taken_back.is_none()),
+        as_applied: as_applied && !going && trial.is_none_or(|trial| trial.taken_back.is_none()),
         on_trial: tried.is_some(),
         links: Vec::new(),
         unheard: false,
+        going,
     }
 }
 
@@ -122,6 +136,11 @@ fn status(host: &Host, wanted: &Wanted) -> NetworkHostStatus {
                 state: Some(link.map_or(LinkState::Down, state)),
                 failures: link.and_then(|link| link.seen.failures.or(link.seen.downs)),
                 flapping: None,
+                speed: link.and_then(|link| link.seen.speed),
+                half_duplex: link
+                    .and_then(|link| link.seen.half_duplex)
+                    .filter(|half| *half),
+                errors: None,
             }
         })
         .collect();
@@ -131,11 +150,17 @@ fn status(host: &Host, wanted: &Wanted) -> NetworkHostStatus {
         .as_ref()
         .and_then(|(bond, _)| host.links.get(bond));
     let active = bond.and_then(|bond| bond.seen.active.as_ref());
+    let doubled = top.and_then(|top| {
+        let mut own = wanted.addresses.iter();
+        own.find(|own| top.seen.doubled.contains(own))
+    });
     NetworkHostStatus {
         state: Some(match top.map_or(LinkState::Down, state) {
+            _ if doubled.is_some() => LinkState::Down,
             LinkState::Up if !whole => LinkState::Degraded,
             state => state,
         }),
+        message: doubled.map(|address| format!("another machine has {address}")),
         device: device.cloned(),
         address: top.and_then(|top| {
             let there = wanted
@@ -232,6 +257,29 @@ pub(super) fn flapping(
         let seen = card.find(host).and_then(|device| host.links.get(device));
         if let Some(downs) = seen.and_then(|seen| seen.seen.downs) {
             link.flapping = count(&card.name, downs).then_some(true);
+        }
+    }
+}
+
+/// Says of each card of a network how many packets it has damaged lately, as `count` makes of what the kernel has counted.
+pub(super) fn damaged(
+    host: &Host,
+    records: &Records,
+    network: &str,
+    status: &mut NetworkHostStatus,
+    mut count: impl FnMut(&str, Counted) -> Option<u32>,
+) {
+    let Some(wanted) = records.kept.get(network) else {
+        return;
+    };
+    for (card, link) in wanted.cards.iter().zip(&mut status.links) {
+        let Some(device) = card.find(host) else {
+            continue;
+        };
+        let seen = host.links.get(device).map(|seen| &seen.seen);
+        let seen = seen.and_then(|seen| Some((seen.packets?, seen.errors?)));
+        if let Some((packets, errors)) = seen {
+            link.errors = count(device, Counted { packets, errors });
         }
     }
 }
@@ -359,6 +407,14 @@ mod tests {
         assert_eq!(seen(&host).status.state, Some(LinkState::Degraded));
         carrier(&mut host, "bond-bcn", false);
         assert_eq!(seen(&host).status.state, Some(LinkState::Down));
+
+        carrier(&mut host, "bond-bcn", true);
+        let own = bonded().addresses;
+        host.links.get_mut("bond-bcn").expect("there").seen.doubled = own;
+        let doubled = seen(&host).status;
+        assert_eq!(doubled.state, Some(LinkState::Down));
+        let message = doubled.message.expect("it is said");
+        assert_eq!(message, "another machine has 10.20.0.1/16");
 
         host.links.get_mut("bond-bcn").expect("there").mtu = 1400;
         assert!(!seen(&host).as_applied, "somebody changed it by hand");

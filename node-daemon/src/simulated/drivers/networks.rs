@@ -24,6 +24,9 @@ impl Networks for Host {
             state: Some(LinkState::Up),
             failures: None,
             flapping: None,
+            speed: None,
+            half_duplex: None,
+            errors: None,
         });
         let status = NetworkHostStatus {
             node: Name(self.name.clone()),

@@ -17,6 +17,7 @@ impl World {
             ["show", "hosts"] => self.show_hosts(),
             ["show", "moves"] => self.show_moves(),
             ["firewall", network, host] => self.show_firewall(network, host),
+            ["names", network, host] => self.show_names(network, host),
             ["finds", network, host, link] => self.finds(network, host, link),
             ["layouts", network] => self.show_layouts(network),
             ["why", key] => self.why(key),

@@ -63,14 +63,18 @@ impl World {
         } else if assignment.get("guest").is_some() {
             self.act_on_guest(assignment, &here, active)
         } else if assignment.get("network").is_some() {
-            self.act_on_network(&assignment["network"], &here)
+            self.act_on_network(&assignment["network"], &here, active)
         } else {
             converged(true)
         }
     }
 
     /// A host that does not reach the cluster with a change takes it back.
-    fn act_on_network(&mut self, network: &Value, here: &Place) -> Value {
+    fn act_on_network(&mut self, network: &Value, here: &Place, active: bool) -> Value {
+        if !active {
+            self.layouts.remove(here);
+            return released();
+        }
         let layout = text(&network["layout"]);
         let kept = self.layouts.get(here).unwrap_or(&layout).clone();
         let back = kept != layout && self.takes_back.contains(here);

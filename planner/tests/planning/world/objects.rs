@@ -298,6 +298,19 @@ impl World {
         }
     }
 
+    /// The names that a host is told with a network.
+    pub(super) fn show_names(&mut self, network: &str, host: &str) {
+        let plan = &self.objects[&("NodePlan".to_owned(), format!("{host}.network.{network}"))];
+        let known = plan["spec"]["assignment"]["network"]["names"].as_array();
+        let lines = known.into_iter().flatten().map(|one| {
+            let names = one["names"].as_array().into_iter().flatten().map(text);
+            let names: Vec<String> = names.collect();
+            format!("      {} {}", text(&one["address"]), names.join(" "))
+        });
+        let lines: Vec<String> = lines.collect();
+        self.transcript.extend(lines);
+    }
+
     pub(super) fn why(&mut self, key: &str) {
         let decisions = self.decisions();
         for why in decisions.reasons.get(key).into_iter().flatten() {

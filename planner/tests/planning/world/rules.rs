@@ -37,7 +37,7 @@ impl World {
         layouts.collect::<BTreeSet<_>>().len()
     }
 
-    /// Networks that hosts were told to change, and have neither changed nor taken back yet.
+    /// Networks that hosts were told to change or to take away, and that have neither done so nor taken it back yet.
     pub(crate) fn networks_at_work(&self) -> Vec<truth::Place> {
         let told = self
             .of("NodePlan")
@@ -55,7 +55,9 @@ impl World {
             if answered && status["conditions"][0]["type"] == "Stalled" {
                 return None;
             }
-            (*kept != text(&assigned["network"]["layout"])).then_some(place)
+            let stays = assigned["active"] == true;
+            let same = *kept == text(&assigned["network"]["layout"]);
+            (!stays || !same).then_some(place)
         })
         .collect()
     }
