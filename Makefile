@@ -18,14 +18,14 @@ selection := --workspace --exclude quorate-sim --features quorate-node-daemon/si
 test: tools ## everything that runs without special hardware
 	cargo test $(selection)
 	$(if $(CI),@tools/drop-test-programs)
-	QUORATE_MODEL=bounded cargo test --profile sim --locked -p quorate-store --lib takeover::model
+	QUORATE_MODEL=bounded cargo test --profile sim --locked -p quorate-store -p quorate-planner --lib -- takeover::model filesystems::model
 	cargo test --profile sim --locked -p quorate-sim
 	$(MAKE) sim SEEDS=300
 	$(MAKE) lab-smoke
 	@tools/report-skipped
 
-model: tools ## every order of events in an even split, the full set of searches (hours)
-	QUORATE_MODEL=full cargo test --release --locked -p quorate-store --lib takeover::model -- --nocapture --test-threads 1
+model: tools ## every order of events in an even split and among hosts that share a filesystem, the full set of searches (hours)
+	QUORATE_MODEL=full cargo test --release --locked -p quorate-store -p quorate-planner --lib -- --nocapture --test-threads 1 takeover::model filesystems::model
 
 verify: tools ## the read-only gate: format, lints, docs, generated files, licences
 	cargo fmt --all --check

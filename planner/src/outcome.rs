@@ -65,6 +65,13 @@ impl Outcome {
         }
     }
 
+    /// What is written stays written, and for the boot that it was written for: a later one is told nothing.
+    pub(crate) fn leave(&mut self, state: &ClusterState, subject: &Subject, host: &str) {
+        if let Some(record) = state.record(subject, host) {
+            self.assignments.leave(subject, host, record);
+        }
+    }
+
     /// What is wanted so far.
     pub(crate) fn assignments(&self) -> &Assignments {
         &self.assignments

@@ -99,6 +99,7 @@ pub(crate) fn settle(state: &ClusterState, hosts: &Hosts<'_>, term: u64, outcome
             if wanted.keeps(subject, host, record) {
                 if let Some(same) = &record.spec.assignment
                     && !current(hosts, record)
+                    && !wanted.leaves(record)
                 {
                     again.push((subject, host, same));
                 }

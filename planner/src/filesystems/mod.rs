@@ -2,6 +2,8 @@
 
 mod local;
 mod lockspace;
+#[cfg(test)]
+mod model;
 mod shared;
 
 pub(crate) use local::remember;

@@ -64,8 +64,9 @@ fn one(
         let told = |active| assignment(round, (name, filesystem), &step, host, active, !made);
         let member = step.members.contains(host);
         match written {
+            // What a former boot was told is not for the present one: that would be a member before the others stop.
             Some(_) if silent || untouched(round, host) => {
-                outcome.keep(round.state, &subject, host);
+                outcome.leave(round.state, &subject, host);
             }
             _ if member => {
                 outcome.assign(round.state, &subject, host, told(!standing.asked_out));
@@ -114,17 +115,7 @@ fn standings(
         .as_ref()
         .is_some_and(|status| status.journals.is_some());
     let running = lockspace.state != Some(LockspaceState::Stopped);
-    let keepers = round.views.get(volume).into_iter();
-    let keepers = keepers.flat_map(|status| status.replicas.iter().map(|it| it.node.to_string()));
-    let allowed: BTreeSet<String> = match filesystem.spec.nodes.is_empty() {
-        true => keepers.collect(),
-        false => filesystem
-            .spec
-            .nodes
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-    };
+    let allowed = chosen(round, filesystem);
     let records = round.state.records_of(&subject).into_iter().flatten();
     let members = lockspace.members.iter().map(ToString::to_string);
     let everybody: BTreeSet<String> = allowed
@@ -164,7 +155,8 @@ fn standings(
             && volumes::joined(round, volume, &host);
         let stands = record.filter(|_| holding && there).and_then(waits_at);
         let out = member && stands == Some(MountState::Unmounting);
-        let answered = record.is_some_and(has_answered) || (running && out);
+        let told = record.filter(|record| tells(record, lockspace));
+        let answered = told.is_some_and(has_answered) || (running && out);
         let seat = Seat {
             member,
             dead: member && !holding,
@@ -194,6 +186,49 @@ fn waits_at(record: &Record) -> Option<MountState> {
     mount
         .state
         .filter(|state| matches!(state, MountState::Mounting | MountState::Unmounting))
+}
+
+/// The hosts that are to have it mounted as far as people say.
+fn chosen(round: &Round<'_>, filesystem: &SharedFilesystem) -> BTreeSet<String> {
+    if !filesystem.spec.nodes.is_empty() {
+        return filesystem
+            .spec
+            .nodes
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+    }
+    let keepers = round.views.get(filesystem.spec.volume.as_str()).into_iter();
+    keepers
+        .flat_map(|status| status.replicas.iter().map(|it| it.node.to_string()))
+        .collect()
+}
+
+/// Why a host that is to have it mounted does not, in words.
+fn hindrance(round: &Round<'_>, volume: &str, host: &str) -> String {
+    let known = round.hosts.get(host);
+    let why = match known {
+        Some(known) if known.mode != NodeMode::Active => "does not take part at present",
+        Some(known) if !known.online() => "is not there",
+        None => "is not there",
+        Some(_) if !volumes::joined(round, volume, host) => "has not caught up with the others",
+        Some(_) => "is about to",
+    };
+    format!("{host} {why}")
+}
+
+/// Whether the record tells the present step. A decision may be too large for one transaction: then some records still tell the
+/// step before, and what was answered to that is no answer.
+fn tells(record: &Record, lockspace: &LockspaceStatus) -> bool {
+    let assigned = record.spec.assignment.as_ref();
+    let told = assigned
+        .and_then(|it| it.mount.as_ref())
+        .and_then(|mount| mount.lockspace.as_ref());
+    told.is_some_and(|told| {
+        let stopped = lockspace.state == Some(LockspaceState::Stopped);
+        Some(told.generation) == lockspace.generation
+            && (!stopped || told.step == LockspaceStep::Stop)
+    })
 }
 
 fn has_answered(record: &Record) -> bool {
@@ -305,21 +340,29 @@ fn describe(
 ) {
     let subject = Subject::new(SubjectKind::Filesystem, name);
     let records = round.state.records_of(&subject);
-    let mut mounted = 0;
+    let mut mounted = BTreeSet::new();
     status.mounts.clear();
-    for (_, record) in records.into_iter().flatten() {
+    for (host, record) in records.into_iter().flatten() {
         if let Some(seen) = observed(&round.hosts, record).and_then(|it| it.mount.clone()) {
             status.mounts.push(seen);
         }
         let held_now = active(record) && held(&round.hosts, record);
         let said = held_now && answer(record) == Answer::Converged;
-        mounted += usize::from(said && is_mounted(round, record));
+        if said && is_mounted(round, record) {
+            mounted.insert(host.to_owned());
+        }
     }
+    let mut missing = chosen(round, filesystem);
+    missing.retain(|host| !mounted.contains(host));
+    if filesystem.metadata.deletion_timestamp.is_some() || round.stopping() {
+        missing.clear();
+    }
+    let (mounted, all) = (mounted.len(), mounted.len() + missing.len());
     if mounted > 0 && status.journals.is_none() {
         status.journals = Some(filesystem.spec.journals);
     }
     let members = status.lockspace.as_ref().map_or(0, |it| it.members.len());
-    status.mounted_summary = Some(format!("{mounted}/{members}"));
+    status.mounted_summary = Some(format!("{mounted}/{all}"));
     let stopped =
         status.lockspace.as_ref().and_then(|it| it.state) == Some(LockspaceState::Stopped);
     let (reason, message) = if silent {
@@ -333,11 +376,16 @@ fn describe(
             "locks wait while the members change".to_owned(),
         )
     } else if members > 0 && mounted == members {
-        (Reason::Mounted, format!("mounted on {mounted} hosts"))
+        let mut words = format!("mounted on {mounted} of {all} hosts");
+        let volume = filesystem.spec.volume.as_str();
+        for host in &missing {
+            words += &format!("; {}", hindrance(round, volume, host));
+        }
+        (Reason::Mounted, words)
     } else if members > 0 {
         (
             Reason::Mounting,
-            format!("mounted on {mounted} of {members} hosts"),
+            format!("mounted on {mounted} of {all} hosts"),
         )
     } else {
         (

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Assignments {
     /// The records, by where they lie, that are wanted as they are.
     kept: Marks<usize>,
+    /// Those of them that are not for a later boot of their host.
+    left: Marks<usize>,
     new: Index<Subject, BTreeMap<String, Box<Assignment>>>,
 }
 
@@ -20,6 +22,16 @@ impl Assignments {
         if let Some(hosts) = self.new.get_mut(subject) {
             hosts.remove(host);
         }
+    }
+
+    pub(crate) fn leave(&mut self, subject: &Subject, host: &str, record: &Record) {
+        self.keep(subject, host, record);
+        self.left.insert(std::ptr::from_ref(record).addr());
+    }
+
+    /// Whether the record is wanted for no boot but its own.
+    pub(crate) fn leaves(&self, record: &Record) -> bool {
+        self.left.contains(&std::ptr::from_ref(record).addr())
     }
 
     pub(crate) fn write(&mut self, subject: &Subject, host: &str, assignment: Assignment) {
