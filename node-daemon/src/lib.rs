@@ -5,6 +5,7 @@ pub mod drivers;
 pub mod handler;
 pub mod lease;
 pub mod link;
+pub mod locks;
 pub mod log;
 pub mod mistake;
 pub mod node;

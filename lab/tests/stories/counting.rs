@@ -14,8 +14,9 @@ use crate::stories::packages::packages;
 /// How long the daemons may take for anything, on processors that are translated.
 pub(super) const PATIENCE: Duration = Duration::from_secs(900);
 
-/// Where libvirt keeps what the guest says on its serial port.
-const SERIAL: &str = "cat /var/log/libvirt/qemu/counter-console.log";
+/// What libvirt keeps of what the guest says on its serial port. After a loss of power zeros stand where the last of it had not reached
+/// the disk.
+const SERIAL: &str = "tr '\\000' '\\n' </var/log/libvirt/qemu/counter-console.log";
 
 /// A cluster of so many members with these manifests of the lab; its first two hosts carry guests.
 pub(super) fn room(name: &str, hosts: u8, manifests: &str) -> Room {

@@ -1,0 +1,6 @@
+mod arbiter;
+mod desk;
+mod hosts;
+mod model;
+mod stories;
+mod world;
