@@ -142,6 +142,30 @@ impl Host {
         hints
     }
 
+    /// Until a guest without a system has found that there is none: its firmware touches no device any more.
+    pub(crate) async fn firmware_rests(&self, guest: &str) {
+        let begun = Instant::now();
+        let mut before = self.processor_seconds(guest);
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = self.processor_seconds(guest);
+            if now > 0.0 && now - before < 0.15 {
+                return;
+            }
+            assert!(begun.elapsed() < SOON, "its firmware works on and on");
+            before = now;
+        }
+    }
+
+    fn processor_seconds(&self, guest: &str) -> f64 {
+        let said = self.virsh(&["dominfo", guest]);
+        let line = said.lines().find_map(|line| line.strip_prefix("CPU time:"));
+        let seconds = line.and_then(|line| line.trim().strip_suffix('s'));
+        seconds
+            .and_then(|seconds| seconds.parse().ok())
+            .expect("seconds")
+    }
+
     pub(crate) fn virsh(&self, arguments: &[&str]) -> String {
         let uri = format!(
             "qemu+unix:///system?socket={}",
