@@ -7,8 +7,10 @@ use quorate_lab::cache::Cache;
 use quorate_lab::cluster::{self, quorate};
 use quorate_lab::counter::{self, Said};
 use quorate_lab::description::Description;
+use quorate_lab::request::HostState;
 use quorate_lab::{Progress, Room};
 
+use crate::stories::AFTER_A_BOOT;
 use crate::stories::packages::packages;
 
 /// How long the daemons may take for anything, on processors that are translated.
@@ -98,6 +100,17 @@ pub(super) fn eventually_is(room: &Room, from: u8, object: &str, path: &str, wan
         let why = quorate(room.host(from), &format!("why {object}"));
         panic!("{error}\n{why:?}");
     }
+}
+
+/// Until a host has booted.
+pub(super) fn eventually_up(room: &Room, host: u8) {
+    room.eventually("it boots", AFTER_A_BOOT, |room| {
+        match room.host(host).state().map_err(|error| error.to_string())? {
+            HostState::Up => Ok(()),
+            other => Err(format!("it is {other}")),
+        }
+    })
+    .expect("up");
 }
 
 /// Both hosts are in the set of replicas that have every write.

@@ -4,12 +4,10 @@ use std::time::Instant;
 
 use quorate_lab::cluster::quorate;
 use quorate_lab::counter::{self, Record, Said};
-use quorate_lab::request::HostState;
 
-use crate::stories::AFTER_A_BOOT;
 use crate::stories::counting::{
-    PATIENCE, administer_from, counts_beyond, eventually_is, field, in_sync, room, said,
-    start_the_guest,
+    PATIENCE, administer_from, counts_beyond, eventually_is, eventually_up, field, in_sync, room,
+    said, start_the_guest,
 };
 
 pub(crate) fn a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power()
@@ -52,13 +50,7 @@ pub(crate) fn a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its
     assert_eq!(proof, "Devices", "its board says that it was off by then");
 
     // The cluster switches it on again.
-    room.eventually("its host boots", AFTER_A_BOOT, |room| {
-        match room.host(home).state().map_err(|error| error.to_string())? {
-            HostState::Up => Ok(()),
-            other => Err(format!("it is {other}")),
-        }
-    })
-    .expect("up");
+    eventually_up(&room, home);
     let home_name = format!("node/node{home}");
     eventually_is(&room, peer, &home_name, "state", "Online");
     room.eventually("its replica has caught up", PATIENCE, |room| {

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use quorate_lab::Room;
 use quorate_lab::cluster::quorate;
-use quorate_lab::request::HostState;
 
-use crate::stories::AFTER_A_BOOT;
-use crate::stories::counting::{PATIENCE, administer_from, eventually_is, field, room};
+use crate::stories::counting::{
+    PATIENCE, administer_from, eventually_is, eventually_up, field, room,
+};
 
 const FILES: &str = "/srv/files";
 const TOLD: &str = "/run/shared-told";
@@ -129,17 +129,7 @@ pub(crate) fn a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it(
             "proven off first"
         );
         assert_turns(&room, survivor, acknowledged);
-        room.eventually("it boots", AFTER_A_BOOT, |room| {
-            match room
-                .host(victim)
-                .state()
-                .map_err(|error| error.to_string())?
-            {
-                HostState::Up => Ok(()),
-                other => Err(format!("it is {other}")),
-            }
-        })
-        .expect("up");
+        eventually_up(&room, victim);
         mounted(&room, survivor, "2/2");
         println!(
             "    mounted on both again after {:.1} s",

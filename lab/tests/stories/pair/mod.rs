@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use quorate_lab::cluster::quorate;
 use quorate_lab::description::Feed;
 use quorate_lab::power::PduMood;
-use quorate_lab::request::{BmcMood, HostState};
+use quorate_lab::request::BmcMood;
 use quorate_lab::{Host, Room};
 
 use self::ledger::{Ledger, WRITTEN_AGAIN, seconds_until};
 use self::whole::{Before, Proof, eventually_whole, other};
-use crate::stories::AFTER_A_BOOT;
-use crate::stories::counting::{self, PATIENCE, administer_from, eventually_is, field};
+use crate::stories::counting::{
+    self, PATIENCE, administer_from, eventually_is, eventually_up, field,
+};
 
 /// What the timeline says when a story lets something fail.
 const FAULT: &str = "the fault";
@@ -233,17 +234,7 @@ pub(crate) fn a_pair_that_lost_all_power_goes_on_when_both_are_back(room: &Room)
             room.host(number).restore_mains().expect("power");
         }
         for number in [1, 2] {
-            room.eventually("it boots", AFTER_A_BOOT, |room| {
-                match room
-                    .host(number)
-                    .state()
-                    .map_err(|error| error.to_string())?
-                {
-                    HostState::Up => Ok(()),
-                    other => Err(format!("it is {other}")),
-                }
-            })
-            .expect("up");
+            eventually_up(room, number);
         }
         let home = eventually_whole(room);
         before.assert_began_anew(room, home);
