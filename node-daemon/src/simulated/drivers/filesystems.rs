@@ -37,6 +37,7 @@ impl Filesystems for Host {
         self.act(HostCall::Filesystems(FilesystemCall::Make {
             device: target.device.to_string(),
             filesystem: target.filesystem.clone(),
+            lock_table: target.lock_table.clone(),
         }))
     }
 

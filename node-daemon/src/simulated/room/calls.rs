@@ -9,7 +9,7 @@ use super::{
     MachineRoom,
     power::Kernel,
     refusal::Refusal,
-    replica::Kept,
+    replica::{Filesystem, Kept},
     request::{
         Answer, CallFault, Changed, FilesystemCall, GuestCall, Happening, HostCall, LockspaceCall,
         LostPeer, NetworkCall, PoolCall, ReplicationCall, Reply, Request, Subsystem, WatchdogCall,
@@ -222,8 +222,19 @@ impl MachineRoom {
             FilesystemCall::Read { device } => {
                 Ok(Reply::Filesystem(self.read_device(host, &device)))
             }
-            FilesystemCall::Make { device, filesystem } => self
-                .make_filesystem(host, &device, &filesystem)
+            FilesystemCall::Make {
+                device,
+                filesystem,
+                lock_table,
+            } => self
+                .make_filesystem(
+                    host,
+                    &device,
+                    Filesystem {
+                        kind: filesystem,
+                        lock_table,
+                    },
+                )
                 .map(|()| Reply::Done),
             FilesystemCall::Mount {
                 owner,

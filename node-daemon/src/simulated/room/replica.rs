@@ -8,8 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_crds::{ConnectionState, DiskState, ReplicaRole};
 
+use crate::drivers::LockTable;
+
 /// The blocks of every simulated volume, whatever its size.
 pub const BLOCKS: u32 = 256;
+
+/// A filesystem that was made on a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Filesystem {
+    pub(crate) kind: String,
+    pub(crate) lock_table: Option<LockTable>,
+}
 
 /// What lies on the logical volume: it survives everything but a wipe.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +36,7 @@ pub(crate) struct Kept {
     /// It was open for writing when its host ended.
     pub(crate) crashed_primary: bool,
     /// The filesystem on it.
-    pub(crate) filesystem: Option<String>,
+    pub(crate) filesystem: Option<Filesystem>,
 }
 
 /// What an absent peer lacks.

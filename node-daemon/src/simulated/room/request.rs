@@ -14,8 +14,8 @@ use super::{
     truth::Truth,
 };
 use crate::drivers::{
-    GuestSeen, HostFacts, LockspaceSeen, MountSeen, NetworkSeen, ReplicaSeen, SeenFilesystem,
-    VolumeGroupSeen,
+    GuestSeen, HostFacts, LockTable, LockspaceSeen, MountSeen, NetworkSeen, ReplicaSeen,
+    SeenFilesystem, VolumeGroupSeen,
 };
 
 /// A question to the room.
@@ -187,6 +187,7 @@ pub enum FilesystemCall {
     Make {
         device: String,
         filesystem: String,
+        lock_table: Option<LockTable>,
     },
     Mount {
         owner: String,

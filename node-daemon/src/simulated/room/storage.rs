@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use quorate_crds::{MountState, Name, scalar::AbsolutePath};
 
-use super::{MachineRoom, refusal::Refusal, replica::BLOCKS, request::Changed};
+use super::{
+    MachineRoom,
+    refusal::Refusal,
+    replica::{BLOCKS, Filesystem},
+    request::Changed,
+};
 use crate::drivers::{
     LockspaceSeen, LogicalVolumeSeen, MountSeen, Owner, SeenFilesystem, VolumeGroupSeen,
 };
@@ -317,9 +322,9 @@ impl MachineRoom {
         let replica = self.volumes.get(&volume)?.replicas.get(host)?;
         let filesystem = replica.kept.as_ref()?.filesystem.clone()?;
         Some(SeenFilesystem {
-            lock_table: None,
-            journals: shared(&filesystem).then_some(16),
-            filesystem,
+            lock_table: filesystem.lock_table,
+            journals: shared(&filesystem.kind).then_some(16),
+            filesystem: filesystem.kind,
             uuid: format!("simulated-{volume}"),
         })
     }
@@ -328,7 +333,7 @@ impl MachineRoom {
         &mut self,
         host: &str,
         path: &str,
-        filesystem: &str,
+        filesystem: Filesystem,
     ) -> Result<(), Refusal> {
         let volume = self
             .volume_at(host, path)
@@ -348,6 +353,7 @@ impl MachineRoom {
         if let Some(there) = own.and_then(|kept| kept.filesystem.clone())
             && there != filesystem
         {
+            let there = there.kind;
             return Err(Refusal::Foreign(format!("{path} carries {there} already")));
         }
         let connected: Vec<String> = known
@@ -368,7 +374,7 @@ impl MachineRoom {
                 .get_mut(&peer)
                 .and_then(|replica| replica.kept.as_mut())
             {
-                kept.filesystem = Some(filesystem.to_owned());
+                kept.filesystem = Some(filesystem.clone());
             }
         }
         Ok(())

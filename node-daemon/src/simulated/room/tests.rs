@@ -4,7 +4,7 @@ use std::time::Duration;
 use quorate_crds::{DiskState, ReplicaRole};
 
 use super::*;
-use crate::drivers::{GuestDoing, HowEnded, WhyPaused};
+use crate::drivers::{GuestDoing, HowEnded, LockTable, WhyPaused};
 
 /// Two machines with a board each and a cord in each of two switched outlets, a replicated volume and a guest.
 struct Story {
@@ -701,13 +701,25 @@ fn a_mount_that_is_turned_away_at_the_door_fails_and_can_be_tried_again() {
     let mut story = Story::new();
     story.promote("a").expect("nobody else has it open");
     let device = || "/dev/drbd0".to_owned();
+    let table = LockTable {
+        cluster: "anvil".into(),
+        filesystem: "shared".into(),
+    };
     story.done(
         "a",
         HostCall::Filesystems(FilesystemCall::Make {
             device: device(),
             filesystem: "gfs2".into(),
+            lock_table: Some(table.clone()),
         }),
     );
+    let read = HostCall::Filesystems(FilesystemCall::Read { device: device() });
+    let seen = match story.ask("a", read) {
+        Ok(Reply::Filesystem(Some(seen))) => seen,
+        other => panic!("a reads what was made: {other:?}"),
+    };
+    // Or the host that tries again takes it for somebody else's.
+    assert_eq!(seen.lock_table, Some(table));
     let mount = HostCall::Filesystems(FilesystemCall::Mount {
         owner: "shared".into(),
         device: device(),
