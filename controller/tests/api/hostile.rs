@@ -31,12 +31,10 @@ pub(crate) fn billion_laughs() -> String {
     text
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn malformed_manifests_are_refused_and_leave_nothing_behind() {
-    let cluster = TestCluster::of_one().await;
-    let admin = cluster.admin(0).await;
+/// What is no manifest of a network, each with what is wrong with it.
+pub(crate) fn malformed() -> Vec<(&'static str, String)> {
     let head = "apiVersion: quorate.dev/v1alpha1\nkind: Network\nmetadata:\n  name: lan\n";
-    let manifests = [
+    vec![
         ("an alias bomb", billion_laughs()),
         (
             "deep nesting",
@@ -60,8 +58,14 @@ async fn malformed_manifests_are_refused_and_leave_nothing_behind() {
             "apiVersion: quorate.dev/v1alpha1\nkind: Network\nmetadata: x\n".to_owned(),
         ),
         ("a name that is none", head.replace("lan", "../etc/passwd")),
-    ];
-    for (what, manifest) in manifests {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_manifests_are_refused_and_leave_nothing_behind() {
+    let cluster = TestCluster::of_one().await;
+    let admin = cluster.admin(0).await;
+    for (what, manifest) in malformed() {
         let refused = apply_text(&admin, manifest).await;
         assert!(
             matches!(refused.code(), Code::InvalidArgument | Code::NotFound),

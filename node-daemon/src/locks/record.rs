@@ -9,7 +9,8 @@ use thiserror::Error;
 /// A question or an answer.
 pub type Record = [u8; LENGTH];
 
-const LENGTH: usize = 64;
+/// How long each is.
+pub const LENGTH: usize = 64;
 const MAJOR: usize = 0;
 const MINOR: usize = 4;
 const WHAT: usize = 12;
@@ -292,6 +293,24 @@ mod tests {
         let mut backwards = asked(LOCK, 1, 0);
         backwards[40..48].copy_from_slice(&u64::MAX.to_ne_bytes());
         assert_eq!(question(&backwards), Err(BadRecord::Range));
+    }
+
+    #[test]
+    fn whoever_asks_where_there_are_no_such_locks_is_told_so_at_once() {
+        let question = asked(LOCK, 2, 0);
+        let answer = not_supported(&question).expect("somebody waits");
+        assert_eq!(result(&answer), -95);
+        assert_eq!(
+            answer[..24],
+            question[..24],
+            "the kernel finds it again by these"
+        );
+        assert_eq!(answer[28..], question[28..]);
+    }
+
+    #[test]
+    fn a_file_that_was_closed_waits_for_nothing() {
+        assert_eq!(not_supported(&asked(LOCK, 2, CLOSED)), None);
     }
 
     proptest! {

@@ -14,29 +14,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
 use super::Shared;
+use crate::locks::record;
 
 /// udev moves it into a directory of its own.
 const PLACES: [&str; 2] = ["/dev/misc/dlm_plock", "/dev/dlm_plock"];
-/// A question and its answer: a `struct dlm_plock_info`.
-const LENGTH: usize = 64;
-/// In it: whether it asks for nothing any more, and the result.
-const FLAGS: usize = 15;
-const RESULT: std::ops::Range<usize> = 24..28;
-const NOBODY_WAITS: u8 = 1;
-/// EOPNOTSUPP.
-const NOT_SUPPORTED: i32 = -95;
 /// Until the device is there, and after it was lost.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// The answer to one question; none: nobody waits for one.
-fn refuse(question: &[u8; LENGTH]) -> Option<[u8; LENGTH]> {
-    if question[FLAGS] & NOBODY_WAITS != 0 {
-        return None;
-    }
-    let mut answer = *question;
-    answer[RESULT].copy_from_slice(&NOT_SUPPORTED.to_ne_bytes());
-    Some(answer)
-}
 
 /// Answers until the lock manager of this host is given up.
 pub(super) fn answer(shared: Weak<Shared>) {
@@ -66,49 +49,12 @@ async fn serve() -> io::Result<()> {
     // No pipe, but read like one: each read is one question.
     let mut questions = Receiver::from_owned_fd_unchecked(answers.try_clone()?.into())?;
     loop {
-        let mut question = [0; LENGTH];
-        if questions.read(&mut question).await? < LENGTH {
+        let mut question = [0; record::LENGTH];
+        if questions.read(&mut question).await? < record::LENGTH {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some(answer) = refuse(&question) {
+        if let Some(answer) = record::not_supported(&question) {
             answers.write_all(&answer)?;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As Linux 6.1 asks when a process takes a write lock on a whole file.
-    fn asked(flags: u8) -> [u8; LENGTH] {
-        let mut bytes = [0; LENGTH];
-        bytes[0] = 1;
-        bytes[4] = 2;
-        bytes[12] = 1;
-        bytes[13] = 1;
-        bytes[FLAGS] = flags;
-        bytes[16..20].copy_from_slice(&568_u32.to_ne_bytes());
-        bytes[28..32].copy_from_slice(&77_u32.to_ne_bytes());
-        bytes[32..40].copy_from_slice(&71_705_u64.to_ne_bytes());
-        bytes
-    }
-
-    #[test]
-    fn whoever_asks_for_a_lock_is_told_at_once_that_there_is_none() {
-        let question = asked(0);
-        let answer = refuse(&question).expect("somebody waits");
-        assert_eq!(answer[RESULT], NOT_SUPPORTED.to_ne_bytes());
-        assert_eq!(
-            answer[..24],
-            question[..24],
-            "the kernel finds it again by these"
-        );
-        assert_eq!(answer[28..], question[28..]);
-    }
-
-    #[test]
-    fn a_file_that_was_closed_waits_for_nothing() {
-        assert_eq!(refuse(&asked(NOBODY_WAITS)), None);
     }
 }
