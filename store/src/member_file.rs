@@ -1,4 +1,5 @@
-//! Who this member is, how often each member has been started, and whether this one was in a quorum: small files.
+//! Who this member is, how often each member has been started, whether this one was in a quorum, and whether its history was
+//! succeeded by another one: small files.
 //!
 //! A member's directory belongs to one member of one history. Every start counts; peers remember the
 //! highest count of each member that they heard, and refuse a lower one: that is a copy which was
@@ -8,7 +9,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -23,6 +24,7 @@ use crate::{
 const MEMBER: &str = "member.json";
 const PEERS: &str = "peers.json";
 const QUORUM: &str = "quorum.json";
+const SUCCEEDED: &str = "succeeded.json";
 const FORMAT: u32 = 1;
 
 /// This member's own identity.
@@ -196,6 +198,75 @@ impl SinceBoot {
             .and_then(|bytes| disk::replace(&*self.disk, QUORUM, &bytes));
         if let Err(error) = written {
             tracing::warn!(%error, "it could not be written down that this member is part of a quorum; a start of the program forgets it");
+        }
+    }
+}
+
+/// Whether a person has let another member go on under a new history. Whoever was told so decides nothing any more, also after a
+/// start: the others that were lost with it would be a majority of the former history.
+pub(crate) struct Succession {
+    disk: Arc<dyn Disk>,
+    history_id: String,
+    by: OnceLock<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Succeeded {
+    history_id: String,
+    by: String,
+}
+
+impl Succession {
+    pub(crate) fn load(disk: Arc<dyn Disk>, identity: &Identity) -> Result<Self, StoreError> {
+        let kept = match read(&*disk, SUCCEEDED)? {
+            Some(bytes) => Some(
+                serde_json::from_slice::<Succeeded>(&bytes)
+                    .map_err(|e| damaged(SUCCEEDED, e.to_string()))?,
+            ),
+            None => None,
+        };
+        let by = OnceLock::new();
+        // What a directory says of another history was left there by whoever copied it.
+        if let Some(kept) = kept.filter(|kept| kept.history_id == identity.history_id) {
+            let _ = by.set(kept.by);
+        }
+        Ok(Self {
+            disk,
+            history_id: identity.history_id.clone(),
+            by,
+        })
+    }
+
+    /// Why this member decides nothing any more, if so.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let by = self.by.get()?;
+        Some(format!(
+            "a person has let another member go on under history {by}, which succeeds this member's, {}: set its data \
+             directory aside and join it as a new member",
+            self.history_id
+        ))
+    }
+
+    /// This member was told so.
+    pub(crate) fn note(&self, by: &str) {
+        if self.by.set(by.to_owned()).is_err() {
+            return;
+        }
+        tracing::error!(
+            history = self.history_id,
+            by,
+            "a person has let another member go on under a new history; this member decides nothing any more: set its \
+             data directory aside and join it as a new member"
+        );
+        let succeeded = Succeeded {
+            history_id: self.history_id.clone(),
+            by: by.to_owned(),
+        };
+        let written = serde_json::to_vec(&succeeded)
+            .map_err(io::Error::from)
+            .and_then(|bytes| disk::replace(&*self.disk, SUCCEEDED, &bytes));
+        if let Err(error) = written {
+            tracing::warn!(%error, "that could not be written down; a start of the program forgets it until it is told again");
         }
     }
 }

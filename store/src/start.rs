@@ -16,7 +16,7 @@ use crate::{
     DiskWork, Genesis, Grant, Leadership, MemberId, Revision, Store, StoreConfig, StoreError,
     disk::Disk,
     log::{Log, LogError, LogOptions, Mode, Recovered},
-    member_file::{Identity, PeerStarts, SinceBoot},
+    member_file::{Identity, PeerStarts, SinceBoot, Succession},
     raft::{
         LogStore, Machine, Membership, Networks, Proposal, Receiver, StoredMembership, Vote,
         barrier::{self, Barriers},
@@ -337,6 +337,7 @@ pub(crate) async fn start(
     let raft_config = raft_config(&config, &identity.cluster_id)?;
     let peers = PeerStarts::load(disk.clone())?;
     let since_boot = SinceBoot::load(disk.clone(), identity, config.boot.as_deref());
+    let succession = Succession::load(disk.clone(), identity)?;
     let shots = Shots::load(disk.clone(), identity);
     let (part, asked) = Part::new(identity.member_id, identity.start_counter);
     let options = log_options(&config);
@@ -363,6 +364,7 @@ pub(crate) async fn start(
         net,
         peers,
         since_boot,
+        succession,
         part,
     ));
     let raft = Raft::new(

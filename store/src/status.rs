@@ -24,7 +24,7 @@ pub struct StoreStatus {
     pub leader: Option<MemberId>,
     /// The Raft term.
     pub term: u64,
-    /// Whether a majority was heard lately: for the leader by itself, for others by hearing the leader.
+    /// Whether a majority was heard lately: by the leader, as far as it was asked; else by hearing the leader.
     pub quorum: bool,
     /// The newest applied revision.
     pub revision: Revision,
@@ -100,9 +100,18 @@ pub(crate) async fn asked(core: &Core) -> StoreStatus {
             && let Ok(members) = serde_json::from_slice(&answer)
         {
             status.members = members;
+            status.quorum &= is_answered(&status.members);
         }
     }
     status
+}
+
+/// Whether a majority answers the leader that says so. A follower hears its leader also when nobody else does.
+fn is_answered(members: &[MemberStatus]) -> bool {
+    let voters = members.iter().filter(|member| member.role == Role::Voter);
+    let (answer, silent): (Vec<_>, Vec<_>) =
+        voters.partition(|member| member.reachable != Some(false));
+    answer.len() > silent.len()
 }
 
 /// What a member knows without asking anybody.

@@ -321,6 +321,33 @@ async fn three_voters_and_a_pair_in_quorum_take_over_from_nobody() {
     cluster.shutdown().await;
 }
 
+/// It hears its leader, which hears nobody else.
+#[tokio::test(start_paused = true)]
+async fn who_follows_a_leader_without_a_majority_says_that_there_is_no_quorum() {
+    let cluster = Cluster::of(4, 13, booted()).await;
+    let leader = cluster.leader().await;
+    let others: Vec<_> = cluster
+        .ids()
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
+    let mate = cluster.stores[&others[0]].clone();
+    assert!(mate.status_of_all().await.quorum);
+    for id in &others[1..] {
+        cluster.net.isolate(*id, cluster.ids());
+    }
+    lost(&cluster.stores[&leader]).await;
+    assert!(mate.has_quorum(), "by itself it cannot know");
+    assert!(!mate.status_of_all().await.quorum);
+    cluster.net.heal();
+    let begun = tokio::time::Instant::now();
+    while !mate.status_of_all().await.quorum {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it comes back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.shutdown().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_of_four_promise_each_other_and_go_on_when_the_other_two_are_off() {
     let Half {
@@ -498,5 +525,67 @@ async fn a_person_lets_one_go_on_alone_under_a_new_history() {
     assert!(!cluster.stores[&leader].has_quorum());
     assert_eq!(voters(&store), [3]);
     store.shutdown().await;
+    cluster.shutdown().await;
+}
+
+/// The two that a person has seen off are a majority of the former history: they find each other when they come back.
+#[tokio::test(start_paused = true)]
+async fn a_majority_that_a_person_has_seen_off_does_not_go_on_when_it_comes_back() {
+    let mut cluster = Cluster::of(3, 14, booted()).await;
+    let ids = cluster.ids();
+    let (left, lost) = (ids[0], [ids[1], ids[2]]);
+    let first = cluster.any().propose(put("a", "1")).await;
+    first.expect("it is written");
+    for id in ids {
+        cluster.cut_power(id).await;
+    }
+    let salvage = Salvage::read(&cluster.config, cluster.disks[&left].mount()).await;
+    let disk = SimDisk::new(98);
+    let store = salvage
+        .expect("its directory is whole")
+        .found(
+            cluster.config.clone(),
+            disk.mount(),
+            cluster.net.transport(left),
+            NewHistory {
+                history_id: "history-2".to_owned(),
+                member: member("m1"),
+                proof: "a person saw that they are off".to_owned(),
+                told: put("told", "beside"),
+            },
+        )
+        .await
+        .expect("it is founded");
+    store.barrier().await.expect("it leads");
+    // Where the others know it, the new history answers.
+    cluster.net.attach(left, store.receiver());
+
+    for id in lost {
+        cluster.start(id).await.expect("it starts");
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for id in lost {
+        let former = &cluster.stores[&id];
+        assert!(!former.status_of_all().await.quorum);
+        let refused = former
+            .propose(put("a", "2"))
+            .await
+            .expect_err("it decides nothing");
+        assert!(refused.to_string().contains("history-2"), "{refused}");
+        assert!(former.view().get(&key("told")).is_none());
+    }
+
+    // Nor after a start, when there is nobody who would tell them.
+    store.shutdown().await;
+    cluster.net.isolate(left, lost);
+    for id in lost {
+        cluster.cut_power(id).await;
+        cluster.start(id).await.expect("it starts");
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for id in lost {
+        assert!(!cluster.stores[&id].has_quorum());
+        assert!(cluster.stores[&id].begin_takeover().await.is_err());
+    }
     cluster.shutdown().await;
 }

@@ -54,6 +54,9 @@ impl Core {
         if let Err(fatal) = &metrics.running_state {
             return Way::Wait(format!("this member has stopped: {fatal}"));
         }
+        if let Some(reason) = self.link.succession.reason() {
+            return Way::Wait(reason);
+        }
         match metrics.current_leader {
             None => Way::Wait(match self.link.refusal() {
                 Some(refusal) => format!("no leader is known; {refusal}"),

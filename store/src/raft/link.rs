@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Member, MemberId,
-    member_file::{PeerStarts, SinceBoot},
+    member_file::{PeerStarts, SinceBoot, Succession},
     transport::{Frame, Peer, RefusedFrame, Transport, TransportError},
 };
 
@@ -41,10 +41,12 @@ pub(crate) enum Method {
     Members,
     /// What members of one half say to each other when the other half is silent.
     Takeover,
+    /// An answer to a member of a history that was succeeded by the one of who answers; its body is the succeeded one.
+    Succeeded,
 }
 
 impl Method {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Append,
         Self::Vote,
         Self::PreVote,
@@ -55,6 +57,7 @@ impl Method {
         Self::Change,
         Self::Members,
         Self::Takeover,
+        Self::Succeeded,
     ];
 
     fn number(self) -> u32 {
@@ -69,6 +72,7 @@ impl Method {
             Self::Change => 8,
             Self::Members => 9,
             Self::Takeover => 10,
+            Self::Succeeded => 11,
         }
     }
 
@@ -100,6 +104,7 @@ pub(crate) struct Link {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) peers: PeerStarts,
     pub(crate) since_boot: SinceBoot,
+    pub(crate) succession: Succession,
     pub(crate) part: Arc<Part>,
     /// Why another member refused what this one asked last.
     refusal: Mutex<Option<String>>,
@@ -115,6 +120,7 @@ impl Link {
         transport: Arc<dyn Transport>,
         peers: PeerStarts,
         since_boot: SinceBoot,
+        succession: Succession,
         part: Arc<Part>,
     ) -> Self {
         Self {
@@ -124,6 +130,7 @@ impl Link {
             transport,
             peers,
             since_boot,
+            succession,
             part,
             refusal: Mutex::default(),
             matched: Mutex::default(),
@@ -149,6 +156,9 @@ impl Link {
 
     /// A frame from a member that may speak.
     pub(crate) fn check(&self, frame: Frame) -> Result<Checked, RefusedFrame> {
+        if let Some(reason) = self.succession.reason() {
+            return Err(RefusedFrame(reason));
+        }
         let (method, frame) = self.checked(frame)?;
         let from = frame.from;
         let entering = || self.part.enter(from, frame.start_counter, frame.pledge);
@@ -206,6 +216,10 @@ impl Link {
             member: peer,
             reason,
         };
+        self.hear_of_succession(&frame);
+        if let Some(reason) = self.succession.reason() {
+            return Err(refused(reason));
+        }
         let (_, frame) = self.checked(frame).map_err(|r| refused(r.0))?;
         let from = frame.from;
         if from != peer {
@@ -215,6 +229,24 @@ impl Link {
             .take_answer(from, frame.start_counter, frame.pledge)
             .map_err(refused)?;
         Ok(frame.body)
+    }
+
+    /// Whoever answers at a member's address may belong to the history that succeeds this member's.
+    fn hear_of_succession(&self, answer: &Frame) {
+        if answer.method == Method::Succeeded.number()
+            && answer.history_id != self.history_id
+            && *answer.body == *self.history_id.as_bytes()
+        {
+            self.succession.note(&answer.history_id);
+        }
+    }
+
+    /// Whether this member may still say anything to the others.
+    pub(crate) fn may_speak(&self, to: MemberId) -> Result<(), TransportError> {
+        match self.succession.reason() {
+            None => Ok(()),
+            Some(reason) => Err(TransportError::Unreachable { member: to, reason }),
+        }
     }
 
     /// Notes why another member refused this one's vote; nothing once one of them was answered.
@@ -242,6 +274,7 @@ impl Link {
         timeout: Duration,
     ) -> Result<Bytes, TransportError> {
         let id = peer.id;
+        self.may_speak(id)?;
         let answer = self
             .transport
             .call(peer, self.frame(id, method, body), timeout)

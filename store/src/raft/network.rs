@@ -208,6 +208,7 @@ impl Network {
         if let Some(answer) = self.in_its_place(&first) {
             return Ok(self.without_asking(answer, requests));
         }
+        self.link.may_speak(self.peer.id)?;
         let requests = stream::once(async { first }).chain(requests);
         let owed = Arc::new(Owed::default());
         let frames = {
@@ -423,6 +424,7 @@ impl RaftNetworkV2<Types> for Network {
             Dealing::Silence | Dealing::Depart => return Err(self.silent().into()),
         }
         let to = self.peer.id;
+        self.link.may_speak(to).map_err(Failure::from)?;
         let head = PbSnapshotHead {
             vote: PbVote::from(&vote),
             length: snapshot.snapshot.length(),

@@ -85,7 +85,8 @@ async fn facts(core: &Core, asker: Option<MemberId>) -> Option<Facts> {
         last,
         hears: core.link.part.answered_within(lately).into_iter().collect(),
         quorum: sees_quorum(core, asker),
-        in_quorum_since_boot: core.link.since_boot.in_quorum(),
+        in_quorum_since_boot: core.link.since_boot.in_quorum()
+            && core.link.succession.reason().is_none(),
     })
 }
 
