@@ -110,6 +110,17 @@ pub fn start_member(host: Host<'_>) -> Result<(), LabError> {
     start(host, "quorated")
 }
 
+/// A member ends, and stays so until it is started.
+pub fn stop_member(host: Host<'_>) -> Result<(), LabError> {
+    host.run(
+        "if [ -d /run/systemd/system ]; then systemctl stop quorated; exit; fi
+         pkill -f 'done sh [q]uorated '
+         pkill -x quorated
+         while pgrep -x quorated >/dev/null; do sleep 0.1; done",
+    )
+    .map(drop)
+}
+
 /// The daemons of a host, started now and whenever it starts.
 pub fn start_host(host: Host<'_>) -> Result<(), LabError> {
     start(host, "quorate-lease quorate-node")
@@ -176,7 +187,7 @@ pub fn found(room: &Room, packages: &Packages, progress: &Progress) -> Result<Pa
         quorate(first, "cluster status")
     })?;
     for number in 2..=hosts {
-        join(room, number, is_witness(number, hosts), progress)?;
+        join(room, 1, number, is_witness(number, hosts), progress)?;
     }
 
     let endpoints: String = (1..=hosts)
@@ -186,7 +197,26 @@ pub fn found(room: &Room, packages: &Packages, progress: &Progress) -> Result<Pa
     keep_context(room)
 }
 
-fn join(room: &Room, number: u8, witness: bool, progress: &Progress) -> Result<(), LabError> {
+/// A member that was given up becomes a new one, by the word of the one on another host; what it had is set aside.
+pub fn join_anew(room: &Room, from: u8, number: u8, progress: &Progress) -> Result<(), LabError> {
+    let host = room.host(number);
+    stop_member(host)?;
+    host.run(&format!(
+        "aside=/var/lib/quorate-aside && mkdir -p $aside/data $aside/pki && mv {MEMBER_CONFIG} $aside/ &&
+         find /var/lib/quorate -mindepth 1 -maxdepth 1 -exec mv -t $aside/data {{}} + &&
+         find /etc/quorate/pki -mindepth 1 -maxdepth 1 -exec mv -t $aside/pki {{}} +"
+    ))?;
+    let hosts = count(room)?;
+    join(room, from, number, is_witness(number, hosts), progress)
+}
+
+fn join(
+    room: &Room,
+    from: u8,
+    number: u8,
+    witness: bool,
+    progress: &Progress,
+) -> Result<(), LabError> {
     let host = room.host(number);
     let (name, kind) = (
         host.called()?,
@@ -195,17 +225,17 @@ fn join(room: &Room, number: u8, witness: bool, progress: &Progress) -> Result<(
     progress.step(&format!("{}: quorate join, as {kind}", host.name()));
     let flag = if witness { " --witness" } else { "" };
     let token = quorate_when_reached(
-        room.host(1),
+        room.host(from),
         &format!("cluster join-token create member{flag}"),
     )?;
-    let server = address("10.20", 1);
+    let server = address("10.20", from);
     quorate_when_reached(
         host,
         &format!("join {token} --server {server} {}", addresses(number)),
     )?;
     start_member(host)?;
     room.eventually(&format!("{name} to get its vote"), PATIENCE, |room| {
-        quorate(room.host(1), &format!("cluster promote {name}"))
+        quorate(room.host(from), &format!("cluster promote {name}"))
     })
     .map(drop)
 }

@@ -206,6 +206,11 @@ impl Store {
         self.core.link.part.answered_within(self.core.silence())
     }
 
+    /// Why this member decides nothing any more, if a person has let another one go on under a new history.
+    pub fn succeeded(&self) -> Option<String> {
+        self.core.link.succession.reason()
+    }
+
     /// Where this member stands in a takeover, and every change of that. While it is [`Phase::Fencing`], whoever drives fence
     /// devices makes sure that the others are off, and says so by [`Store::confirm_off`].
     pub fn takeover(&self) -> watch::Receiver<Phase> {

@@ -567,6 +567,7 @@ async fn a_majority_that_a_person_has_seen_off_does_not_go_on_when_it_comes_back
     for id in lost {
         let former = &cluster.stores[&id];
         assert!(!former.status_of_all().await.quorum);
+        assert!(former.succeeded().is_some());
         let refused = former
             .propose(put("a", "2"))
             .await

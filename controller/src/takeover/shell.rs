@@ -167,6 +167,9 @@ impl HalfGoesOn {
 
     /// Whether this half has waited long enough.
     fn turn(&self, silence: Duration) -> Turn {
+        if let Some(why) = self.store.succeeded() {
+            return Turn::Not(Standing::Obstructed(why));
+        }
         let status = self.store.status();
         let view = self.store.view();
         let room = Room::of(&view);

@@ -3,7 +3,6 @@
 //! Of each story: one half goes on and the other does not, nothing is recovered before the other is proven off, nothing that was
 //! acknowledged is lost in the guest or in the store, the pair becomes whole by itself, and nobody is shot a second time.
 
-mod ledger;
 mod whole;
 
 use std::time::{Duration, Instant};
@@ -14,14 +13,11 @@ use quorate_lab::power::PduMood;
 use quorate_lab::request::BmcMood;
 use quorate_lab::{Host, Room};
 
-use self::ledger::{Ledger, WRITTEN_AGAIN, seconds_until};
 use self::whole::{Before, Proof, eventually_whole, other};
 use crate::stories::counting::{
     self, PATIENCE, administer_from, eventually_is, eventually_up, field,
 };
-
-/// What the timeline says when a story lets something fail.
-const FAULT: &str = "the fault";
+use crate::stories::ledger::{self, FAULT, Ledger, WRITTEN_AGAIN, seconds_until};
 
 /// What connects the two, and one with the devices of the other. The BMCs have cables of their own.
 const CABLES: [&str; 4] = ["bcn-a", "bcn-b", "sn-a", "sn-b"];
@@ -29,6 +25,7 @@ const CABLES: [&str; 4] = ["bcn-a", "bcn-b", "sn-a", "sn-b"];
 /// A pair whose guest counts.
 pub(crate) fn room() -> Room {
     let room = counting::room("pair", 2, "pair/manifests.yaml");
+    ledger::open(&room);
     counting::start_the_guest(&room);
     administer_from(&room, 2);
     room
@@ -56,7 +53,7 @@ fn one_half_goes_on(
         Half::Peer => other(before.home),
     };
     let survivor = other(victim);
-    let proof = Ledger::kept(room, || {
+    let proof = Ledger::kept(room, |_| {
         room.note(FAULT).expect("noted");
         fault(room.host(victim));
         let proof = before.eventually_proven_off(room, victim);
@@ -225,7 +222,7 @@ pub(crate) fn a_half_that_hangs_and_wakes_while_it_is_shot_does_nothing_more(roo
 
 pub(crate) fn a_pair_that_lost_all_power_goes_on_when_both_are_back(room: &Room) {
     let before = Before::of(room);
-    Ledger::kept(room, || {
+    Ledger::kept(room, |_| {
         room.note(FAULT).expect("noted");
         for number in [1, 2] {
             room.host(number).lose_mains().expect("dark");

@@ -1,14 +1,16 @@
 //! What is written to the store, from the desk, while hosts are lost: nothing that was acknowledged may be missing afterwards.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use quorate_lab::Room;
+use quorate_lab::{Room, cluster};
 
-use super::FAULT;
 use crate::stories::packages::packages;
+
+/// What the timeline says when a story lets something fail.
+pub(super) const FAULT: &str = "the fault";
 
 /// Longer than a leader that is busy takes for one write.
 const GAP: Duration = Duration::from_secs(5);
@@ -18,6 +20,12 @@ const PACE: Duration = Duration::from_millis(250);
 
 /// What the timeline says at the first write after a gap.
 pub(super) const WRITTEN_AGAIN: &str = "the ledger is written again";
+
+/// There is a ledger to write to.
+pub(super) fn open(room: &Room) {
+    let ledger = Path::new(env!("CARGO_MANIFEST_DIR")).join("ledger.yaml");
+    cluster::apply(room, &[ledger]).expect("applied");
+}
 
 /// A number in the store that grows as long as a story is told.
 pub(super) struct Ledger<'a> {
@@ -29,7 +37,7 @@ pub(super) struct Ledger<'a> {
 
 impl Ledger<'_> {
     /// Keeps a ledger while the story is told, and looks at its end that nothing is missing.
-    pub(super) fn kept<T>(room: &Room, story: impl FnOnce() -> T) -> T {
+    pub(super) fn kept<T>(room: &Room, story: impl FnOnce(&Ledger<'_>) -> T) -> T {
         let ledger = Ledger {
             room,
             program: command_line(room),
@@ -41,10 +49,10 @@ impl Ledger<'_> {
             // Also when the story fails.
             let _end = End(&ledger.ended);
             scope.spawn(|| ledger.write_from(first));
-            story()
+            story(&ledger)
         });
         let (acknowledged, stored) = (
-            ledger.acknowledged.load(Ordering::SeqCst),
+            ledger.acknowledged(),
             ledger.stored().expect("it can be read again"),
         );
         println!("    {} writes were acknowledged", acknowledged + 1 - first);
@@ -54,6 +62,11 @@ impl Ledger<'_> {
             "{acknowledged} was acknowledged, and {stored} is what is stored"
         );
         told
+    }
+
+    /// The last number that was acknowledged.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::SeqCst)
     }
 
     fn write_from(&self, first: u64) {
