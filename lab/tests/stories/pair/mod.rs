@@ -3,6 +3,7 @@
 //! Of each story: one half goes on and the other does not, nothing is recovered before the other is proven off, nothing that was
 //! acknowledged is lost in the guest or in the store, the pair becomes whole by itself, and nobody is shot a second time.
 
+mod parts;
 mod whole;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use quorate_lab::power::PduMood;
 use quorate_lab::request::BmcMood;
 use quorate_lab::{Host, Room};
 
+use self::parts::Moment;
 use self::whole::{Before, Proof, eventually_whole, other};
 use crate::stories::counting::{
     self, PATIENCE, administer_from, eventually_is, eventually_up, field,
@@ -53,7 +55,9 @@ fn one_half_goes_on(
         Half::Peer => other(before.home),
     };
     let survivor = other(victim);
+    let mut begun = None;
     let proof = Ledger::kept(room, |_| {
+        begun = Some(Moment::now(room, survivor));
         room.note(FAULT).expect("noted");
         fault(room.host(victim));
         let proof = before.eventually_proven_off(room, victim);
@@ -80,6 +84,7 @@ fn one_half_goes_on(
     });
     assert_shot_once(room, &before, victim);
     report(room, before.seen);
+    begun.expect("told").report(room);
     proof
 }
 
