@@ -14,7 +14,7 @@ use crate::{
     disk::Disk,
     log::{LogOptions, Mode},
     member_file::Identity,
-    raft::{Vote, apply_unasked, each_from},
+    raft::{Vote, apply_unasked, each_from, succession},
     rt, start,
     state::{Command, Shared},
     takeover::{Evidence, Record, Round},
@@ -154,30 +154,17 @@ impl Salvage {
                 .collect(),
         };
         let value = serde_json::to_vec(&record).map_err(|error| StoreError::Io(error.into()))?;
-        let put = |key, value| Write::Put {
-            key,
-            value,
-            expires_at_ms: None,
-        };
+        let told = succession::note(&self.identity.history_id, self.others());
         Ok(Transaction {
             conditions: Vec::new(),
             writes: vec![
-                put(
-                    Key::new(Bucket::new("takeovers"), format!("{term:020}")),
-                    Bytes::from(value),
-                ),
-                put(former(&self.identity.history_id), Bytes::new()),
+                Write::Put {
+                    key: Key::new(Bucket::new("takeovers"), format!("{term:020}")),
+                    value: Bytes::from(value),
+                    expires_at_ms: None,
+                },
+                told.map_err(|error| StoreError::Io(error.into()))?,
             ],
         })
     }
-}
-
-/// Where the log keeps that it succeeds another history.
-fn former(history: &str) -> Key {
-    Key::new(Bucket::new("formerhistories"), history)
-}
-
-/// Whether a person has let a member of that history go on in this one.
-pub(crate) fn was_succeeded(view: &View, history: &str) -> bool {
-    view.get(&former(history)).is_some()
 }

@@ -27,6 +27,7 @@ use crate::{
         part::Part,
         proposer::{self, Proposals},
         returning::{self, Returning},
+        succession,
         takeover::{self, Testimony},
     },
     rt,
@@ -403,6 +404,7 @@ pub(crate) async fn start(
     rt::spawn(housekeeping::storage(core.clone()));
     rt::spawn(takeover::run(core.clone(), asked));
     rt::spawn(returning::run(core.clone()));
+    rt::spawn(succession::run(core.clone()));
     let receiver = Arc::new(Receiver::new(&core));
     Ok(Store {
         core,

@@ -546,7 +546,7 @@ async fn a_majority_that_a_person_has_seen_off_does_not_go_on_when_it_comes_back
         .found(
             cluster.config.clone(),
             disk.mount(),
-            cluster.net.transport(left),
+            cluster.net.transport(4),
             NewHistory {
                 history_id: "history-2".to_owned(),
                 member: member("m1"),
@@ -557,8 +557,7 @@ async fn a_majority_that_a_person_has_seen_off_does_not_go_on_when_it_comes_back
         .await
         .expect("it is founded");
     store.barrier().await.expect("it leads");
-    // Where the others know it, the new history answers.
-    cluster.net.attach(left, store.receiver());
+    cluster.net.attach(4, store.receiver());
 
     for id in lost {
         cluster.start(id).await.expect("it starts");
@@ -578,7 +577,7 @@ async fn a_majority_that_a_person_has_seen_off_does_not_go_on_when_it_comes_back
 
     // Nor after a start, when there is nobody who would tell them.
     store.shutdown().await;
-    cluster.net.isolate(left, lost);
+    cluster.net.isolate(4, lost);
     for id in lost {
         cluster.cut_power(id).await;
         cluster.start(id).await.expect("it starts");

@@ -41,7 +41,7 @@ pub(crate) enum Method {
     Members,
     /// What members of one half say to each other when the other half is silent.
     Takeover,
-    /// An answer to a member of a history that was succeeded by the one of who answers; its body is the succeeded one.
+    /// That the history in its body was succeeded by its sender's.
     Succeeded,
 }
 
@@ -60,7 +60,7 @@ impl Method {
         Self::Succeeded,
     ];
 
-    fn number(self) -> u32 {
+    pub(crate) fn number(self) -> u32 {
         match self {
             Self::Append => 1,
             Self::Vote => 2,
@@ -216,7 +216,6 @@ impl Link {
             member: peer,
             reason,
         };
-        self.hear_of_succession(&frame);
         if let Some(reason) = self.succession.reason() {
             return Err(refused(reason));
         }
@@ -229,16 +228,6 @@ impl Link {
             .take_answer(from, frame.start_counter, frame.pledge)
             .map_err(refused)?;
         Ok(frame.body)
-    }
-
-    /// Whoever answers at a member's address may belong to the history that succeeds this member's.
-    fn hear_of_succession(&self, answer: &Frame) {
-        if answer.method == Method::Succeeded.number()
-            && answer.history_id != self.history_id
-            && *answer.body == *self.history_id.as_bytes()
-        {
-            self.succession.note(&answer.history_id);
-        }
     }
 
     /// Whether this member may still say anything to the others.

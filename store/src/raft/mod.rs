@@ -12,6 +12,7 @@ pub(crate) mod part;
 pub(crate) mod proposer;
 mod receive;
 pub(crate) mod returning;
+pub(crate) mod succession;
 pub(crate) mod takeover;
 #[cfg(test)]
 mod tests;

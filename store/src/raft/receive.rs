@@ -16,12 +16,12 @@ use super::{
     core::Core,
     link::{Checked, Method},
     part::Ticket,
-    takeover,
+    succession, takeover,
 };
 use crate::{
     MemberId,
     log::Health,
-    rt, salvage, status,
+    rt, status,
     transport::{Frame, Incoming, Receive, RefusedFrame},
     wire::{
         PbAppend, PbBarrier, PbLogId, PbSnapshotHead, PbTransactions, PbTransfer, PbTransferred,
@@ -64,8 +64,8 @@ impl Receive for Receiver {
         let core = self.core();
         async move {
             let core = core?;
-            if let Some(succeeded) = succeeded(&core, &frame) {
-                return Ok(succeeded);
+            if let Some(heard) = succession::hear(&core, &frame) {
+                return Ok(heard);
             }
             let checked = core.link.check(frame)?;
             answer(core, checked).await
@@ -155,7 +155,7 @@ async fn answer(core: Arc<Core>, checked: Checked) -> Result<Frame, RefusedFrame
             Ok(core.link.frame(from, method, Bytes::new()))
         }
         Method::Snapshot => Err(refused("a snapshot comes as a stream")),
-        Method::Succeeded => Err(refused("an answer without a question")),
+        Method::Succeeded => Err(refused("a member of the same history does not succeed it")),
     }
 }
 
@@ -217,17 +217,6 @@ fn welcome(core: &Core, from: MemberId) -> Result<(), RefusedFrame> {
     Ok(())
 }
 
-/// The answer to a member of a history that was succeeded by this one. Whoever of it comes back is told, before enough of
-/// them find each other to go on as if nothing had been.
-fn succeeded(core: &Core, frame: &Frame) -> Option<Frame> {
-    let of = &frame.history_id;
-    if *of == core.link.history_id || !salvage::was_succeeded(&core.shared.view(), of) {
-        return None;
-    }
-    let body = Bytes::copy_from_slice(of.as_bytes());
-    Some(core.link.frame(frame.from, Method::Succeeded, body))
-}
-
 /// What is kept of a frame until its answer leaves.
 struct Served {
     from: MemberId,
@@ -236,7 +225,7 @@ struct Served {
 }
 
 fn replicate(core: Arc<Core>, frames: Incoming) -> BoxStream<'static, Result<Frame, RefusedFrame>> {
-    // The library takes requests, not errors: the first bad frame ends what it sees, and is answered last.
+    // The library takes requests, not errors: the first bad frame ends what it sees, and is told last.
     let (tell, told_last) = tokio::sync::oneshot::channel();
     let checked = core.clone();
     let served = Arc::new(Mutex::new(VecDeque::new()));
@@ -246,14 +235,10 @@ fn replicate(core: Arc<Core>, frames: Incoming) -> BoxStream<'static, Result<Fra
         let serving = serving.clone();
         async move {
             let frame = frames.next().await?;
-            let request = frame.map_err(|e| Err(RefusedFrame(e))).and_then(|frame| {
-                if let Some(succeeded) = succeeded(&core, &frame) {
-                    return Err(Ok(succeeded));
-                }
-                let checked = core.link.check(frame).map_err(Err)?;
-                let request = decode::<PbAppend>(checked.body).map_err(Err)?;
-                let request = decode_append(request).map_err(|e| Err(refused(e)))?;
-                room(&core, !request.entries.is_empty()).map_err(Err)?;
+            let request = frame.map_err(RefusedFrame).and_then(|frame| {
+                let checked = core.link.check(frame)?;
+                let request = decode_append(decode::<PbAppend>(checked.body)?).map_err(refused)?;
+                room(&core, !request.entries.is_empty())?;
                 lock(&serving).push_back(Served {
                     from: checked.from,
                     told: told(&request, checked.knows_start),
@@ -263,9 +248,9 @@ fn replicate(core: Arc<Core>, frames: Incoming) -> BoxStream<'static, Result<Fra
             });
             match request {
                 Ok(request) => Some((request, (frames, tell))),
-                Err(last) => {
+                Err(error) => {
                     if let Some(tell) = tell {
-                        let _ = tell.send(last);
+                        let _ = tell.send(error);
                     }
                     None
                 }
@@ -281,7 +266,7 @@ fn replicate(core: Arc<Core>, frames: Incoming) -> BoxStream<'static, Result<Fra
         let answer = encode_appended(&result);
         Ok(core.link.message(served.from, Method::Append, &answer))
     });
-    let last = stream::once(told_last).filter_map(|last| async { last.ok() });
+    let last = stream::once(told_last).filter_map(|error| async { error.ok().map(Err) });
     answers.chain(last).boxed()
 }
 
