@@ -329,6 +329,15 @@ fn one_of_a_pair_goes_on_by_a_persons_word() {
     assert!(lines[1].contains("\"result\":\"OK\""), "{}", lines[1]);
     let events = first.done(&["get", "events"]);
     assert!(events.contains("TakenOver"), "{events}");
+
+    // The other one was off, and nobody has told it.
+    second.start();
+    first.until("the other one stands down, and says why", || {
+        let asked = ["--endpoint", &second.address, "cluster", "status"];
+        let said = first.run(&asked).out;
+        said.contains("which succeeds this member's")
+    });
+    first.until_votes("1 of 1 votes");
 }
 
 /// Prints what a witness needs (`--nocapture`).

@@ -6,7 +6,7 @@ use quorate_crds::{
 use quorate_crds::{Network, SharedFilesystem};
 use quorate_proto::host::v1::PlanUpdate;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
@@ -67,7 +67,7 @@ pub struct Record {
 /// What an update changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Records that are new or changed, or whose object came.
+    /// Records that are new or changed, or whose object came or is wanted otherwise.
     pub changed: BTreeSet<String>,
     /// Records that are gone.
     pub removed: BTreeSet<String>,
@@ -83,6 +83,8 @@ struct Objects {
     networks: BTreeMap<String, Arc<Network>>,
     pools: BTreeMap<String, Arc<StoragePool>>,
     filesystems: BTreeMap<String, Arc<SharedFilesystem>>,
+    /// What is wanted of each, by kind and name.
+    wanted: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +142,7 @@ impl Plan {
     fn take_in(&mut self, update: &PlanUpdate) -> Result<Accepted, PlanError> {
         let mut accepted = Accepted::default();
         let former = self.records.clone();
+        let wanted = self.objects.wanted.clone();
         if update.whole {
             self.head = None;
             self.records.clear();
@@ -147,9 +150,9 @@ impl Plan {
             self.objects = Objects::default();
         }
         for bytes in &update.objects {
-            for record in self.put_object(bytes)? {
-                accepted.changed.insert(record);
-            }
+            accepted
+                .changed
+                .extend(self.put_object(bytes, &wanted, &former)?);
         }
         for bytes in &update.records {
             let plan: NodePlan = read("a record", bytes)?;
@@ -257,7 +260,13 @@ impl Plan {
         Ok(())
     }
 
-    fn put_object(&mut self, bytes: &[u8]) -> Result<Vec<String>, PlanError> {
+    /// The records that it is news for.
+    fn put_object(
+        &mut self,
+        bytes: &[u8],
+        former: &BTreeMap<String, Value>,
+        records: &BTreeMap<String, Record>,
+    ) -> Result<Vec<String>, PlanError> {
         let value: Value = read("an object", bytes)?;
         let kind = value["kind"].as_str().unwrap_or_default().to_owned();
         let name = value["metadata"]["name"]
@@ -265,6 +274,9 @@ impl Plan {
             .unwrap_or_default()
             .to_owned();
         let what = format!("{kind}/{name}");
+        let wanted = wanted(&value);
+        let news = former.get(&what) != Some(&wanted);
+        self.objects.wanted.insert(what.clone(), wanted);
         match kind.as_str() {
             "VirtualMachine" => put(&mut self.objects.guests, name.clone(), value, &what)?,
             "Volume" => put(&mut self.objects.volumes, name.clone(), value, &what)?,
@@ -276,10 +288,9 @@ impl Plan {
         }
         let about = |record: &&Record| {
             let object = &record.assignment.object;
-            object.kind == kind && object.name.as_str() == name
+            news && object.kind == kind && object.name.as_str() == name
         };
-        Ok(self
-            .records
+        Ok(records
             .values()
             .filter(about)
             .map(|record| record.name.clone())
@@ -385,6 +396,13 @@ fn read<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, PlanError> {
         what: what.to_owned(),
         message: error.to_string(),
     })
+}
+
+/// What people want of an object. What has become of it is said by hosts, this one among them: were its own words news, it would
+/// begin anew with every word it says.
+fn wanted(object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    json!([metadata["uid"], metadata["generation"], object["spec"]])
 }
 
 fn put<T: DeserializeOwned>(

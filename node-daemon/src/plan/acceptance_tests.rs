@@ -184,3 +184,36 @@ fn an_update_that_cannot_be_read_leaves_the_plan_as_it_was() {
     assert!(matches!(error, PlanError::Unreadable { .. }), "{error}");
     assert!(plan.complete());
 }
+
+#[test]
+fn what_has_become_of_an_object_is_no_news_and_what_is_wanted_of_it_is() {
+    let guest = |memory: &str, generation: u64, state: &str| {
+        bytes(&json!({
+            "apiVersion": "quorate.dev/v1alpha1", "kind": "VirtualMachine",
+            "metadata": {"name": "web", "uid": "u1", "generation": generation},
+            "spec": {"memory": memory}, "status": {"state": state},
+        }))
+    };
+    let sent = |whole: bool, object: Vec<u8>| PlanUpdate {
+        whole,
+        records: vec![record("web", 4, 2).into(), head(5, 1, 1, 2).into()],
+        objects: vec![object.into()],
+        ..PlanUpdate::default()
+    };
+    let web = BTreeSet::from(["an1.virtualmachine.web".to_owned()]);
+    let mut plan = Plan::new("an1", &remembered(0, 0));
+    let mut changed = |update: &PlanUpdate| plan.receive(update).expect("newer").changed;
+    assert_eq!(changed(&sent(true, guest("1Gi", 1, "Starting"))), web);
+    assert_eq!(
+        changed(&sent(false, guest("1Gi", 1, "Running"))),
+        BTreeSet::new(),
+        "or a host would begin anew with every word that it says"
+    );
+    assert_eq!(
+        changed(&sent(true, guest("1Gi", 1, "Running"))),
+        BTreeSet::new(),
+        "also when all of it comes once more"
+    );
+    assert_eq!(changed(&sent(false, guest("2Gi", 2, "Running"))), web);
+    assert_eq!(changed(&sent(true, guest("4Gi", 3, "Running"))), web);
+}
