@@ -14,6 +14,7 @@ pub mod mistakes;
 pub mod predict;
 mod registry;
 pub mod run;
+pub mod seeds;
 pub mod time;
 pub mod world;
 

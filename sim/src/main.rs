@@ -1,6 +1,7 @@
 //! `quorate-sim`: runs simulated clusters, one seed per process.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -14,6 +15,7 @@ use quorate_sim::{
     mistakes::{ALL, Planted},
     predict::{Scenario, compare},
     run::{Failover, Story, run},
+    seeds::Seeds,
     world::Setup,
 };
 
@@ -82,12 +84,15 @@ enum Command {
     },
     /// Run many seeds, each in a process of its own, and shrink the faults of those that fail.
     Seeds {
-        /// How many.
+        /// How many. Those that are skipped do not count.
         #[arg(long, default_value_t = 100)]
         count: u64,
         /// The first.
         #[arg(long, default_value_t = 1)]
         first: u64,
+        /// Skip seeds whose clusters have another number of voting members than one of these, as in `--members 2,4`.
+        #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number_of_members)]
+        members: Vec<usize>,
         /// How many at once.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
@@ -108,6 +113,22 @@ fn planted(name: &str) -> Result<&'static Planted, String> {
         let names: Vec<&str> = ALL.iter().map(|planted| planted.name).collect();
         format!("no such mistake; there are {}", names.join(", "))
     })
+}
+
+fn number_of_members(number: &str) -> Result<usize, String> {
+    let there = Setup::numbers_of_members();
+    let number = number.parse().ok().filter(|number| there.contains(number));
+    number.ok_or_else(|| {
+        format!(
+            "no seed has a cluster of so many; there are {}",
+            list(&there)
+        )
+    })
+}
+
+fn list(numbers: &BTreeSet<usize>) -> String {
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    numbers.join(", ")
 }
 
 fn main() -> ExitCode {
@@ -166,6 +187,7 @@ fn main() -> ExitCode {
                 members: members.unwrap_or(usual.members),
                 guests,
                 faults: 0,
+                sharers: 0,
                 besides,
                 ..usual
             };
@@ -179,6 +201,7 @@ fn main() -> ExitCode {
         Command::Seeds {
             count,
             first,
+            members,
             jobs,
             minutes,
             keep_going,
@@ -191,7 +214,11 @@ fn main() -> ExitCode {
                 stop_at_first: !keep_going,
                 time: minutes.map(|minutes| Duration::from_secs(60 * minutes)),
             };
-            many(&runner, first, count, !no_shrink)
+            many(
+                &runner,
+                Seeds::new(first, count).with_members(members),
+                !no_shrink,
+            )
         }
     }
 }
@@ -288,8 +315,9 @@ fn one(
     ExitCode::from(u8::from(!report.violations.is_empty()))
 }
 
-fn many(runner: &Runner, first: u64, count: u64, shrink: bool) -> ExitCode {
-    let summary = runner.many(first, count, |seed, result| match result {
+fn many(runner: &Runner, seeds: Seeds, shrink: bool) -> ExitCode {
+    let members = list(seeds.members());
+    let summary = runner.many(seeds, |seed, result| match result {
         Ok(report) if report.violations.is_empty() => {
             tracing::info!(seed, hash = report.hash, "well");
         }
@@ -313,6 +341,12 @@ fn many(runner: &Runner, first: u64, count: u64, shrink: bool) -> ExitCode {
         Err(error) => println!("seed {seed}: {error}"),
     });
     print(&summary);
+    if summary.skipped > 0 {
+        println!(
+            "skipped: {} seeds whose clusters have none of these numbers of members: {members}; the next is {}",
+            summary.skipped, summary.unseen
+        );
+    }
     ExitCode::from(u8::from(!summary.failed.is_empty()))
 }
 

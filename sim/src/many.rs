@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::{
     mistakes::Planted,
     run::{Failover, Report},
+    seeds::Seeds,
 };
 
 /// Why a seed could not be run at all. The same seed fails in the same way.
@@ -55,6 +56,10 @@ pub struct Runner {
 pub struct Summary {
     /// How many seeds ran.
     pub seeds: u64,
+    /// How many were skipped, because others were asked for.
+    pub skipped: u64,
+    /// The first that was neither run nor skipped.
+    pub unseen: u64,
     /// Simulated time of all together.
     pub simulated: Duration,
     /// Real time.
@@ -122,14 +127,13 @@ impl Runner {
         command
     }
 
-    /// Runs `count` seeds from `first` on, and tells about each that is done.
+    /// Runs these seeds, and tells about each that is done.
     pub fn many(
         &self,
-        first: u64,
-        count: u64,
+        seeds: Seeds,
         tell: impl Fn(u64, &Result<Report, ChildError>) + Sync,
     ) -> Summary {
-        let (next, stop) = (AtomicU64::new(first), AtomicBool::new(false));
+        let (seeds, stop) = (Mutex::new(seeds), AtomicBool::new(false));
         let summary = Mutex::new(Summary::default());
         let began = Instant::now();
         std::thread::scope(|scope| {
@@ -140,10 +144,8 @@ impl Runner {
                         if late || stop.load(Ordering::Relaxed) {
                             return;
                         }
-                        let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= first.saturating_add(count) {
-                            return;
-                        }
+                        let seed = seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some(seed) = seed else { return };
                         let result = self.one(seed, &[]);
                         tell(seed, &result);
                         let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,6 +158,8 @@ impl Runner {
             }
         });
         let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let seeds = seeds.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (summary.skipped, summary.unseen) = (seeds.skipped(), seeds.unseen());
         summary.took = began.elapsed();
         summary.failed.sort();
         summary

@@ -151,8 +151,9 @@ fn standings(
         let invited = wishes
             && !leaving
             && !member
-            && (made || holding || std::mem::take(&mut first))
-            && volumes::joined(round, volume, &host);
+            && volumes::joined(round, volume, &host)
+            // It is made on the first host that has the volume open, whoever is named before that one.
+            && (made || holding || std::mem::take(&mut first));
         let stands = record.filter(|_| holding && there).and_then(waits_at);
         let out = member && stands == Some(MountState::Unmounting);
         let told = record.filter(|record| tells(record, lockspace));
@@ -211,10 +212,18 @@ fn hindrance(round: &Round<'_>, volume: &str, host: &str) -> String {
         Some(known) if known.mode != NodeMode::Active => "does not take part at present",
         Some(known) if !known.online() => "is not there",
         None => "is not there",
+        Some(_) if keeps_none(round, volume, host) => {
+            return format!("{host} keeps no replica of volume {volume}");
+        }
         Some(_) if !volumes::joined(round, volume, host) => "has not caught up with the others",
         Some(_) => "is about to",
     };
     format!("{host} {why}")
+}
+
+fn keeps_none(round: &Round<'_>, volume: &str, host: &str) -> bool {
+    let keepers = round.views.get(volume).map(|status| &status.replicas);
+    keepers.is_some_and(|all| !all.is_empty() && all.iter().all(|it| it.node.as_str() != host))
 }
 
 /// Whether the record tells the present step. A decision may be too large for one transaction: then some records still tell the

@@ -6,6 +6,7 @@ use super::{
     committed::Changed,
     endings,
     judge::{Bench, Milestone, lets_run},
+    lockspaces,
     losses::{fenced, succeeded, suspected},
     openings::{joins, one_primary, opens},
 };
@@ -50,6 +51,7 @@ pub(super) fn check(bench: &mut Bench, changed: &[Changed]) {
     released(bench);
     one_holder(bench);
     one_primary(bench);
+    lockspaces::nobody_is_forgotten(bench);
 }
 
 /// Whether it says what half of the voters has proven about the other half.

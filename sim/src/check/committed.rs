@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use quorate_crds::{FenceOperation, Node, NodePlan, VirtualMachine, Volume};
+use quorate_crds::{FenceOperation, Node, NodePlan, VirtualMachine, Volume, VolumeAccess};
 use quorate_store::{Bucket, Change, Revision, View};
 use serde::de::DeserializeOwned;
 
@@ -43,6 +43,12 @@ impl Committed {
             }
         }
         committed
+    }
+
+    /// Whether several hosts may write that volume at once.
+    pub(crate) fn is_for_many(&self, volume: &str) -> bool {
+        let volume = self.volumes.get(volume);
+        volume.is_some_and(|volume| volume.spec.access == VolumeAccess::MultiWriter)
     }
 
     fn put(&mut self, bucket: &str, name: &str, value: Option<&Bytes>) -> Option<Changed> {

@@ -8,7 +8,9 @@ use quorate_crds::{Assignment, Event, GuestStep, NodeState, ReplicaRole};
 use quorate_node_daemon::simulated::{LocalRoom, room::Truth};
 use quorate_store::{Change, Revision, Store};
 
-use super::{Committed, Failover, commits, committed::Changed, failover, truths};
+use super::{
+    Committed, Failover, commits, committed::Changed, failover, lockspaces::Begun, truths,
+};
 
 /// Asserts the rules: on every change of the log, and on the truth in the room after every step.
 #[derive(Clone)]
@@ -25,6 +27,10 @@ pub(crate) struct Bench {
     pub(crate) holders: BTreeMap<String, BTreeMap<String, u64>>,
     /// Who may be writing a volume, in the same way.
     pub(crate) writers: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Who may be writing a shared filesystem, and so has a journal there, in the same way.
+    pub(crate) sharers: BTreeMap<String, BTreeMap<String, u64>>,
+    /// By shared filesystem and host: when its kernel last began to give locks.
+    pub(crate) locks_since: BTreeMap<(String, String), Begun>,
     /// When a beat of a host last reached a member's process.
     pub(crate) heard: BTreeMap<(String, String), Duration>,
     /// The last time that a member's process heard a host again after a silence: from when to when it lasted.
@@ -101,6 +107,8 @@ impl Judge {
             checks: BTreeMap::new(),
             holders: BTreeMap::new(),
             writers: BTreeMap::new(),
+            sharers: BTreeMap::new(),
+            locks_since: BTreeMap::new(),
             heard: BTreeMap::new(),
             silences: BTreeMap::new(),
             steadily: BTreeMap::new(),

@@ -7,6 +7,7 @@ mod failover;
 mod judge;
 mod late;
 mod ledger;
+mod lockspaces;
 mod losses;
 mod openings;
 mod starts;

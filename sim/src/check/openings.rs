@@ -74,7 +74,9 @@ pub(super) fn opens(bench: &mut Bench, name: &str, before: Option<&NodePlan>) {
         let what = format!("{node} is to open volume {volume}, and is not called in sync");
         bench.broken("R10", &what);
     }
-    if let Some(unasked) = unasked.filter(|_| joins) {
+    // One that many may write is made so before it is opened.
+    let many = bench.committed.is_for_many(&volume);
+    if let Some(unasked) = unasked.filter(|_| joins && !many) {
         let what = format!(
             "{node} is to open volume {volume} beside another, and {unasked} has not said that two may"
         );

@@ -8,6 +8,7 @@ use quorate_node_daemon::simulated::room::Truth;
 use super::{
     endings,
     judge::Bench,
+    lockspaces,
     starts::{self, ACT},
 };
 
@@ -23,6 +24,7 @@ pub(super) fn check(bench: &mut Bench, truth: &Truth) {
     once_per_epoch(bench, truth);
     memory_fits(bench, truth);
     starts::check(bench, truth);
+    lockspaces::check(bench, truth);
     endings::check(bench, truth);
 }
 
@@ -34,7 +36,7 @@ fn one_copy(bench: &mut Bench, truth: &Truth) {
     }
     arrives_still(bench, truth);
     for (volume, writers) in &truth.writers {
-        if writers.len() > 1 {
+        if writers.len() > 1 && !bench.committed.is_for_many(volume) {
             bench.broken("R1", &format!("volume {volume} is written by {writers:?}"));
         }
     }
@@ -162,7 +164,8 @@ fn closed_again(bench: &mut Bench, truth: &Truth) {
             let leased = bench.leased.get(host);
             leased.is_some_and(|leased| now.saturating_sub(*leased) <= ACT)
         };
-        if !two || !replicas.keys().all(leased) || any_moves(bench) {
+        let meant = bench.committed.is_for_many(volume);
+        if !two || meant || !replicas.keys().all(leased) || any_moves(bench) {
             bench.open_for_two.remove(volume);
             continue;
         }

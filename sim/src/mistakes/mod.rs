@@ -12,7 +12,10 @@ use quorate_planner::mistake as planner;
 use quorate_store::mistake as store;
 
 use crate::world::{Fault, Setup};
-use shapes::{cold_guests, few_hosts, large_guests, one_member, two_supplies, watchdogs};
+use shapes::{
+    cold_guests, few_hosts, large_guests, one_member, shared_filesystem, shared_filesystem_alone,
+    two_supplies, watchdogs,
+};
 use troubles::{
     boards_that_act_not, boards_that_were_caught_lying, daemons_that_restart, deaf_members,
     devices_that_are_dead, devices_that_fail, drains, guests_that_crash, hosts_without_answers,
@@ -52,6 +55,7 @@ impl Planted {
         let mut setup = Setup::of(seed);
         // More trouble of the kind that matters shows in fewer seeds what all kinds would show in many.
         setup.faults = 8;
+        setup.sharers = 0;
         (self.shape)(&mut setup);
         setup
     }
@@ -216,6 +220,22 @@ pub const ALL: &[Planted] = &[
         plant: planner_mistake!(OldAnswersCount),
         shape: cold_guests,
         trouble: drains,
+    },
+    Planted {
+        name: "joiner-starts-first",
+        breaks: &["locks"],
+        within: 5,
+        plant: planner_mistake!(LocksGoOn),
+        shape: shared_filesystem,
+        trouble: silent_hosts,
+    },
+    Planted {
+        name: "journal-replayed-early",
+        breaks: &["locks"],
+        within: 5,
+        plant: planner_mistake!(SilenceIsProof),
+        shape: shared_filesystem_alone,
+        trouble: silent_hosts,
     },
     Planted {
         name: "memory-not-counted",

@@ -26,6 +26,18 @@ pub(super) fn large_guests(setup: &mut Setup) {
     setup.guest_memory = 40;
 }
 
+/// Two of the hosts share a filesystem.
+pub(super) fn shared_filesystem(setup: &mut Setup) {
+    few_hosts(setup);
+    setup.sharers = 2;
+}
+
+/// Nothing but a filesystem that two of the hosts share: no guest shows first what is wrong.
+pub(super) fn shared_filesystem_alone(setup: &mut Setup) {
+    shared_filesystem(setup);
+    setup.guests = 0;
+}
+
 /// Guests that are shut down before they move.
 pub(super) fn cold_guests(setup: &mut Setup) {
     few_hosts(setup);

@@ -72,6 +72,8 @@ pub enum Trouble {
     Drain { host: String },
     /// A person does not want the guest.
     GuestOff { guest: String },
+    /// A person does not want the shared filesystem on one of the hosts that keep its volume.
+    TakenOff { nth: usize },
 }
 
 impl fmt::Display for Fault {
@@ -133,6 +135,9 @@ impl fmt::Display for Fault {
             Trouble::GuestCrash { guest } => write!(f, "guest {guest} panics"),
             Trouble::Drain { host } => write!(f, "{host} is drained"),
             Trouble::GuestOff { guest } => write!(f, "guest {guest} is not wanted"),
+            Trouble::TakenOff { nth } => {
+                write!(f, "the shared filesystem is not wanted on its host {nth}")
+            }
         }
     }
 }
@@ -161,8 +166,28 @@ pub fn faults_of(setup: &Setup, wanted: impl Fn(&Trouble) -> bool) -> Vec<Fault>
             None => {}
         }
     }
+    let taken_off = taken_off(setup).into_iter();
+    faults.extend(taken_off.filter(|fault| wanted(&fault.what)));
     faults.sort_by_key(|fault| fault.at);
     faults
+}
+
+/// Hosts that are taken off the shared filesystem and come back. Their stream is their own: what else goes wrong is the
+/// same without them.
+fn taken_off(setup: &Setup) -> Vec<Fault> {
+    if setup.sharers == 0 {
+        return Vec::new();
+    }
+    let mut random = Random::of(setup.seed, "taken off");
+    let times = random.below(3);
+    let one = |_| Fault {
+        at: Duration::from_millis(random.below(setup.trouble_seconds * 1000)),
+        lasts: Duration::from_millis(random.between(500, 30_000)),
+        what: Trouble::TakenOff {
+            nth: usize::try_from(random.below(setup.sharers as u64)).unwrap_or(0),
+        },
+    };
+    (0..times).map(one).collect()
 }
 
 /// A link that comes and goes.

@@ -126,12 +126,24 @@ impl World {
                 let wanted = manifests::node(&self.setup, host, mode);
                 self.wants.insert(host.clone(), wanted);
             }
+            Trouble::TakenOff { nth } => {
+                let keeper = if begins { self.keeper(*nth) } else { None };
+                let wanted = manifests::filesystem(&self.setup, keeper.as_deref());
+                self.wants.insert(manifests::SHARED.to_owned(), wanted);
+            }
             Trouble::GuestOff { guest } => {
                 let desired = if begins { "Stopped" } else { "Running" };
                 let wanted = manifests::guest(&self.setup, guest, desired);
                 self.wants.insert(guest.clone(), wanted);
             }
         }
+    }
+
+    /// One of the hosts on which the volume of the shared filesystem is up.
+    fn keeper(&self, nth: usize) -> Option<String> {
+        let truth = self.room.lock().truth();
+        let mut keepers = truth.volumes.get(manifests::SHARED)?.keys();
+        keepers.nth(nth).cloned()
     }
 
     /// Early in a file, where it cannot be mistaken for a write that a crash has torn. When the last such fault of a member

@@ -4,6 +4,9 @@ use super::Setup;
 
 use quorate_controller::resource::Manifest;
 
+/// What the shared filesystem and its volume are called.
+pub(super) const SHARED: &str = "files";
+
 /// The manifests in the order in which they are applied.
 pub(super) fn manifests(setup: &Setup) -> Vec<String> {
     let mut all = usual(setup);
@@ -54,6 +57,9 @@ fn usual(setup: &Setup) -> Vec<String> {
         all.push(node(setup, &host, "Active"));
     }
     all.push(pool(setup));
+    if setup.sharers > 0 {
+        all.extend(shared(setup));
+    }
     for number in 1..=setup.guests {
         all.push(volume(number, setup.hosts.min(2)));
         all.push(guest(setup, &format!("vm{number}"), "Running"));
@@ -126,6 +132,26 @@ fn volume(number: usize, replicas: usize) -> String {
         &format!("data{number}"),
         &format!("{{size: 10Gi, pool: local, replicas: {replicas}}}"),
     )
+}
+
+/// A filesystem on a volume that several hosts write.
+fn shared(setup: &Setup) -> [String; 2] {
+    let replicas = setup.sharers;
+    let volume = format!("{{size: 10Gi, pool: local, replicas: {replicas}, access: MultiWriter}}");
+    [manifest("Volume", SHARED, &volume), filesystem(setup, None)]
+}
+
+/// The filesystem on every host that keeps its volume, or on all but one.
+pub(super) fn filesystem(setup: &Setup, without: Option<&str>) -> String {
+    let mut hosts = setup.host_names();
+    hosts.retain(|host| Some(host.as_str()) != without);
+    let nodes = match without {
+        Some(_) => format!(", nodes: [{}]", hosts.join(", ")),
+        None => String::new(),
+    };
+    let journals = setup.sharers;
+    let spec = format!("{{volume: {SHARED}, mountPoint: /srv/files, journals: {journals}{nodes}}}");
+    manifest("SharedFilesystem", SHARED, &spec)
 }
 
 /// A guest with the volume of its number.

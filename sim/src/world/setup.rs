@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::executor::Random;
@@ -25,13 +27,41 @@ pub struct Setup {
     /// How many GiB of memory each guest has. Guests that would not fit on one host fewer give up that reserve.
     #[serde(default = "usual_memory")]
     pub guest_memory: u64,
+    /// How many hosts share a filesystem; none: there is none.
+    #[serde(default)]
+    pub sharers: usize,
     /// Manifests that people apply besides, each in place of the one of the same kind and name.
     #[serde(default)]
     pub besides: Vec<String>,
 }
 
+/// Hosts and members. Small clusters are what most people have, and where most goes wrong.
+const SHAPES: [(usize, usize); 10] = [
+    (2, 3),
+    (2, 2),
+    (2, 1),
+    (3, 3),
+    (3, 3),
+    (3, 1),
+    (4, 3),
+    (4, 4),
+    (5, 5),
+    (7, 5),
+];
+
 fn usual_memory() -> u64 {
     2
+}
+
+/// One cluster in five has a filesystem that two or three of its hosts share. Its stream is its own, so that all others are
+/// as they were before there were any.
+fn sharers(seed: u64, hosts: usize) -> usize {
+    let mut random = Random::of(seed, "shared filesystem");
+    if !random.happens(200_000) {
+        return 0;
+    }
+    let wanted = *random.pick(&[2, 3]).unwrap_or(&2);
+    hosts.min(wanted)
 }
 
 impl Setup {
@@ -39,21 +69,7 @@ impl Setup {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut random = Random::of(seed, "setup");
-        // Small clusters are what most people have, and where most goes wrong.
-        let (hosts, members) = *random
-            .pick(&[
-                (2, 3),
-                (2, 2),
-                (2, 1),
-                (3, 3),
-                (3, 3),
-                (3, 1),
-                (4, 3),
-                (4, 4),
-                (5, 5),
-                (7, 5),
-            ])
-            .unwrap_or(&(3, 3));
+        let (hosts, members) = *random.pick(&SHAPES).unwrap_or(&(3, 3));
         Self {
             seed,
             hosts,
@@ -65,8 +81,15 @@ impl Setup {
             watchdog: members % 2 == 1 && random.happens(300_000),
             two_supplies: false,
             guest_memory: usual_memory(),
+            sharers: sharers(seed, hosts),
             besides: Vec::new(),
         }
+    }
+
+    /// How many members the cluster of a seed can have.
+    #[must_use]
+    pub fn numbers_of_members() -> BTreeSet<usize> {
+        SHAPES.iter().map(|(_, members)| *members).collect()
     }
 
     /// The names of the machines that carry guests.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::World;
+use quorate_crds::DiskState;
+use quorate_node_daemon::simulated::room::Truth;
+
+use super::{World, manifests::SHARED};
 use crate::check::Failover;
 
 impl World {
@@ -33,6 +36,7 @@ impl World {
             .or_else(|| self.votes_lack())
             .or_else(|| self.judge.lock().hosts_lack(&self.setup.host_names()))
             .or_else(|| self.guests_lack())
+            .or_else(|| self.filesystem_lacks())
     }
 
     fn members_lack(&self) -> Option<String> {
@@ -66,20 +70,34 @@ impl World {
             if executing != 1 {
                 return Some(format!("guest {guest} executes {executing} times"));
             }
-            let replicas = truth.volumes.get(&volume).into_iter().flatten();
-            let whole = replicas.filter(|(_, replica)| {
-                replica.disk == quorate_crds::DiskState::UpToDate && !replica.frozen
-            });
             let mut replicas = truth.volumes.get(&volume).into_iter().flatten();
             if let Some((host, _)) = replicas.find(|(_, replica)| replica.allow_two_primaries) {
                 return Some(format!("volume {volume} is open for two on {host}"));
             }
-            let (whole, wanted) = (whole.count(), self.setup.hosts.min(2));
+            let (whole, wanted) = (whole(&truth, &volume), self.setup.hosts.min(2));
             if whole < wanted {
                 return Some(format!("volume {volume} has {whole} of {wanted} replicas"));
             }
         }
         None
+    }
+
+    /// The shared filesystem is mounted on as many hosts as keep its volume, they give locks, and its volume is whole.
+    fn filesystem_lacks(&self) -> Option<String> {
+        let wanted = self.setup.sharers;
+        if wanted == 0 {
+            return None;
+        }
+        let truth = self.room.lock().truth();
+        let hosts = truth.lockspaces.get(SHARED).into_iter().flatten();
+        let mounted = hosts.filter(|(_, it)| it.running && it.writes).count();
+        if mounted != wanted {
+            return Some(format!(
+                "filesystem {SHARED} is mounted on {mounted} of {wanted} hosts"
+            ));
+        }
+        let whole = whole(&truth, SHARED);
+        (whole < wanted).then(|| format!("volume {SHARED} has {whole} of {wanted} replicas"))
     }
 
     fn settle_ledger(&mut self) {
@@ -121,4 +139,12 @@ impl World {
         checks.insert("R6".to_owned(), self.ledger.checks());
         checks
     }
+}
+
+/// How many replicas of the volume hold everything and get what is written.
+fn whole(truth: &Truth, volume: &str) -> usize {
+    let replicas = truth.volumes.get(volume).into_iter().flatten();
+    replicas
+        .filter(|(_, replica)| replica.disk == DiskState::UpToDate && !replica.frozen)
+        .count()
 }

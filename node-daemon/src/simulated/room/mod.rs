@@ -31,7 +31,7 @@ pub use request::{
     LockspaceCall, LostPeer, NetworkCall, PeerFate, PoolCall, PowerReply, ReplicationCall, Reply,
     Request, Subsystem, WatchdogCall,
 };
-pub use truth::{Copy, LostWrite, MachineTruth, ReplicaTruth, Truth};
+pub use truth::{Copy, LockspaceTruth, LostWrite, MachineTruth, ReplicaTruth, Truth};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -540,6 +540,12 @@ impl MachineRoom {
                     "{host} has no lockspace {name}: nothing is mounted"
                 ))
             })?;
+        // As the real driver: nobody's members change while locks are given.
+        if space.running && space.generation != Some(generation) {
+            return Err(Refusal::Busy(format!(
+                "lockspace {name} gives locks on {host}: it is stopped before its members change"
+            )));
+        }
         let inside = members.iter().any(|member| member.as_str() == host);
         space.members = members;
         space.generation = Some(generation);

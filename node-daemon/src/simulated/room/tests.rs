@@ -754,3 +754,45 @@ fn a_mount_that_is_turned_away_at_the_door_fails_and_can_be_tried_again() {
     );
     assert_eq!(story.ask("a", mount), Ok(Reply::Done));
 }
+
+#[test]
+fn members_change_only_when_locks_are_stopped() {
+    let mut story = Story::new();
+    story.promote("a").expect("nobody else has it open");
+    let device = || "/dev/drbd0".to_owned();
+    story.done(
+        "a",
+        HostCall::Filesystems(FilesystemCall::Make {
+            device: device(),
+            filesystem: "gfs2".into(),
+            lock_table: None,
+        }),
+    );
+    let mount = HostCall::Filesystems(FilesystemCall::Mount {
+        owner: "shared".into(),
+        device: device(),
+        filesystem: "gfs2".into(),
+        point: "/srv/shared".into(),
+    });
+    assert_eq!(story.ask("a", mount), Ok(Reply::Waiting));
+    let start = |generation, members: &[&str]| {
+        HostCall::Lockspaces(LockspaceCall::Start {
+            name: "shared".into(),
+            generation,
+            members: members.iter().map(|name| (*name).into()).collect(),
+        })
+    };
+    story.done("a", start(1, &["a"]));
+    let refused = story.ask("a", start(2, &["a", "b"]));
+    assert!(matches!(refused, Err(Refusal::Busy(_))), "{refused:?}");
+    let stop = HostCall::Lockspaces(LockspaceCall::Stop {
+        name: "shared".into(),
+        generation: 2,
+    });
+    story.done("a", stop);
+    story.done("a", start(2, &["a", "b"]));
+    let truth = story.room.truth();
+    let own = &truth.lockspaces["shared"]["a"];
+    assert!(own.running && own.writes, "{own:?}");
+    assert_eq!(own.members.len(), 2);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate_crds::{DiskState, ReplicaRole};
 use serde::{Deserialize, Serialize};
 
-use super::{MachineRoom, guests::Progress, power::Kernel};
+use super::{MachineRoom, guests::Progress, power::Kernel, storage::Stage};
 use crate::drivers::GuestDoing;
 
 /// A guest on one host.
@@ -37,6 +37,19 @@ pub struct ReplicaTruth {
     pub frozen: bool,
     /// The hosts of the replicas that get what is written here.
     pub connected: BTreeSet<String>,
+}
+
+/// A shared filesystem on one host, and its locks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockspaceTruth {
+    /// Whether its kernel gives locks.
+    pub running: bool,
+    /// The generation under which it was last stopped or started.
+    pub generation: Option<u64>,
+    /// With whom it was started.
+    pub members: BTreeSet<String>,
+    /// Whether it may write: the filesystem is mounted, and not just being unmounted.
+    pub writes: bool,
 }
 
 /// A machine.
@@ -86,6 +99,8 @@ pub struct Truth {
     pub volumes: BTreeMap<String, BTreeMap<String, ReplicaTruth>>,
     /// Hosts on which a guest or a mounted filesystem may write the volume at this moment.
     pub writers: BTreeMap<String, BTreeSet<String>>,
+    /// Lockspaces of hosts that execute, by filesystem and host.
+    pub lockspaces: BTreeMap<String, BTreeMap<String, LockspaceTruth>>,
     /// Acknowledged writes that were missed since the room began.
     pub lost_writes: Vec<LostWrite>,
     /// How often a watchdog has fired.
@@ -165,6 +180,20 @@ impl MachineRoom {
                         .or_default()
                         .insert(host.clone());
                 }
+            }
+        }
+        for (host, spaces) in &self.lockspaces {
+            for (name, space) in spaces.iter().filter(|_| self.executes(host)) {
+                let mut mounts = self.mounts.get(host).into_iter().flatten();
+                let lockspace = LockspaceTruth {
+                    running: space.running,
+                    generation: space.generation,
+                    members: space.members.iter().map(ToString::to_string).collect(),
+                    writes: mounts
+                        .any(|(_, mount)| mount.owner == *name && mount.stage == Stage::Mounted),
+                };
+                let hosts = truth.lockspaces.entry(name.clone()).or_default();
+                hosts.insert(host.clone(), lockspace);
             }
         }
         for (volume, known) in &self.volumes {

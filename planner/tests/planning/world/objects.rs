@@ -26,11 +26,11 @@ impl World {
             })),
             ["domain", name, words @ ..] => self.domain(name, words),
             ["guest", name, memory, fields @ ..] => self.guest(name, memory, fields),
-            ["shared", name, volume] => self.put(json!({
+            ["shared", name, volume, hosts @ ..] => self.put(json!({
                 "kind": "SharedFilesystem", "metadata": {"name": name},
                 "spec": {
                     "type": "Gfs2", "volume": volume, "mountPoint": format!("/srv/{name}"),
-                    "journals": 4,
+                    "journals": 4, "nodes": hosts,
                 },
             })),
             _ => return false,
