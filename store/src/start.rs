@@ -359,14 +359,7 @@ pub(crate) async fn start(
     }
     let snapshots = Arc::new(found.snapshots);
     let link = Arc::new(Link::new(
-        identity.member_id,
-        &identity.history_id,
-        identity.start_counter,
-        net,
-        peers,
-        since_boot,
-        succession,
-        part,
+        identity, net, peers, since_boot, succession, part,
     ));
     let raft = Raft::new(
         identity.member_id,

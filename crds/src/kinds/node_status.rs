@@ -15,7 +15,7 @@ pub struct NodeStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `RingDegraded`, `FencingReady`, `WatchdogArmed`, `ClockInSync`, `StorageReady`.
+    /// `Ready`, `RingDegraded`, `FencingReady`, `WatchdogArmed`, `ClockInSync`, `StorageReady`, `NetworkLeaving`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = keyed(&["type"]))]
     pub conditions: Vec<Condition>,

@@ -1,5 +1,5 @@
-//! What hosts know by name without a name server, besides each other: the Cluster's `hostAliases`, and hosts' management
-//! boards as `an-a01n01.ipmi`. The names lie with those of the cluster's own network.
+//! What hosts know by name without a name server, besides each other: the Cluster's `hostAliases`, hosts by their full names in the
+//! Cluster's `domain`, and their management boards as `an-a01n01.ipmi`. The names lie with those of the cluster's own network.
 //!
 //! Where a board is, the parameters of the device in a fence level say. A device that switches just this one host, driven
 //! by an agent for such boards, is its board.
@@ -42,23 +42,27 @@ pub(super) struct Names {
 impl Names {
     pub(super) fn of(round: &Round<'_>) -> Self {
         let taken = openings::names(round);
-        let aliases = aliases(round);
+        // Whoever comes first has the name.
+        let told = [
+            ("an alias of the Cluster", aliases(round)),
+            ("a host's full name", full(round, &taken)),
+            ("a host's board", boards(round)),
+        ];
+        let all = told.iter().flat_map(|(kind, names)| {
+            let names = names.iter();
+            names.map(move |(name, addresses)| (*kind, name.as_str(), addresses))
+        });
         let mut known: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
         let mut clashes = Vec::new();
-        let boards = boards(round);
-        let boards = boards.iter().map(|(name, where_)| (name.as_str(), where_));
-        let all = aliases.iter().map(|(name, where_)| (*name, where_));
-        for (name, addresses) in all.chain(boards) {
+        let mut given: BTreeMap<&str, (&str, &BTreeSet<IpAddr>)> = BTreeMap::new();
+        for (kind, name, addresses) in all {
             let first = addresses.first().copied();
-            let is_alias = aliases.get(name).is_some_and(|alias| alias == addresses);
+            let (holder, held) = *given.entry(name).or_insert((kind, addresses));
             let other = taken
                 .get(name)
                 .filter(|own| Some(**own) != first)
                 .map(|own| format!("a host's name on a network, {own}"))
-                .or_else(|| {
-                    let alias = aliases.get(name).filter(|_| !is_alias)?;
-                    Some(format!("an alias of the Cluster, {}", words(alias)))
-                });
+                .or_else(|| (held != addresses).then(|| format!("{holder}, {}", words(held))));
             match (first, other) {
                 (_, Some(other)) => {
                     let own = words(addresses);
@@ -118,17 +122,30 @@ fn words(addresses: &BTreeSet<IpAddr>) -> String {
 }
 
 /// The Cluster's own.
-fn aliases<'r>(round: &'r Round<'_>) -> BTreeMap<&'r str, BTreeSet<IpAddr>> {
-    let mut aliases: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
+fn aliases(round: &Round<'_>) -> BTreeMap<String, BTreeSet<IpAddr>> {
+    let mut aliases: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
     for alias in &round.settings.host_aliases {
         let Ok(address) = alias.address.as_str().parse() else {
             continue;
         };
         for name in &alias.names {
-            aliases.entry(name.as_str()).or_default().insert(address);
+            aliases.entry(name.to_string()).or_default().insert(address);
         }
     }
     aliases
+}
+
+/// The hosts by their names in the domain, if there is one: for the addresses that their plain names stand for.
+fn full(round: &Round<'_>, taken: &BTreeMap<String, IpAddr>) -> BTreeMap<String, BTreeSet<IpAddr>> {
+    let Some(domain) = &round.settings.domain else {
+        return BTreeMap::new();
+    };
+    let hosts = round.hosts.values();
+    let known = hosts.filter_map(|host| {
+        let address = *taken.get(host.name)?;
+        Some((format!("{}.{domain}", host.name), [address].into()))
+    });
+    known.collect()
 }
 
 /// Where the boards are, as far as that is said in numbers.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Member, MemberId,
-    member_file::{PeerStarts, SinceBoot, Succession},
+    member_file::{Identity, PeerStarts, SinceBoot, Succession},
     transport::{Frame, Peer, RefusedFrame, Transport, TransportError},
 };
 
@@ -114,9 +114,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(
-        member_id: MemberId,
-        history_id: &str,
-        start_counter: u64,
+        identity: &Identity,
         transport: Arc<dyn Transport>,
         peers: PeerStarts,
         since_boot: SinceBoot,
@@ -124,9 +122,9 @@ impl Link {
         part: Arc<Part>,
     ) -> Self {
         Self {
-            member_id,
-            history_id: history_id.into(),
-            start_counter,
+            member_id: identity.member_id,
+            history_id: identity.history_id.as_str().into(),
+            start_counter: identity.start_counter,
             transport,
             peers,
             since_boot,
