@@ -8,6 +8,7 @@ mod console;
 mod dry_run;
 mod error;
 mod fencing;
+mod figures;
 mod jsonpath;
 mod kinds;
 mod looking;

@@ -423,3 +423,70 @@ fn a_plan_assigns_one_thing_at_a_time() {
         "one of network, storage, replica, mount and guest",
     );
 }
+
+fn volume(field: &str, value: Value) -> Value {
+    let mut spec = json!({"size": "8Gi", "pool": "fast"});
+    spec[field] = value;
+    spec
+}
+
+#[test]
+fn what_nobody_does_to_a_volume_is_refused_with_what_to_do_instead() {
+    let sum = "0".repeat(64);
+    let image = |url: &str| volume("source", json!({"url": url, "sha256": sum}));
+    accepted("Volume", image("https://images.example/a.raw"));
+    accepted("Volume", image("file:///var/lib/quorate-node/images/a.raw"));
+    refused(
+        "Volume",
+        image("media://a.raw"),
+        "spec.source",
+        "file:///var",
+    );
+    for of in ["snapshot", "volume"] {
+        let source = volume("source", json!({of: "data"}));
+        refused("Volume", source, "spec.source", "use an image");
+    }
+
+    let replication = |value| volume("replication", value);
+    let beside = |pool: &str| json!({"metadata": "External", "metadataPool": pool});
+    accepted("Volume", replication(beside("fast")));
+    refused(
+        "Volume",
+        replication(beside("slow")),
+        "spec",
+        "leave replication.metadataPool out",
+    );
+    let mut taken_over = replication(json!({"metadata": "External"}));
+    taken_over["logicalVolume"] = json!("old");
+    refused(
+        "Volume",
+        taken_over,
+        "spec",
+        "replication.metadata Internal",
+    );
+    let weak = json!({"authentication": {"algorithm": "Crc32c"}});
+    refused(
+        "Volume",
+        replication(weak),
+        "spec.replication.authentication",
+        "use Sha256",
+    );
+}
+
+#[test]
+fn no_time_ends_the_wait_of_a_replica_and_none_can_be_set() {
+    accepted("Volume", volume("startup", json!({})));
+    let of_earlier_releases = json!({"waitForPeer": "300s", "degradedWaitForPeer": "2m"});
+    accepted("Volume", volume("startup", of_earlier_releases));
+    for wait in [
+        json!({"waitForPeer": "10m"}),
+        json!({"degradedWaitForPeer": "1s"}),
+    ] {
+        refused(
+            "Volume",
+            volume("startup", wait),
+            "spec.startup",
+            "leave startup out",
+        );
+    }
+}

@@ -108,6 +108,11 @@ impl Client {
         Ok(self.connection().await?.channel)
     }
 
+    /// How many members the context names.
+    pub(crate) fn members(&self) -> usize {
+        self.addresses.count()
+    }
+
     /// Use another member next time: this one answered that it cannot help.
     pub(crate) async fn leave_current(&self) {
         self.addresses.leave_current(&self.tls).await;

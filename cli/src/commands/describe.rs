@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     client::{Client, Scope},
     error::CliError,
-    kinds, object,
+    figures, kinds, object,
     output::describe::describe,
     session::Session,
     tally::Tally,
@@ -65,6 +65,9 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
     }
     if stale {
         session.console.warn_of_no_quorum();
+    }
+    if !args.local {
+        figures::refine(&client, &mut objects).await;
     }
     let now = Timestamp::now();
     for (at, object) in objects.iter().enumerate() {

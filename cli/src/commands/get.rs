@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     client::{Client, Follow, Followed, Listed, Scope},
     error::CliError,
+    figures,
     jsonpath::Path,
     kinds::{self, Target},
     object,
@@ -125,7 +126,12 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         .iter()
         .map(|(target, listed)| (target.reference(), listed.revision.clone()))
         .collect();
-    let found = grouped(listings, args.sort_by.as_ref());
+    let mut found = grouped(listings, args.sort_by.as_ref());
+    if shows_readings(&args.output) && !args.local {
+        for found in &mut found {
+            figures::refine(&client, &mut found.objects).await;
+        }
+    }
     if args.watch {
         return follow(
             session, &client, &targets, found, &revisions, &args, &options,
@@ -147,6 +153,11 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         )?;
     }
     tally.finish()
+}
+
+/// A table shows how things are just now; whatever hands on the object itself hands on what is stored.
+fn shows_readings(format: &Format) -> bool {
+    matches!(format, Format::Table | Format::Wide)
 }
 
 async fn fetch(client: &Client, target: &Target<'_>, args: &Args) -> Result<Listed, CliError> {
@@ -230,7 +241,12 @@ async fn follow(
     }
     while let Some(told) = streams.next().await {
         match told? {
-            Followed::Added(object) | Followed::Modified(object) | Followed::Deleted(object) => {
+            Followed::Added(mut object)
+            | Followed::Modified(mut object)
+            | Followed::Deleted(mut object) => {
+                if shows_readings(&options.format) {
+                    figures::refine(client, std::slice::from_mut(&mut object)).await;
+                }
                 let kind = object::kind(&object).to_owned();
                 let text = printer.text(&kind, &[object])?;
                 session.console.print(&text)?;

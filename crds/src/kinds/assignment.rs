@@ -179,6 +179,12 @@ pub struct ReplicaAssignment {
     pub role: ReplicaRole,
     /// Whether another may be too.
     pub allow_two_primaries: bool,
+    /// How much a resync of it may write in a second: the volume's own rate, or the cluster's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resync_rate: Option<Size>,
+    /// That rate is for all resyncs of this host together whose replicas say so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub resync_rate_shared: bool,
     /// No replica holds data yet, and this one is declared current once it is made. The others
     /// follow it.
     #[serde(default, skip_serializing_if = "is_false")]

@@ -386,12 +386,14 @@ pub struct Replication {
     /// The network that replication uses. By default the one whose role is Storage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Name>,
-    /// Whether replication may use another ring while that network is down.
+    /// Whether replication may use the back channel while that network is down. It takes DRBD 9, which
+    /// knows several ways to a peer; hosts with 8.4 stay with the first.
     pub allow_fallback: bool,
     /// The first TCP port given to volumes; the next ones follow.
     #[schemars(range(min = 1024, max = 65000))]
     pub first_port: u32,
-    /// How much all resyncs of a host together may write in a second.
+    /// How much all resyncs of a host together may write in a second. Volumes that have a
+    /// `resync.rate` of their own do not count.
     pub resync_rate: Size,
 }
 

@@ -92,6 +92,15 @@ use serde::{Deserialize, Serialize};
     (
         "!has(self.nodes) || size(self.nodes) == 0 || size(self.nodes) >= self.replicas",
         "nodes must list at least as many hosts as there are replicas, or none",
+    ),
+    (
+        "!has(self.replication.metadataPool) || self.replication.metadataPool == self.pool",
+        "DRBD's own data lies in the volume's own pool: leave replication.metadataPool out",
+    ),
+    (
+        "!has(self.logicalVolume) || self.replication.metadata == 'Internal'",
+        "a logical volume that is taken over keeps its data only with replication.metadata \
+         Internal",
     )
 ]))]
 pub struct VolumeSpec {
@@ -234,6 +243,17 @@ pub enum LocalFilesystemType {
     (
         "!has(self.url) || has(self.sha256)",
         "an image from outside needs its checksum: give sha256",
+    ),
+    (
+        "!has(self.snapshot) && !has(self.volume)",
+        "no volume is filled from a snapshot or another volume yet: use an image (url), or make it \
+         empty and copy the data",
+    ),
+    (
+        "!has(self.url) || self.url.startsWith('https://') || self.url.startsWith('http://') \
+         || self.url.startsWith('file://')",
+        "an image is fetched from https://, http://, or the host's own \
+         file:///var/lib/quorate-node/images/NAME",
     )
 ]))]
 pub struct VolumeSource {
@@ -243,7 +263,8 @@ pub struct VolumeSource {
     /// Another Volume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<Name>,
-    /// An image: `https://...` or `media://...`.
+    /// A raw image: `https://...`, `http://...`, or a file of the host where the volume begins,
+    /// `file:///var/lib/quorate-node/images/...`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub url: Option<String>,

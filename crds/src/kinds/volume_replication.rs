@@ -2,6 +2,7 @@
 
 use super::condition::SecretKey;
 use crate::scalar::{Duration, Name, Size, Time};
+use crate::shape::rules;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,8 @@ pub struct VolumeReplication {
     pub handlers: Handlers,
     /// Where DRBD keeps its own data.
     pub metadata: MetadataPlace,
-    /// The pool for metadata that is kept outside the volume.
+    /// The pool for metadata that is kept outside the volume: the volume's own, which is what it is
+    /// without this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata_pool: Option<Name>,
     /// How peers prove who they are.
@@ -284,10 +286,16 @@ pub enum MetadataPlace {
 /// How peers prove who they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    (
+        "self.algorithm != 'Crc32c'",
+        "CRC-32C proves nothing about a peer: use Sha256 or Sha1",
+    )
+]))]
 pub struct Authentication {
     /// The digest.
     pub algorithm: Digest,
-    /// The shared secret. None: Quorate makes one.
+    /// The shared secret. None: peers are told apart by their addresses alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretKey>,
 }
@@ -314,30 +322,34 @@ pub enum Digest {
     Crc32c,
 }
 
-/// How long a host that starts waits for the other replicas. Never shorter than fencing and a boot.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// How long a host that starts waits for the other replicas: until each of those that may hold newer
+/// writes is heard or confirmed off, however long that takes. No time ends it, so that there is
+/// nothing to set; what earlier releases wrote here by themselves is taken, and means nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules(&[
+    (
+        "(!has(self.waitForPeer) || self.waitForPeer == duration('5m')) && \
+         (!has(self.degradedWaitForPeer) || self.degradedWaitForPeer == duration('2m'))",
+        "a replica waits until the others are heard or confirmed off, and no time ends that: leave \
+         startup out",
+    )
+]))]
 pub struct VolumeStartup {
-    /// When the peer was there at the last stop (`wfc-timeout`).
-    pub wait_for_peer: Duration,
-    /// When the peer was missing already (`degr-wfc-timeout`).
-    pub degraded_wait_for_peer: Duration,
-}
-
-impl Default for VolumeStartup {
-    fn default() -> Self {
-        Self {
-            wait_for_peer: Duration::from("5m"),
-            degraded_wait_for_peer: Duration::from("2m"),
-        }
-    }
+    /// DRBD's `wfc-timeout`: when the peer was there at the last stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_for_peer: Option<Duration>,
+    /// DRBD's `degr-wfc-timeout`: when the peer was missing already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degraded_wait_for_peer: Option<Duration>,
 }
 
 /// How a replica catches up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Resync {
-    /// How much it may write in a second. By default its part of the cluster's rate.
+    /// How much it may write in a second. By default its part of the Cluster's
+    /// `replication.resyncRate`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Size>,
     /// How much it writes in a second at least, however busy the guest is.

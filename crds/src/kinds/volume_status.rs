@@ -45,7 +45,8 @@ pub struct VolumeStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub in_sync_summary: Option<String>,
-    /// How far a resync is: `71% 4m`.
+    /// How far a resync is at least, in coarse steps: `>60%`. What it is just now is told live
+    /// (`quorate get volumes`, `quorate status`) and not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub sync_summary: Option<String>,
@@ -139,9 +140,15 @@ pub struct ReplicaStatus {
     /// How much it has yet to receive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub out_of_sync: Option<Size>,
-    /// How far a resync is.
+    /// How far a resync of it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync: Option<SyncProgress>,
+    /// When its host last saw that something was written to it there. Told while it is split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_write: Option<Time>,
+    /// Since when its host looks at that. Of writes before nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched_since: Option<Time>,
     /// The verification that its host was asked for last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verify: Option<ReplicaVerify>,
@@ -214,7 +221,8 @@ pub enum ConnectionState {
     Disconnected,
 }
 
-/// How far a resync is, coarsely; live figures are streamed.
+/// How far a resync is. What is stored is coarse, and so told that it stays true: so much is done at
+/// least. Rate and time are only told live.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SyncProgress {
@@ -228,6 +236,19 @@ pub struct SyncProgress {
     /// How long it will take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining: Option<Duration>,
+}
+
+impl SyncProgress {
+    /// What of it is stored: that so much is done at least, in fifths. The store is not there for
+    /// figures that move all the time, and a resync of hours is to write it a few times in all.
+    #[must_use]
+    pub fn stored(&self) -> Self {
+        Self {
+            percent: self.percent.map(|percent| percent / 20 * 20),
+            rate: None,
+            remaining: None,
+        }
+    }
 }
 
 /// What each side has written.
@@ -255,9 +276,13 @@ pub struct SplitBrainSide {
     /// How much it has written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Size>,
-    /// When it last wrote.
+    /// When it was last seen to write, to the minute. None: not since `watchedSince`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_write: Option<Time>,
+    /// Since when its host looks at that: of writes before, nobody knows when they were. None: its
+    /// host does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched_since: Option<Time>,
 }
 
 /// What a host says of the verification that it was asked for last.

@@ -54,7 +54,7 @@ pub use pools::{
 };
 pub use replication::{
     Abilities, PeerSeen, PeerVerdict, Question, ReplicaSeen, ReplicaTarget, Replication,
-    VerifySeen, metadata_of,
+    VerifySeen, Written, metadata_of,
 };
 pub use trouble::Trouble;
 pub use watchdog::{Watchdog, WatchdogFound};

@@ -2,6 +2,7 @@
 
 use super::{Doing, Hints, Owner, SecretValue};
 use futures_util::stream::BoxStream;
+use jiff::Timestamp;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
     ConnectionState, DiskState, MetadataPlace, Name, ReplicaAssignment, ReplicaRole, SyncProgress,
@@ -43,14 +44,27 @@ pub struct ReplicaSeen {
     pub two_primaries: bool,
     /// Whether configuration and kernel agree with the target that was last adjusted to.
     pub as_adjusted: bool,
+    /// Whether a resync of it goes at its part of the rate that those of this host share.
+    pub paced: bool,
     /// Bytes that differ from the peer it is furthest from.
     pub out_of_sync: u64,
     /// How far a resync is.
     pub sync: Option<SyncProgress>,
+    /// What is known of writes to it on this host. None where nobody looks.
+    pub written: Option<Written>,
     /// The verification that was asked for last.
     pub verify: Option<VerifySeen>,
     /// The peers.
     pub peers: Vec<PeerSeen>,
+}
+
+/// When a replica was written by what has it open on this host. What its peers write does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Since when somebody looks. Of writes before nothing is known.
+    pub since: Timestamp,
+    /// When it was last seen that something had been written.
+    pub last: Option<Timestamp>,
 }
 
 /// A verification, as far as it is known what became of it.
@@ -156,7 +170,8 @@ pub trait Replication: Send + Sync {
     fn create<'a>(&'a self, target: &'a ReplicaTarget) -> Doing<'a, ()>;
 
     /// Brings it up, attached and connecting, exactly as the target says: peers, options, and whether two may be open
-    /// for writing. Nothing is called when it is so already.
+    /// for writing. A rate for resyncs that is shared is divided among those that catch up at present. Nothing is called
+    /// when it is so already.
     fn adjust<'a>(&'a self, target: &'a ReplicaTarget) -> Doing<'a, ()>;
 
     /// Opens it for writing: on data that is known to be current, or becomes so by the answer to a [`Question`]. Anything

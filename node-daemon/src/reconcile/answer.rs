@@ -10,9 +10,9 @@ use crate::drivers::{
 use crate::plan::Record;
 use jiff::Timestamp;
 use quorate_crds::{
-    Condition, ConditionStatus, ConnectionState, GuestObservation, GuestPresence, MountState,
-    MountStatus, Name, NetworkHostStatus, NodePlanStatus, PeerStatus, PoolHostStatus, PoolState,
-    ReplicaStatus, ReplicaVerify, Size, SyncProgress, Time, VerifyState,
+    Condition, ConditionStatus, ConnectionState, DiskState, GuestObservation, GuestPresence,
+    MountState, MountStatus, Name, NetworkHostStatus, NodePlanStatus, PeerStatus, PoolHostStatus,
+    PoolState, ReplicaStatus, ReplicaVerify, Size, SyncProgress, Time, VerifyState,
 };
 
 const MIB: u64 = 1 << 20;
@@ -211,6 +211,12 @@ fn replica_seen(seen: &ReplicaSeen, host: &Name, node_id: u32) -> ReplicaStatus 
         .iter()
         .map(connection)
         .min_by_key(|connection| rank(*connection));
+    let behind = seen.disk == DiskState::Inconsistent;
+    let resyncs = seen.peers.iter().any(|peer| {
+        peer.connection == ConnectionState::Connected
+            && (behind || peer.disk == DiskState::Inconsistent)
+    });
+    let written = split(seen).and(seen.written);
     ReplicaStatus {
         node: host.clone(),
         node_id: Some(node_id),
@@ -223,12 +229,11 @@ fn replica_seen(seen: &ReplicaSeen, host: &Name, node_id: u32) -> ReplicaStatus 
         asks_about: Vec::new(),
         device: Some(seen.device.to_string()),
         backing_device: None,
-        out_of_sync: coarse(seen.out_of_sync),
-        sync: seen.sync.as_ref().map(|sync| SyncProgress {
-            percent: sync.percent.map(|percent| percent / 10 * 10),
-            rate: None,
-            remaining: None,
-        }),
+        // How far a resync is says the one that it is for, in a few steps; what is left moves all the time.
+        out_of_sync: coarse(seen.out_of_sync).filter(|_| !resyncs),
+        sync: (seen.sync.as_ref().filter(|_| behind)).map(SyncProgress::stored),
+        last_write: written.and_then(|written| written.last).map(to_the_minute),
+        watched_since: written.map(|written| Time::from(written.since)),
         verify: seen.verify.as_ref().map(|verify| ReplicaVerify {
             number: verify.number,
             state: verify.state,
@@ -236,12 +241,19 @@ fn replica_seen(seen: &ReplicaSeen, host: &Name, node_id: u32) -> ReplicaStatus 
                 .then(|| Size(seen.out_of_sync.to_string())),
             message: verify.message.clone(),
         }),
-        message: seen
-            .peers
-            .iter()
-            .find(|peer| peer.split_brain)
-            .map(|peer| format!("both this host and {} have written", peer.node)),
+        message: split(seen).map(|peer| format!("both this host and {} have written", peer.node)),
     }
+}
+
+/// A peer that has written as well.
+fn split(seen: &ReplicaSeen) -> Option<&PeerSeen> {
+    seen.peers.iter().find(|peer| peer.split_brain)
+}
+
+/// A side that goes on being written would say something else every few seconds.
+fn to_the_minute(moment: Timestamp) -> Time {
+    let seconds = moment.as_second() / 60 * 60;
+    Time::from(Timestamp::from_second(seconds).unwrap_or(moment))
 }
 
 /// To the cluster, one that stands alone is one that refuses its peer because both have written. DRBD's also stand alone before they
@@ -301,7 +313,78 @@ fn pool_seen(seen: Option<&VolumeGroupSeen>, host: &Name) -> PoolHostStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quorate_crds::{DiskState, ReplicaRole};
+    use crate::drivers::{Owner, Written};
+    use quorate_crds::ReplicaRole;
+    use quorate_crds::scalar::AbsolutePath;
+    use std::collections::BTreeSet;
+
+    fn replica(disk: DiskState) -> ReplicaSeen {
+        ReplicaSeen {
+            owner: Owner::Ours("data".into()),
+            device: AbsolutePath("/dev/drbd1".into()),
+            size: 1 << 40,
+            role: ReplicaRole::Secondary,
+            disk,
+            open: false,
+            frozen: false,
+            two_primaries: false,
+            as_adjusted: true,
+            paced: true,
+            out_of_sync: 0,
+            sync: None,
+            written: None,
+            verify: None,
+            peers: vec![PeerSeen {
+                node: "an2".into(),
+                connection: ConnectionState::Connected,
+                role: ReplicaRole::Primary,
+                disk: DiskState::UpToDate,
+                split_brain: false,
+            }],
+        }
+    }
+
+    fn said(seen: &ReplicaSeen) -> ReplicaStatus {
+        replica_seen(seen, &"an1".into(), 0)
+    }
+
+    /// A resync of a large disk lasts for hours, and each word of its host is a write of the store.
+    #[test]
+    fn in_a_whole_resync_a_host_says_a_few_times_how_far_it_is_and_its_source_never() {
+        let mut target = replica(DiskState::Inconsistent);
+        let mut source = replica(DiskState::UpToDate);
+        source.peers[0].disk = DiskState::Inconsistent;
+        let (mut by_target, mut by_source) = (BTreeSet::new(), BTreeSet::new());
+        for permille in 0..1000_u64 {
+            let left = (1 << 40) / 1000 * (1000 - permille);
+            let sync = SyncProgress {
+                percent: u32::try_from(permille / 10).ok(),
+                rate: Some(Size(left.to_string())),
+                remaining: Some(format!("{permille}s").as_str().into()),
+            };
+            for seen in [&mut target, &mut source] {
+                (seen.out_of_sync, seen.sync) = (left, Some(sync.clone()));
+            }
+            by_target.insert(format!("{:?}", said(&target)));
+            by_source.insert(format!("{:?}", said(&source)));
+        }
+        assert_eq!((by_target.len(), by_source.len()), (5, 1));
+        let sync = said(&target).sync.expect("how far it is");
+        assert_eq!(sync.percent, Some(80), "so much is done at least");
+    }
+
+    #[test]
+    fn when_it_was_written_is_said_of_one_that_has_split_and_then_to_the_minute() {
+        let mut seen = replica(DiskState::UpToDate);
+        let since: Timestamp = "2026-11-22T09:00:00Z".parse().expect("a time");
+        let last = "2026-11-22T10:11:12Z".parse().ok();
+        seen.written = Some(Written { since, last });
+        assert_eq!(said(&seen).watched_since, None, "it would be said for ever");
+        seen.peers[0].split_brain = true;
+        let told = said(&seen);
+        assert_eq!(told.last_write, Some("2026-11-22T10:11:00Z".into()));
+        assert_eq!(told.watched_since, Some(Time::from(since)));
+    }
 
     #[test]
     fn a_replica_that_is_not_told_to_connect_yet_has_not_split() {

@@ -511,8 +511,10 @@ fn replica(role: ReplicaRole, disk: DiskState) -> ReplicaSeen {
         frozen: false,
         two_primaries: false,
         as_adjusted: true,
+        paced: true,
         out_of_sync: 0,
         sync: None,
+        written: None,
         verify: None,
         peers: vec![PeerSeen {
             node: "an2".into(),
@@ -569,6 +571,51 @@ fn a_replica_that_may_be_old_is_not_opened() {
     story.look();
     story.act();
     assert!(story.acts.contains(&"promote"), "{:?}", story.acts);
+}
+
+#[test]
+fn another_rate_for_resyncs_is_told_to_an_open_replica_and_nothing_else_is_done_to_it() {
+    let at = |rate: &str| {
+        data(
+            "Primary",
+            &json!({"resyncRate": rate, "resyncRateShared": true}),
+        )
+    };
+    let mut story = Story::new(&[at("100Mi")], &[data_manifest()]);
+    story.groups = vec![group(&["data"])];
+    story.replicas = vec![replica(ReplicaRole::Primary, DiskState::UpToDate)];
+    story.pass(Duration::from_secs(10));
+    story.acts.clear();
+    story.plan_is(2, &[at("50Mi")], &[data_manifest()]);
+    story.pass(Duration::from_secs(10));
+    assert_eq!(story.acts, ["adjust"]);
+}
+
+#[test]
+fn how_fast_a_replica_catches_up_is_told_to_it_after_it_was_opened() {
+    let mut story = Story::new(&[data("Primary", &json!({}))], &[data_manifest()]);
+    story.groups = vec![group(&["data"])];
+    let mut seen = replica(ReplicaRole::Secondary, DiskState::UpToDate);
+    seen.paced = false;
+    story.replicas = vec![seen.clone()];
+    for _ in 0..2 {
+        story.look();
+        story.act();
+    }
+    assert_eq!(story.acts, ["adjust", "promote"]);
+
+    seen.role = ReplicaRole::Primary;
+    story.replicas = vec![seen.clone()];
+    story.look();
+    story.act();
+    assert_eq!(story.acts.last(), Some(&"adjust"));
+
+    seen.paced = true;
+    story.replicas = vec![seen];
+    story.look();
+    story.acts.clear();
+    story.pass(Duration::from_secs(10));
+    assert!(story.acts.is_empty(), "{:?}", story.acts);
 }
 
 #[test]

@@ -114,6 +114,10 @@ pub(super) fn decide(case: &Case<'_>, assigned: &ReplicaAssignment) -> Verdict {
     if seen.size < wanted && whole(seen) {
         return Verdict::Do(Act::Resize(case.name().clone()));
     }
+    // How fast it catches up comes after what it is waited for.
+    if !seen.paced {
+        return Verdict::Do(Act::AdjustReplica(target()));
+    }
     if let Some(number) = assigned.verify
         && seen.verify.as_ref().map(|seen| seen.number) != Some(number)
     {

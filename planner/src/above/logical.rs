@@ -374,6 +374,7 @@ impl<'a> Logical<'_, 'a> {
             .collect();
         let below = round.views.get(group.place.base);
         self.status.in_sync_summary = below.and_then(|below| below.in_sync_summary.clone());
+        self.status.sync_summary = below.and_then(|below| below.sync_summary.clone());
         let why = self.why(group, below);
         let before = old.state;
         self.status.state = Some(match (self.deleting(), self.is_made()) {

@@ -33,6 +33,8 @@ pub(crate) fn assignment(
         .replicas
         .iter()
         .filter(|peer| peer.node != replica.node);
+    let own_rate = volume.spec.resync.rate.as_ref();
+    let together = &round.settings.replication.resync_rate;
     Assignment {
         object: Subject::volume(name).reference(),
         object_generation: volume.metadata.generation,
@@ -60,6 +62,8 @@ pub(crate) fn assignment(
                 false => ReplicaRole::Secondary,
             },
             allow_two_primaries: role.allow_two_primaries,
+            resync_rate: Some(own_rate.unwrap_or(together).clone()),
+            resync_rate_shared: own_rate.is_none(),
             begins_here: role.begins_here,
             outdate: role.outdate,
             give_up: role.give_up,

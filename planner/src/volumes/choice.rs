@@ -378,12 +378,20 @@ pub(crate) fn backing_device(
     format!("/dev/{group}/{logical}")
 }
 
-/// Where a host is reached for replication.
+/// Where a host is reached for replication, the preferred way first.
 pub(crate) fn addresses(round: &Round<'_>, volume: &Volume, host: &Name) -> Vec<IpAddress> {
     let settings = &round.settings.replication;
     let own = volume.spec.replication.network.as_ref();
     let named = own.or(settings.network.as_ref()).map(Name::as_str);
-    networks::addresses(round, host.as_str(), named, &[NetworkRole::Storage])
+    let host = host.as_str();
+    let mut all = networks::addresses(round, host, named, &[NetworkRole::Storage]);
+    // Both sides must name the ways in the same order: the other ring is none before the first is known.
+    if settings.allow_fallback && !all.is_empty() {
+        let other = networks::addresses(round, host, None, &[NetworkRole::BackChannel]);
+        let other: Vec<_> = other.into_iter().filter(|one| !all.contains(one)).collect();
+        all.extend(other);
+    }
+    all
 }
 
 /// A replica of which nothing is known yet.
@@ -402,6 +410,8 @@ pub(crate) fn blank(node: Name) -> ReplicaStatus {
         backing_device: None,
         out_of_sync: None,
         sync: None,
+        last_write: None,
+        watched_since: None,
         verify: None,
         message: None,
     }

@@ -6,7 +6,7 @@ use crate::state::{About, ClusterState, Index};
 use jiff::Timestamp;
 use quorate_crds::{
     ConnectionState, DiskState, Name, ReplicaRole, ReplicaStatus, SplitBrainSide, SplitBrainStatus,
-    Time, VolumeState, VolumeStatus,
+    SyncProgress, Time, VolumeState, VolumeStatus,
 };
 
 /// A volume's status as of now. Most are as they were: only what is seen anew is held in memory twice.
@@ -80,16 +80,21 @@ pub(crate) fn look<'a>(state: &'a ClusterState, hosts: &Hosts<'a>, now: Timestam
             view.change(|status| note_the_split(status, is, now));
         }
         if is {
-            let written = |node: &Name| {
+            let said = |node: &Name| {
                 let record = records?.get(node.as_str())?;
-                let replica = observed(hosts, record)?.replica.as_ref()?;
-                replica.out_of_sync.clone()
+                observed(hosts, record)?.replica.as_ref()
             };
             let known = view.status().split_brain.clone();
             let mut split = known.clone();
             for side in split.iter_mut().flat_map(|split| &mut split.sides) {
                 // That nothing is said takes nothing back.
-                side.written = written(&side.node).or_else(|| side.written.take());
+                let Some(seen) = said(&side.node) else {
+                    continue;
+                };
+                let known = side.clone();
+                side.written = seen.out_of_sync.clone().or(known.written);
+                side.last_write = seen.last_write.clone().or(known.last_write);
+                side.watched_since = seen.watched_since.clone().or(known.watched_since);
             }
             if split != known {
                 view.change(|status| status.split_brain = split);
@@ -116,8 +121,10 @@ fn updated(
         Some(seen) => ReplicaStatus {
             node: known.node.clone(),
             node_id: known.node_id,
-            sync: None,
+            sync: progress(seen).cloned(),
             out_of_sync: None,
+            last_write: None,
+            watched_since: None,
             verify: None,
             ..seen.clone()
         },
@@ -128,6 +135,7 @@ fn updated(
             peers: Vec::new(),
             two_primaries_allowed: None,
             asks_about: Vec::new(),
+            sync: None,
             ..known.clone()
         },
         None => return None,
@@ -153,8 +161,10 @@ fn says_the_same(known: &ReplicaStatus, seen: &ReplicaStatus) -> bool {
         backing_device,
         // These are not passed on.
         out_of_sync: _,
-        sync: _,
+        last_write: _,
+        watched_since: _,
         verify: _,
+        sync: _,
         message,
     } = seen;
     (known.role, known.disk, known.connection) == (*role, *disk, *connection)
@@ -165,9 +175,22 @@ fn says_the_same(known: &ReplicaStatus, seen: &ReplicaStatus) -> bool {
         && known.device == *device
         && known.backing_device == *backing_device
         && known.message == *message
+        && known.sync.as_ref() == progress(seen)
         && known.out_of_sync.is_none()
-        && known.sync.is_none()
+        && known.last_write.is_none()
+        && known.watched_since.is_none()
         && known.verify.is_none()
+}
+
+/// Whether the replica takes what it lacks from another one.
+fn catches_up(replica: &ReplicaStatus) -> bool {
+    replica.disk == Some(DiskState::Inconsistent)
+        && replica.connection == Some(ConnectionState::Connected)
+}
+
+/// How far the replica is with what it lacks. Of the one that it takes that from, nothing is said.
+fn progress(seen: &ReplicaStatus) -> Option<&SyncProgress> {
+    seen.sync.as_ref().filter(|_| catches_up(seen))
 }
 
 /// Two sides that have both written refuse each other. A person must choose; the number keeps a
@@ -201,6 +224,7 @@ fn note_the_split(status: &mut VolumeStatus, split: bool, now: Timestamp) {
             node: replica.node.clone(),
             written: None,
             last_write: None,
+            watched_since: None,
         });
         status.split_brain = Some(SplitBrainStatus {
             number: Some(number + 1),
@@ -264,10 +288,7 @@ pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
         .replicas
         .iter()
         .any(|replica| !replica.asks_about.is_empty());
-    let syncing = status.replicas.iter().any(|replica| {
-        replica.disk == Some(DiskState::Inconsistent)
-            && replica.connection == Some(ConnectionState::Connected)
-    });
+    let syncing = status.replicas.iter().any(catches_up);
     let there = status.replicas.iter().filter(member).any(|replica| {
         current(&round.hosts, replica)
             || (replica.disk == Some(DiskState::Consistent)
@@ -295,6 +316,7 @@ pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
         status.in_sync.len(),
         status.replicas.len()
     ));
+    status.sync_summary = sync_summary(status);
     let primaries = status
         .replicas
         .iter()
@@ -303,6 +325,18 @@ pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
     if !primaries.clone().eq(&status.primary) {
         status.primary = primaries.cloned().collect();
     }
+}
+
+/// How far the replica is that has furthest to go. It is not known how old this is when somebody reads it, so that it says what
+/// stays true: that so much is done at least.
+fn sync_summary(status: &VolumeStatus) -> Option<String> {
+    let catching_up = status.replicas.iter().filter(|it| catches_up(it));
+    let done = |replica: &ReplicaStatus| replica.sync.as_ref()?.percent;
+    let least = catching_up.map(|it| done(it).unwrap_or(0)).min()?;
+    Some(match least {
+        0 => "begun".to_owned(),
+        percent => format!(">{percent}%"),
+    })
 }
 
 #[cfg(test)]

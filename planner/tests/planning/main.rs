@@ -6,8 +6,10 @@ mod dice;
 mod mistakes;
 mod properties;
 mod reserve;
+mod resync;
 mod scripts;
 mod turns;
+mod ways;
 mod world;
 
 use std::path::Path;

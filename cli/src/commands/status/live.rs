@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    figures,
-    picture::{Figures, LONG, Picture},
+    picture::{LONG, Picture},
     shown, status,
 };
 use crate::{
     client::Follow,
     error::CliError,
+    figures::Figures,
     progress::{self, Seen},
     session::Session,
 };
@@ -61,7 +61,7 @@ pub(super) async fn run(session: &Session, all: bool) -> Result<(), CliError> {
                 if let Ok(answer) = status::ask(session).await {
                     reply = answer;
                 }
-                readings = figures(&client).await;
+                readings = Figures::ask(&client).await;
             }
             _ = &mut interrupted => return Ok(()),
         }

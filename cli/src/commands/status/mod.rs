@@ -4,16 +4,15 @@ mod live;
 mod picture;
 
 use jiff::Timestamp;
-use quorate_proto::api::v1::FiguresRequest;
 
 use super::cluster::status;
 use crate::{
-    client::{Client, Retry, planning},
     error::CliError,
+    figures::Figures,
     progress::{self, Seen},
     session::Session,
 };
-use picture::{Figures, LONG, Picture};
+use picture::{LONG, Picture};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -61,7 +60,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<(), CliError> {
         }
     }
     let figures = if reply.has_quorum {
-        figures(&client).await
+        Figures::ask(&client).await
     } else {
         Figures::default()
     };
@@ -86,20 +85,5 @@ fn shown() -> Vec<&'static str> {
         .iter()
         .filter(|kind| kind.status && kind.kind != "NodePlan")
         .map(|kind| kind.plural)
-        .collect()
-}
-
-/// Readings that are not stored. They only make the picture finer: without them it is as good as its objects.
-async fn figures(client: &Client) -> Figures {
-    let reply = client
-        .call(Retry::Safe, |channel| {
-            let request = client.request(FiguresRequest {});
-            async move { planning(channel).figures(request).await }
-        })
-        .await;
-    let figures = reply.map(|reply| reply.figures).unwrap_or_default();
-    figures
-        .into_iter()
-        .map(|figure| ((figure.subject, figure.name), figure.value))
         .collect()
 }

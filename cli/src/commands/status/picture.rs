@@ -1,7 +1,5 @@
 //! The picture of a cluster: members, hosts, guests, volumes, what is under way, what is wrong.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use quorate_proto::api::v1::{MemberRole, StatusReply};
 use quorate_schema::quantity::Quantity;
@@ -10,6 +8,7 @@ use serde_json::Value;
 use super::super::{cluster::status, fence::status::is_open, vm::migrate::is_over};
 use crate::{
     console::{Tone, paint},
+    figures::Figures,
     object,
     output::{
         age::{self, NONE},
@@ -22,9 +21,6 @@ use crate::{
 
 /// A list that is longer than this is long, when nobody says otherwise.
 pub(super) const LONG: usize = 30;
-
-/// Readings by subject and name.
-pub(super) type Figures = BTreeMap<(String, String), f64>;
 
 /// Everything that is drawn.
 pub(super) struct Picture<'a> {
@@ -244,19 +240,9 @@ impl Picture<'_> {
 
     /// How far a resync is: the reading, or what was last stored.
     fn progress(&self, volume: &Value) -> String {
-        let reading = |name: &str| {
-            let subject = format!("Volume/{}", object::name(volume));
-            self.figures.get(&(subject, name.to_owned())).copied()
-        };
-        match reading("syncedPercent").filter(|percent| *percent < 100.0) {
-            Some(percent) => {
-                let left = reading("etaSeconds").map_or(String::new(), |left| {
-                    format!(" {}", age::short(whole_seconds(left)))
-                });
-                format!("{percent:.0}%{left}")
-            }
-            None => object::text(volume, "/status/syncSummary").to_owned(),
-        }
+        let stored = || object::text(volume, "/status/syncSummary").to_owned();
+        let reading = self.figures.resync(volume);
+        reading.map_or_else(stored, |resync| resync.to_string())
     }
 
     fn under_way(&self) -> String {
@@ -529,14 +515,6 @@ fn or_none(text: &str) -> &str {
     if text.is_empty() { NONE } else { text }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a conversion of floats saturates, and a resync takes no 292 billion years"
-)]
-fn whole_seconds(seconds: f64) -> i64 {
-    seconds as i64
-}
-
 #[cfg(test)]
 mod tests {
     use quorate_proto::api::v1::MemberStatus;
@@ -557,7 +535,7 @@ mod tests {
                 "status": {"state": "Pending", "conditions": [
                     {"type": "Scheduled", "status": "False", "reason": "NoHostFits", "message": "an1: needs 40 GiB"}]}}),
             json!({"kind": "Volume", "metadata": {"name": "data"}, "spec": {},
-                "status": {"inSync": ["an1"], "inSyncSummary": "1/2", "primary": ["an1"], "syncSummary": "70%",
+                "status": {"inSync": ["an1"], "inSyncSummary": "1/2", "primary": ["an1"], "syncSummary": ">60%",
                     "conditions": [{"type": "InSync", "status": "False", "reason": "Degraded", "message": "an2 is behind"}]}}),
             json!({"kind": "VirtualMachineMigration", "metadata": {"name": "m"}, "spec": {"virtualMachine": "web"},
                 "status": {"phase": "Running", "source": "an1", "target": "an2", "progress": {"percent": 40}}}),
@@ -585,10 +563,17 @@ mod tests {
     #[test]
     fn one_screen_shows_hosts_guests_volumes_what_is_under_way_and_what_is_wrong() {
         let (reply, seen) = (reply(), cluster());
-        let figures = Figures::from([
-            (("Volume/data".into(), "syncedPercent".into()), 71.4),
-            (("Volume/data".into(), "etaSeconds".into()), 240.0),
-        ]);
+        let figure = |name: &str, value| {
+            (
+                "Volume/data".to_owned(),
+                "an2".to_owned(),
+                name.to_owned(),
+                value,
+            )
+        };
+        let figures: Figures = [figure("syncedPercent", 71.4), figure("etaSeconds", 240.0)]
+            .into_iter()
+            .collect();
         let picture = Picture {
             reply: &reply,
             seen: &seen,

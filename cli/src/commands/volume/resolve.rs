@@ -41,7 +41,8 @@ pub(super) async fn run(session: &Session, args: &Args) -> Result<(), CliError> 
     };
     split.may_give_up(victim)?;
     if !args.yes {
-        ask_for_name(session, victim, &split.consequence(victim), "--yes")?;
+        let consequence = split.consequence(victim, Timestamp::now());
+        ask_for_name(session, victim, &consequence, "--yes")?;
     }
     let resolve = json!({"spec": {"resolve": {"splitBrain": split.number, "discard": victim}}});
     wish::patch(session, "volumes", name, &resolve).await?;
@@ -121,42 +122,55 @@ impl<'a> Split<'a> {
         Ok(())
     }
 
-    fn consequence(&self, victim: &str) -> String {
-        format!(
+    fn consequence(&self, victim: &str, now: Timestamp) -> String {
+        let told = |side: &Value| {
+            format!(
+                "written alone: {}, last write: {}",
+                written(side),
+                last_write(side, now)
+            )
+        };
+        let mut text = format!(
             "everything that {victim} alone has written to {} since the split is taken out of it; it is kept aside as a \
              snapshot on {victim}, {}-split-{}, if its pool has room",
             object::reference(self.volume),
             object::name(self.volume),
             self.number
-        )
+        );
+        let given_up = |side: &&Value| object::text(side, "/node") == victim;
+        for side in self.sides().filter(given_up) {
+            text.push_str(&format!("\n  given up: {victim} ({})", told(side)));
+        }
+        for side in self.sides().filter(|side| !given_up(side)) {
+            let node = object::text(side, "/node");
+            text.push_str(&format!("\n  kept:     {node} ({})", told(side)));
+        }
+        text
     }
 
     fn show(&self, session: &Session) -> Result<(), CliError> {
         let name = object::name(self.volume);
         let since = object::text(self.volume, "/status/splitBrain/since");
+        let now = Timestamp::now();
         session.console.print(&format!(
             "{} is split for {}: both sides have written, and nothing is resolved by itself\n\n{}\nGive up what one side has \
              written alone: quorate volume resolve {name} --discard NODE\n",
             object::reference(self.volume),
-            age::since(since, Timestamp::now()),
-            self.table(session.console.color())
+            age::since(since, now),
+            self.table(now, session.console.color())
         ))
     }
 
-    fn table(&self, color: bool) -> String {
+    fn table(&self, now: Timestamp, color: bool) -> String {
         let rows: Vec<_> = self
             .sides()
             .map(|side| {
                 let node = object::text(side, "/node");
-                let said = |pointer| match object::text(side, pointer) {
-                    "" => "unknown",
-                    text => text,
-                };
                 vec![
                     node.into(),
                     if self.is_open_on(node) { "yes" } else { "no" }.into(),
-                    said("/written").into(),
-                    said("/lastWrite").into(),
+                    written(side).into(),
+                    last_write(side, now).into(),
                 ]
             })
             .collect();
@@ -165,6 +179,24 @@ impl<'a> Split<'a> {
             &rows,
             color,
         )
+    }
+}
+
+fn written(side: &Value) -> &str {
+    match object::text(side, "/written") {
+        "" => "not known",
+        text => text,
+    }
+}
+
+/// When the side was last seen to write. That nobody has seen it is no proof that it has not: it says since when somebody looks.
+fn last_write(side: &Value, now: Timestamp) -> String {
+    let last = object::text(side, "/lastWrite");
+    let watched = object::text(side, "/watchedSince");
+    match (last, watched) {
+        ("", "") => "not known, its host does not say".to_owned(),
+        ("", since) => format!("none since {since}, not known before"),
+        (last, _) => format!("{last} ({} ago)", age::since(last, now)),
     }
 }
 
@@ -216,10 +248,17 @@ mod tests {
                 "state": "SplitBrain",
                 "primary": ["an1"],
                 "usedBy": [{"kind": "VirtualMachine", "name": "web"}],
-                "splitBrain": {"number": 2, "sides": [{"node": "an1", "written": "4Mi"}, {"node": "an2"}]},
+                "splitBrain": {"number": 2, "sides": [
+                    {"node": "an1", "written": "4Mi", "lastWrite": "2026-11-22T10:11:00Z", "watchedSince": "2026-11-20T08:00:00Z"},
+                    {"node": "an2", "written": "1Mi", "watchedSince": "2026-11-22T10:05:00Z"},
+                    {"node": "an3"}]},
                 "conditions": [{"type": "InSync", "status": "False", "message": "both sides have written"}],
             },
         })
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-22T10:20:00Z".parse().expect("a moment")
     }
 
     fn refused(result: Result<(), CliError>) -> String {
@@ -231,16 +270,24 @@ mod tests {
         let volume = volume();
         let split = Split::of(&volume).expect("it is split");
         assert_eq!(
-            split.table(false),
+            split.table(now(), false),
             "SIDE   OPEN FOR WRITING   WRITTEN ALONE   LAST WRITE\n\
-             an1    yes                4Mi             unknown\n\
-             an2    no                 unknown         unknown\n"
+             an1    yes                4Mi             2026-11-22T10:11:00Z (9m ago)\n\
+             an2    no                 1Mi             none since 2026-11-22T10:05:00Z, not known before\n\
+             an3    no                 not known       not known, its host does not say\n"
         );
+        let text = split.consequence("an2", now());
+        for line in [
+            "\n  given up: an2 (written alone: 1Mi, last write: none since 2026-11-22T10:05:00Z, not known before)",
+            "\n  kept:     an1 (written alone: 4Mi, last write: 2026-11-22T10:11:00Z (9m ago))",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
         split.may_give_up("an2").expect("nobody has it open there");
         let open = refused(split.may_give_up("an1"));
         assert!(open.contains("used by virtualmachine/web"), "{open}");
-        let third = refused(split.may_give_up("an3"));
-        assert!(third.contains("its sides are an1, an2"), "{third}");
+        let other = refused(split.may_give_up("an4"));
+        assert!(other.contains("its sides are an1, an2, an3"), "{other}");
     }
 
     #[test]

@@ -26,6 +26,12 @@ const JUST_CREATED: &str = "0000000000000004";
 /// DRBD's words for a device without its own data.
 const NO_METADATA: &str = "No valid meta data found";
 
+/// A configuration, and what of it is remembered beside it.
+struct Rendered {
+    text: String,
+    rate_parts: Option<u64>,
+}
+
 impl Drbd {
     /// The resource, when it is ours; whose it is otherwise decides what may be done with it.
     async fn ours(&self, volume: &Name) -> Result<Option<(Kept, Resource)>, DriverError> {
@@ -53,16 +59,22 @@ impl Drbd {
         })
     }
 
-    async fn render(&self, target: &ReplicaTarget) -> Result<String, DriverError> {
+    /// The configuration, and of how many parts of the host's rate for resyncs it gives the replica one.
+    async fn render(&self, target: &ReplicaTarget) -> Result<Rendered, DriverError> {
         let version = self.version().await?;
+        let rate_parts = self.rate_parts(&self.state().await?, target.name.as_str());
         let around = Surroundings {
             generation: version.generation,
             hostname: &self.host.hostname,
             handler: &self.host.handler,
             own_address: &config::address_towards,
+            rate_parts,
             has: &|name| self.place.kept(name.as_str()).is_some(),
         };
-        config::render(target, &around)
+        Ok(Rendered {
+            text: config::render(target, &around)?,
+            rate_parts: target.assignment.resync_rate_shared.then_some(rate_parts),
+        })
     }
 
     /// The devices below it can be opened.
@@ -98,7 +110,12 @@ impl Drbd {
             .await
     }
 
-    fn write(&self, target: &ReplicaTarget, text: &str, adjusted: bool) -> Result<(), DriverError> {
+    fn write(
+        &self,
+        target: &ReplicaTarget,
+        rendered: &Rendered,
+        adjusted: bool,
+    ) -> Result<(), DriverError> {
         let name = target.name.as_str();
         let before = self.place.kept(name);
         let two = target.assignment.allow_two_primaries
@@ -118,13 +135,14 @@ impl Drbd {
             two_primaries: two,
             adjusted,
             snapshot_target: target.spec.resync.snapshot_target,
+            rate_parts: rendered.rate_parts,
             met_split: before.as_ref().and_then(|kept| kept.met_split),
             verify: before.and_then(|kept| kept.verify),
         };
         self.place
             .prepare()
             .and_then(|()| self.place.keep(&kept))
-            .and_then(|()| self.place.configure(name, text))
+            .and_then(|()| self.place.configure(name, &rendered.text))
             .map_err(|error| {
                 DriverError::passing(
                     Trouble::Refused,
@@ -139,9 +157,9 @@ impl Drbd {
             return Ok(());
         }
         self.minor_is_free(target).await?;
-        let text = self.render(target).await?;
+        let rendered = self.render(target).await?;
         self.ready(target).await?;
-        self.write(target, &text, false)?;
+        self.write(target, &rendered, false)?;
         if self.generation(target).await?.is_none() {
             self.create_metadata(target).await?;
         }
@@ -252,19 +270,19 @@ impl Drbd {
 
     pub(super) async fn adjust(&self, target: &ReplicaTarget) -> Result<(), DriverError> {
         let name = target.name.as_str();
-        let text = self.render(target).await?;
+        let rendered = self.render(target).await?;
         let there = self.ours(&target.name).await?;
         let same = self
             .place
             .configured(name)
-            .is_some_and(|before| before == text);
+            .is_some_and(|before| before == rendered.text);
         if there.is_some() && same && self.is_as_adjusted(&target.name).await? {
             return self.begin(target).await;
         }
         self.ready(target).await?;
-        self.write(target, &text, false)?;
+        self.write(target, &rendered, false)?;
         self.bring_up(target).await?;
-        self.write(target, &text, true)?;
+        self.write(target, &rendered, true)?;
         lock(&self.shared.apart).remove(name);
         self.begin(target).await
     }

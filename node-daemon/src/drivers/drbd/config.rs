@@ -21,6 +21,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) handler: &'a Path,
     /// Where this host is reached, for each peer's address.
     pub(super) own_address: &'a dyn Fn(IpAddr) -> Result<IpAddr, DriverError>,
+    /// Into how many equal parts the rate is divided that resyncs of this host share.
+    pub(super) rate_parts: u64,
     /// Whether a volume has a replica on this host.
     pub(super) has: &'a dyn Fn(&Name) -> bool,
 }
@@ -295,12 +297,18 @@ fn disk(text: &mut Text, target: &ReplicaTarget, around: &Surroundings<'_>, nine
     );
     text.say("al-extents", &replication.activity_log_extents.to_string());
     let resync = &target.spec.resync;
-    let rate = resync.rate.as_ref().and_then(kibibytes);
+    let least = resync.min_rate.as_ref().and_then(kibibytes);
+    // A plan of a former release says nothing of it.
+    let planned = target.assignment.resync_rate.as_ref();
+    let rate = planned.or(resync.rate.as_ref()).and_then(kibibytes);
+    let rate = rate.map(|rate| match target.assignment.resync_rate_shared {
+        true => (rate / around.rate_parts.max(1)).max(least.unwrap_or(1)),
+        false => rate,
+    });
     if let Some(rate) = rate {
         text.say("resync-rate", &format!("{rate}k"));
         text.say("c-max-rate", &format!("{rate}k"));
     }
-    let least = resync.min_rate.as_ref().and_then(kibibytes);
     let least = least.unwrap_or(rate.map_or(LEAST_RATE, |rate| rate.min(LEAST_RATE)));
     text.say("c-min-rate", &format!("{least}k"));
     // DRBD refuses the name of a volume that it does not know.
@@ -475,6 +483,7 @@ pub(super) mod tests {
                     IpAddr::V6(_) => "fd00::1".parse().expect("an address"),
                 })
             },
+            rate_parts: 4,
             has: &|name| name.as_str() == "root",
         };
         render(target, &around)
@@ -537,6 +546,35 @@ pub(super) mod tests {
             let text = rendered(&volume, Generation::Eight).expect("can be written");
             assert!(text.contains(least), "{text}");
         }
+    }
+
+    #[test]
+    fn the_rate_of_a_resync_is_the_planned_one() {
+        let mut volume = target(1);
+        volume.assignment.resync_rate = Some("2Mi".into());
+        let text = rendered(&volume, Generation::Eight).expect("can be written");
+        for line in [
+            "resync-rate 2048k;",
+            "c-max-rate 2048k;",
+            "c-min-rate 1024k;",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        Arc::make_mut(&mut volume.spec).resync.rate = None;
+        let same = rendered(&volume, Generation::Eight).expect("can be written");
+        assert_eq!(same, text, "the host adds nothing to what was planned");
+    }
+
+    #[test]
+    fn a_shared_rate_is_divided_and_leaves_each_what_it_gets_at_least() {
+        let mut volume = target(1);
+        volume.assignment.resync_rate = Some("64Mi".into());
+        volume.assignment.resync_rate_shared = true;
+        let text = rendered(&volume, Generation::Eight).expect("can be written");
+        assert!(text.contains("c-max-rate 16384k;"), "{text}");
+        Arc::make_mut(&mut volume.spec).resync.min_rate = Some("20Mi".into());
+        let text = rendered(&volume, Generation::Eight).expect("can be written");
+        assert!(text.contains("c-max-rate 20480k;"), "{text}");
     }
 
     #[test]

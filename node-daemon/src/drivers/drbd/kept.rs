@@ -10,6 +10,7 @@ use quorate_crds::Name;
 use quorate_crds::scalar::AbsolutePath;
 use serde::{Deserialize, Serialize};
 
+use super::writes::Writes;
 use crate::drivers::draft;
 
 /// One replica of ours.
@@ -27,6 +28,9 @@ pub(super) struct Kept {
     /// A snapshot is made before it is overwritten by a resync.
     #[serde(default)]
     pub(super) snapshot_target: bool,
+    /// Of how many equal parts of the host's rate for resyncs it was given one. None: it has a rate of its own.
+    #[serde(default)]
+    pub(super) rate_parts: Option<u64>,
     /// When it met a peer that has written as well, in seconds: what it holds is kept aside before it is overwritten.
     #[serde(default)]
     pub(super) met_split: Option<i64>,
@@ -74,6 +78,12 @@ impl Place {
             .join(format!("{volume}.json"))
     }
 
+    fn writes(&self, volume: &str) -> PathBuf {
+        self.directory
+            .join("resources")
+            .join(format!("{volume}.writes"))
+    }
+
     /// Makes the directories and the file that includes the others.
     pub(super) fn prepare(&self) -> io::Result<()> {
         let resources = self.directory.join("resources");
@@ -116,9 +126,29 @@ impl Place {
         }
     }
 
+    /// Whether it is one of ours.
+    pub(super) fn is_ours(&self, volume: &str) -> bool {
+        self.memory(volume).exists()
+    }
+
+    pub(super) fn keep_writes(&self, volume: &str, writes: &Writes) -> io::Result<()> {
+        let text = serde_json::to_vec(writes)?;
+        draft::replace(&self.writes(volume), &text)
+    }
+
+    /// What is known of its writes. One that cannot be read is looked at anew.
+    pub(super) fn kept_writes(&self, volume: &str) -> Option<Writes> {
+        let text = fs::read(self.writes(volume)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
     /// Forgets a replica: the memory last, so that what is left is still known as ours.
     pub(super) fn forget(&self, volume: &str) -> io::Result<()> {
-        for path in [self.resource(volume), self.memory(volume)] {
+        for path in [
+            self.resource(volume),
+            self.writes(volume),
+            self.memory(volume),
+        ] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -152,6 +182,7 @@ mod tests {
             two_primaries: false,
             adjusted: true,
             snapshot_target: false,
+            rate_parts: Some(2),
             met_split: None,
             verify: None,
         };

@@ -22,6 +22,7 @@ mod tests;
 mod verify;
 mod version;
 mod watch;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ use questions::{Knows, Questions};
 use state::State;
 use verify::Verification;
 use version::{Generation, Version};
+use writes::Watch;
 
 /// While something moves, and nothing else is known to have happened, figures are as old as this at most.
 const FIGURES: Duration = Duration::from_secs(10);
@@ -93,6 +95,8 @@ struct Shared {
     apart: Mutex<BTreeMap<String, Instant>>,
     /// How far a resync was, and when.
     progress: Mutex<BTreeMap<String, (Instant, u64)>>,
+    /// When they were last written.
+    writes: Mutex<Watch>,
     listening: Mutex<bool>,
 }
 

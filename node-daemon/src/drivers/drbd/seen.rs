@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{ConnectionState, DiskState, ReplicaRole, Size, SyncProgress};
 use tokio::time::Instant;
 
 use super::kept::{Kept, KeptPeer};
-use super::state::{Connection, Resource};
+use super::state::{Connection, Resource, State};
 use super::verify::Verification;
 use super::version::Generation;
 use super::{Drbd, lock};
@@ -20,6 +21,8 @@ const APART: Duration = Duration::from_secs(20);
 impl Drbd {
     pub(super) async fn seen(&self) -> Result<Vec<ReplicaSeen>, DriverError> {
         let state = self.state().await?;
+        self.look_at_writes(&state, Timestamp::now());
+        let at_once = self.sharing(&state, None);
         let nine = match self.shared.version.get() {
             Some(version) => version.generation == Generation::Nine,
             // It was not asked yet; then it is enough to know whether peers have numbers.
@@ -29,7 +32,12 @@ impl Drbd {
         Ok(resources
             .map(|(name, resource)| {
                 let verification = state.verifications.get(name);
-                self.replica(name, resource, verification, nine)
+                let mut seen = self.replica(name, resource, verification, nine);
+                if resource.takes() {
+                    let told = self.parts_of(name);
+                    seen.paced = told.is_none_or(|told| told == parts(at_once));
+                }
+                seen
             })
             .collect())
     }
@@ -63,8 +71,10 @@ impl Drbd {
             frozen: resource.suspended,
             two_primaries: false,
             as_adjusted: true,
+            paced: true,
             out_of_sync: out_of_sync(resource),
             sync: None,
+            written: None,
             verify: None,
             peers: Vec::new(),
         };
@@ -76,6 +86,7 @@ impl Drbd {
             (seen.out_of_sync, seen.sync) = (0, None);
         }
         seen.two_primaries = kept.two_primaries;
+        seen.written = self.written(name);
         seen.verify = kept.verification(verification);
         seen.peers = kept
             .peers
@@ -84,6 +95,28 @@ impl Drbd {
             .collect();
         seen.as_adjusted = kept.adjusted && self.is_whole(name, &seen);
         seen
+    }
+
+    /// How many replicas beside that one catch up at present, and share the host's rate for it.
+    fn sharing(&self, state: &State, beside: Option<&str>) -> u64 {
+        let sharing = state.resources.iter().filter(|(name, resource)| {
+            beside != Some(name.as_str()) && resource.takes() && self.parts_of(name).is_some()
+        });
+        sharing.count() as u64
+    }
+
+    fn parts_of(&self, name: &str) -> Option<u64> {
+        self.place.kept(name)?.rate_parts
+    }
+
+    /// Into how many parts the rate is divided of which one is given to this replica. One that is up and does not catch up stays
+    /// as it is: nothing has to be told to it now.
+    pub(super) fn rate_parts(&self, state: &State, name: &str) -> u64 {
+        let rests = |resource: &&Resource| !resource.takes();
+        let rests = state.resources.get(name).filter(rests);
+        rests
+            .and_then(|_| self.parts_of(name))
+            .unwrap_or_else(|| parts(self.sharing(state, Some(name)) + 1))
     }
 
     /// In bytes, as the kernel says at this moment.
@@ -136,6 +169,12 @@ impl Drbd {
             remaining: remaining.map(|seconds| format!("{seconds}s").as_str().into()),
         })
     }
+}
+
+/// As many as there are, up to the next power of two. Otherwise each of fifty replicas that catch up would be told anew whenever one
+/// of them is done.
+fn parts(replicas: u64) -> u64 {
+    replicas.max(1).next_power_of_two()
 }
 
 /// 8.4 knows one peer, without a number.

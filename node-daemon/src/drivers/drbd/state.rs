@@ -277,6 +277,12 @@ impl Resource {
         peers.any(|(_, device)| device.resyncs())
     }
 
+    /// It takes from a peer what it lacks, and does not wait for another replica with that.
+    pub(super) fn takes(&self) -> bool {
+        let mut peers = self.connections.values().flat_map(|known| &known.peers);
+        peers.any(|(_, device)| device.replication == "SyncTarget")
+    }
+
     /// Figures that move without an event matter at present.
     pub(super) fn moves(&self) -> bool {
         self.resyncs()

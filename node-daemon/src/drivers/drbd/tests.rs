@@ -1,6 +1,7 @@
 //! Stories of a host whose DRBD does what it is told, or goes wrong. The kernel behind it is told, not real; what the real
 //! one does is recorded in `tests/recorded`, and tried in the lab.
 
+use super::kept::Kept;
 use super::*;
 use crate::drivers::command::scripted::{Scripted, failed, fine};
 use crate::drivers::command::{CommandError, Ended};
@@ -29,6 +30,10 @@ struct Fake {
     disk: &'static str,
     peer: &'static str,
     peer_disk: &'static str,
+    /// It takes from its peer what it lacks.
+    takes: bool,
+    /// Other replicas that do.
+    others: usize,
 }
 
 impl Default for Fake {
@@ -43,6 +48,8 @@ impl Default for Fake {
             disk: "Diskless",
             peer: "Connected",
             peer_disk: "Inconsistent",
+            takes: false,
+            others: 0,
         }
     }
 }
@@ -59,16 +66,22 @@ impl Fake {
                 behind,
                 ..
             } = self;
-            let met = if *peer == "Connected" {
-                "Established"
-            } else {
-                "Off"
+            let met = match *peer {
+                "Connected" if self.takes => "SyncTarget",
+                "Connected" => "Established",
+                _ => "Off",
             };
             lines.extend([
                 format!("exists resource name:web role:{role} suspended:no"),
                 format!("exists connection name:web peer-node-id:0 conn-name:peer connection:{peer} role:Secondary"),
                 format!("exists device name:web volume:0 minor:7 disk:{disk} size:65536"),
                 format!("exists peer-device name:web peer-node-id:0 conn-name:peer volume:0 replication:{met} peer-disk:{peer_disk} out-of-sync:{behind}"),
+            ]);
+        }
+        for other in 0..self.others {
+            lines.extend([
+                format!("exists resource name:with{other} role:Secondary suspended:no"),
+                format!("exists peer-device name:with{other} peer-node-id:0 conn-name:peer volume:0 replication:SyncTarget peer-disk:UpToDate"),
             ]);
         }
         lines.push("exists -".to_owned());
@@ -219,6 +232,32 @@ impl Stage {
 
     fn fake(&self) -> MutexGuard<'_, Fake> {
         lock(&self.fake)
+    }
+
+    /// The kernel has something else to say.
+    fn now(&self, change: impl FnOnce(&mut Fake)) {
+        change(&mut self.fake());
+        self.drbd.shared.acts.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The kernel has counted so many sectors that were written.
+    fn count(&self, sectors: u64) {
+        let directory = self.drbd.host.sys.join("block/drbd7");
+        std::fs::create_dir_all(&directory).expect("made");
+        let line = format!("1 0 8 0 2 0 {sectors} 0 0 0 0 0 0 0 0 0 0\n");
+        std::fs::write(directory.join("stat"), line).expect("written");
+    }
+
+    /// The daemon of this host, started anew.
+    fn next_daemon(&self) -> Drbd {
+        let run: Arc<dyn Run> = Arc::new(self.run.clone());
+        let pools = Arc::new(Lvm::new(Arc::clone(&run)));
+        Drbd::new(run, pools, self.drbd.host.clone())
+    }
+
+    fn is_configured(&self, words: &str) -> bool {
+        let text = self.drbd.place.configured("web").expect("configured");
+        text.contains(words)
     }
 
     async fn seen(&self) -> ReplicaSeen {
@@ -840,4 +879,107 @@ async fn a_comparison_is_followed_to_its_end_and_one_that_cannot_begin_is_an_ans
     assert_eq!((verify.number, verify.state), (5, VerifyState::Broken));
     let why = verify.message.expect("a reason");
     assert!(why.contains("Need a connection"), "{why}");
+}
+
+#[tokio::test]
+async fn when_it_was_written_outlives_the_daemon_and_not_the_replica() {
+    let stage = Stage::at_work().await;
+    assert_eq!(
+        stage.seen().await.written,
+        None,
+        "this kernel counts nothing"
+    );
+    stage.count(100);
+    let first = stage.seen().await.written.expect("it is looked at");
+    assert_eq!(first.last, None, "nobody knows when those were");
+    stage.count(108);
+    let written = stage.seen().await.written.expect("it is looked at");
+    assert_eq!(written.since, first.since);
+    assert!(written.last.is_some_and(|last| last >= first.since));
+    assert_eq!(
+        stage.seen().await.written,
+        Some(written),
+        "nothing was written since"
+    );
+
+    let next = stage.next_daemon();
+    let seen = next.observe().await.expect("it answers");
+    assert_eq!(seen[0].written, Some(written));
+
+    next.take_down(&web()).await.expect("down");
+    assert_eq!(next.place.kept_writes("web"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_split_and_is_written_says_so_without_any_event() {
+    let stage = Stage::at_work().await;
+    stage.count(100);
+    let lines = stage.run.lines();
+    let mut hints = stage.drbd.watch();
+    for line in stage.fake().lines() {
+        lines.send(Ok(line)).expect("heard");
+    }
+    assert_eq!(hints.next().await, Some(Hint::Anything));
+    stage.count(108);
+    let ten_looks = tokio::time::timeout(writes::EVERY * 10, hints.next());
+    assert!(
+        ten_looks.await.is_err(),
+        "of one that is whole nobody asks it"
+    );
+
+    let split =
+        "call helper name:web peer-node-id:0 conn-name:peer volume:0 minor:7 helper:split-brain";
+    lines.send(Ok(split.to_owned())).expect("heard");
+    assert_eq!(hints.next().await, Some(Hint::Object(web())));
+    // It was last written in an hour that is long over.
+    let long_ago = jiff::Timestamp::UNIX_EPOCH;
+    let live = lock(&stage.drbd.shared.live).clone();
+    stage.count(116);
+    stage.drbd.look_at_writes(&live, long_ago);
+    stage.count(124);
+    assert_eq!(hints.next().await, Some(Hint::Object(web())));
+    let seen = stage.seen().await;
+    assert!(seen.written.and_then(|it| it.last) > Some(long_ago));
+}
+
+#[tokio::test]
+async fn replicas_that_catch_up_at_the_same_time_share_the_rate_of_their_host() {
+    let mut stage = Stage::new();
+    stage.target.assignment.resync_rate = Some("64Mi".into());
+    stage.target.assignment.resync_rate_shared = true;
+    lock(&stage.fake).metadata = Some("00000000000000AA".into());
+    stage.drbd.create(&stage.target).await.expect("it is there");
+    stage.drbd.adjust(&stage.target).await.expect("up");
+    assert!(stage.is_configured("c-max-rate 65536k;"));
+    let kept = stage.drbd.place.kept("web").expect("ours");
+    for other in ["with0", "with1", "with2"] {
+        let volume = Name::from(other);
+        let kept = Kept {
+            volume,
+            ..kept.clone()
+        };
+        stage.drbd.place.keep(&kept).expect("ours as well");
+    }
+
+    // While it rests itself, others are nothing to it.
+    stage.now(|fake| fake.others = 3);
+    assert!(stage.seen().await.paced);
+    stage.run.called();
+    stage.drbd.adjust(&stage.target).await.expect("as it is");
+    assert_eq!(stage.acts(), Vec::<String>::new());
+
+    for (others, rate) in [(3, "16384k"), (2, "16384k"), (1, "32768k"), (0, "65536k")] {
+        stage.now(|fake| (fake.takes, fake.others) = (true, others));
+        let paced = stage.is_configured(&format!("c-max-rate {rate};"));
+        assert_eq!(stage.seen().await.paced, paced, "{others} others");
+        stage.drbd.adjust(&stage.target).await.expect("told");
+        assert_eq!(stage.did("adjust"), usize::from(!paced), "{others} others");
+        assert!(stage.is_configured(&format!("c-max-rate {rate};")));
+        assert!(stage.seen().await.paced);
+    }
+
+    // What is somebody else's is not counted.
+    stage.drbd.place.forget("with0").expect("forgotten");
+    stage.now(|fake| fake.others = 1);
+    assert!(stage.seen().await.paced);
 }

@@ -1,14 +1,17 @@
-//! Follows the kernel's events.
+//! Follows the kernel's events, and looks beside them at what it only counts.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use jiff::Timestamp;
+use quorate_crds::Name;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::events::{self, Event};
-use super::{Drbd, Shared, lock};
+use super::{Drbd, lock, writes};
 use crate::drivers::command::{Command, CommandError};
 use crate::drivers::{Hint, Hints};
 
@@ -21,26 +24,43 @@ const SILENCE: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// What is said counts while it is followed.
 struct Following {
-    shared: Arc<Shared>,
+    drbd: Drbd,
     lines: BoxStream<'static, Result<String, CommandError>>,
+    looks: Interval,
+    /// Replicas of which something else is to be said now.
+    renewed: VecDeque<Name>,
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
-        lock(&self.shared.live).begin_anew();
+        lock(&self.drbd.shared.live).begin_anew();
     }
 }
 
 impl Following {
     async fn next(&mut self) -> Option<Hint> {
         loop {
-            match self.lines.next().await {
+            if let Some(volume) = self.renewed.pop_front() {
+                return Some(Hint::Object(volume));
+            }
+            let line = tokio::select! {
+                line = self.lines.next() => line,
+                _ = self.looks.tick() => {
+                    let live = lock(&self.drbd.shared.live).clone();
+                    if live.complete {
+                        self.renewed.extend(self.drbd.look_at_writes(&live, Timestamp::now()));
+                    }
+                    continue;
+                }
+            };
+            match line {
                 Some(Ok(line)) => {
-                    let mut live = lock(&self.shared.live);
+                    let shared = &self.drbd.shared;
+                    let mut live = lock(&shared.live);
                     let ended = live.ended;
                     live.take(&line);
                     if live.ended != ended {
-                        self.shared.acts.fetch_add(1, Ordering::SeqCst);
+                        shared.acts.fetch_add(1, Ordering::SeqCst);
                     }
                     if !live.complete {
                         continue;
@@ -73,7 +93,7 @@ impl Following {
     }
 
     async fn ended(&mut self) {
-        lock(&self.shared.live).begin_anew();
+        lock(&self.drbd.shared.live).begin_anew();
         tokio::time::sleep(REST).await;
     }
 }
@@ -87,9 +107,13 @@ impl Drbd {
             }
             lock(&drbd.shared.live).begin_anew();
             let command = Command::new("drbdsetup", ["events2", "--statistics", "all"]);
+            let mut looks = tokio::time::interval(writes::EVERY);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             Following {
-                shared: Arc::clone(&drbd.shared),
                 lines: drbd.run.follow(command.patience(SILENCE)),
+                drbd,
+                looks,
+                renewed: VecDeque::new(),
             }
         };
         stream::once(opened)

@@ -114,8 +114,10 @@ impl MachineRoom {
                 frozen: live.frozen(),
                 two_primaries: live.allow_two_primaries,
                 as_adjusted: true,
+                paced: true,
                 out_of_sync: size / u64::from(BLOCKS) * lacking as u64,
                 sync,
+                written: None,
                 verify: live.verified.map(|number| VerifySeen {
                     number,
                     state: VerifyState::Finished,

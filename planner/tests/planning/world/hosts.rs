@@ -249,8 +249,17 @@ impl World {
             "twoPrimariesAllowed": self.truth.two.contains(here),
             "size": self.truth.made.get(here), "asksAbout": asks,
         });
+        if apart {
+            seen["watchedSince"] = json!(self.start.to_string());
+        }
         if apart && role == "Primary" {
             seen["outOfSync"] = json!("4Mi");
+            seen["lastWrite"] = json!("2026-03-01T12:05:00Z");
+        }
+        if disk == "Inconsistent" {
+            let last = if self.caught_up.contains(here) { 99 } else { 0 };
+            let percent = self.done(&here.0, &here.1).unwrap_or(last);
+            seen["sync"] = json!({"percent": percent});
         }
         if let Some((number, since)) = self.truth.compares.get(here) {
             let took = self.now.duration_since(*since).as_secs();
@@ -265,6 +274,13 @@ impl World {
             };
         }
         seen
+    }
+
+    /// How much of what it lacks a replica has, in percent. None when it does not catch up.
+    pub(crate) fn done(&self, volume: &str, host: &str) -> Option<u32> {
+        let here = (volume.to_owned(), host.to_owned());
+        let seconds = self.catching_up.get(&here)?;
+        Some(seconds * 100 / (self.resync_takes + 1))
     }
 
     /// Whether one that writes is heard.

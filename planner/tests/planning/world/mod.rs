@@ -193,6 +193,20 @@ impl World {
         self.transcript.extend(lines);
     }
 
+    /// An object, as it is stored.
+    pub(crate) fn object(&self, kind: &str, name: &str) -> &Value {
+        &self.objects[&(kind.to_owned(), name.to_owned())]
+    }
+
+    /// What a host is told about an object.
+    pub(crate) fn record(&self, kind: &str, name: &str, host: &str) -> &Value {
+        let about = |plan: &&Value| {
+            let object = &plan["spec"]["assignment"]["object"];
+            object["kind"] == kind && object["name"] == name && plan["spec"]["node"] == host
+        };
+        self.of("NodePlan").find(about).expect("a record")
+    }
+
     fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         self.objects
             .iter()
