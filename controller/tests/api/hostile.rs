@@ -21,7 +21,7 @@ async fn apply_text(client: &Client, manifest: impl Into<Vec<u8>>) -> tonic::Sta
         .expect_err("refused")
 }
 
-pub(crate) fn billion_laughs() -> String {
+fn billion_laughs() -> String {
     let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
     for level in 1..10 {
         let last = format!("*a{},", level - 1).repeat(9);

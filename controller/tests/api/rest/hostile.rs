@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::client::{Http, path, request};
 use crate::{
-    hostile::billion_laughs,
+    hostile::malformed,
     support::{TestCluster, network, tuning},
 };
 
