@@ -247,26 +247,44 @@ impl Succession {
         ))
     }
 
-    /// This member was told so.
-    pub(crate) fn note(&self, by: &str) {
-        if self.by.set(by.to_owned()).is_err() {
-            return;
+    /// This member was told so. It counts at once; an error means that a start of the program would forget it, so that it has to
+    /// be told again.
+    pub(crate) fn note(&self, by: &str) -> io::Result<()> {
+        if self.by.set(by.to_owned()).is_ok() {
+            tracing::error!(
+                history = self.history_id,
+                by,
+                "a person has let another member go on under a new history; this member decides nothing any more: set its \
+                 data directory aside and join it as a new member"
+            );
         }
-        tracing::error!(
-            history = self.history_id,
-            by,
-            "a person has let another member go on under a new history; this member decides nothing any more: set its \
-             data directory aside and join it as a new member"
-        );
         let succeeded = Succeeded {
             history_id: self.history_id.clone(),
             by: by.to_owned(),
         };
-        let written = serde_json::to_vec(&succeeded)
-            .map_err(io::Error::from)
-            .and_then(|bytes| disk::replace(&*self.disk, SUCCEEDED, &bytes));
-        if let Err(error) = written {
-            tracing::warn!(%error, "that could not be written down; a start of the program forgets it until it is told again");
-        }
+        disk::replace(&*self.disk, SUCCEEDED, &serde_json::to_vec(&succeeded)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+
+    #[test]
+    fn who_was_told_of_a_successor_knows_it_after_a_start_and_another_history_does_not() {
+        let disk = SimDisk::new(7);
+        let identity = |history: &str| Identity::new("cluster", history, 2);
+        let load =
+            |history: &str| Succession::load(disk.mount(), &identity(history)).expect("readable");
+        let told = load("first");
+        assert_eq!(told.reason(), None);
+        told.note("second").expect("written");
+        let reason = load("first").reason().expect("it is known");
+        assert!(
+            reason.contains("second") && reason.contains("first"),
+            "{reason}"
+        );
+        assert_eq!(load("second").reason(), None, "this one joined anew");
     }
 }

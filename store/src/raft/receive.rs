@@ -65,7 +65,7 @@ impl Receive for Receiver {
         async move {
             let core = core?;
             if let Some(heard) = succession::hear(&core, &frame) {
-                return Ok(heard);
+                return heard;
             }
             let checked = core.link.check(frame)?;
             answer(core, checked).await

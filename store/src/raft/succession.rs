@@ -17,7 +17,10 @@ use super::{
     core::{Core, stopped},
     link::{Method, peer},
 };
-use crate::{Bucket, Key, Member, MemberId, View, Write, rt, transport::Frame};
+use crate::{
+    Bucket, Key, Member, MemberId, View, Write, rt,
+    transport::{Frame, RefusedFrame},
+};
 
 /// The histories that this one succeeds, by name.
 const FORMER: &str = "formerhistories";
@@ -37,8 +40,9 @@ pub(crate) fn note(history: &str, voters: BTreeMap<MemberId, Member>) -> serde_j
     })
 }
 
-/// The answer to who says that this member's history was succeeded, if that is what the frame says.
-pub(crate) fn hear(core: &Core, frame: &Frame) -> Option<Frame> {
+/// The answer to who says that this member's history was succeeded, if that is what the frame says. None is told to be heard
+/// before it is written down.
+pub(crate) fn hear(core: &Core, frame: &Frame) -> Option<Result<Frame, RefusedFrame>> {
     let link = &core.link;
     let about_us = frame.method == Method::Succeeded.number()
         && frame.history_id != link.history_id
@@ -46,8 +50,15 @@ pub(crate) fn hear(core: &Core, frame: &Frame) -> Option<Frame> {
     if !about_us {
         return None;
     }
-    link.succession.note(&frame.history_id);
-    Some(link.frame(frame.from, Method::Succeeded, Bytes::new()))
+    let written = link.succession.note(&frame.history_id);
+    Some(match written {
+        Ok(()) => Ok(link.frame(frame.from, Method::Succeeded, Bytes::new())),
+        Err(error) => {
+            let why = format!("that it was succeeded could not be written down: {error}");
+            tracing::error!("{why}");
+            Err(RefusedFrame(why))
+        }
+    })
 }
 
 /// Tells them for as long as this member leads, until each has heard it once.
