@@ -9,6 +9,7 @@ use quorate_lab::counter::{self, Said};
 use quorate_lab::description::Description;
 use quorate_lab::request::HostState;
 use quorate_lab::{Progress, Room};
+use serde_json::Value;
 
 use crate::stories::AFTER_A_BOOT;
 use crate::stories::packages::packages;
@@ -80,6 +81,20 @@ pub(super) fn field(room: &Room, from: u8, object: &str, path: &str) -> Result<S
         &format!("get {object} -o 'jsonpath={{.status.{path}}}'"),
     )
     .map_err(|error| error.to_string())
+}
+
+/// The cluster, as the member on this host tells of it.
+pub(super) fn cluster_status(room: &Room, from: u8) -> Result<Value, String> {
+    let text = quorate(room.host(from), "cluster status -o json");
+    serde_json::from_str(&text.map_err(|error| error.to_string())?)
+        .map_err(|error| error.to_string())
+}
+
+/// How many guests libvirt runs on this host.
+pub(super) fn guests_running(room: &Room, host: u8) -> String {
+    room.host(host)
+        .run("virsh -q list --name | grep -c . || true")
+        .expect("libvirt answers")
 }
 
 /// Until a field of an object's status is as wanted, asked of the member on this host.

@@ -6,8 +6,8 @@ use quorate_lab::cluster::quorate;
 use quorate_lab::counter::{self, Record, Said};
 
 use crate::stories::counting::{
-    PATIENCE, administer_from, counts_beyond, eventually_is, eventually_up, field, in_sync, room,
-    said, start_the_guest,
+    PATIENCE, administer_from, counts_beyond, eventually_is, eventually_up, field, guests_running,
+    in_sync, room, said, start_the_guest,
 };
 
 pub(crate) fn a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power()
@@ -57,13 +57,7 @@ pub(crate) fn a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its
         in_sync(room, peer)
     })
     .expect("in sync");
-    assert_eq!(
-        room.host(home)
-            .run("virsh -q list --name | grep -c . || true")
-            .expect("libvirt answers"),
-        "0",
-        "the guest is on one host"
-    );
+    assert_eq!(guests_running(&room, home), "0", "the guest is on one host");
     let end = said(&room, peer).expect("heard");
     assert_eq!(counter::unbroken(&end), Ok(()), "it has run on meanwhile");
 

@@ -9,8 +9,8 @@ use quorate_lab::{Progress, Room};
 use serde_json::Value;
 
 use crate::stories::counting::{
-    PATIENCE, administer_from, counts_beyond, eventually_is, eventually_up, field, in_sync, room,
-    said, start_the_guest,
+    PATIENCE, administer_from, cluster_status, counts_beyond, eventually_is, eventually_up, field,
+    guests_running, in_sync, room, said, start_the_guest,
 };
 use crate::stories::ledger::{self, FAULT, Ledger, WRITTEN_AGAIN, seconds_until};
 
@@ -18,18 +18,11 @@ const WITNESS: u8 = 3;
 /// Longer than silence takes to count as loss, and an election after it.
 const A_WHILE: Duration = Duration::from_secs(60);
 
-/// The cluster, as the member on this host tells of it.
-fn status(room: &Room, from: u8) -> Result<Value, String> {
-    let text = quorate(room.host(from), "cluster status -o json");
-    serde_json::from_str(&text.map_err(|error| error.to_string())?)
-        .map_err(|error| error.to_string())
-}
-
 /// Until so many of so many members answer, and vote.
 fn eventually_answer(room: &Room, from: u8, wanted: usize, of: usize) {
     let what = format!("{wanted} of {of} members answer");
     let outcome = room.eventually(&what, PATIENCE, |room| {
-        let status = status(room, from)?;
+        let status = cluster_status(room, from)?;
         let members = status["members"].as_array().cloned().unwrap_or_default();
         // The witness is a "voter, witness".
         let votes = |member: &&Value| {
@@ -108,7 +101,7 @@ pub(crate) fn a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_d
             room.host(number).lose_mains().expect("dark");
         }
         room.eventually("the one that is left says so", PATIENCE, |room| {
-            let status = status(room, home)?;
+            let status = cluster_status(room, home)?;
             match &status["hasQuorum"] {
                 Value::Bool(false) => Ok(()),
                 has => Err(format!("hasQuorum is {has}")),
@@ -119,13 +112,7 @@ pub(crate) fn a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_d
         for_a_while(&room, "nothing is written", || {
             ledger.acknowledged() == written
         });
-        assert_eq!(
-            room.host(home)
-                .run("virsh -q list --name | grep -c . || true")
-                .expect("libvirt answers"),
-            "1",
-            "what runs, runs on"
-        );
+        assert_eq!(guests_running(&room, home), "1", "what runs, runs on");
         a_person_has_seen_them_off(&room, home, peer);
         counts_beyond(&room, home, told);
         room.eventually("the store is written to", PATIENCE, |_| {

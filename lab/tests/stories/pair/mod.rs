@@ -17,7 +17,7 @@ use quorate_lab::{Host, Room};
 use self::parts::Moment;
 use self::whole::{Before, Proof, eventually_whole, other};
 use crate::stories::counting::{
-    self, PATIENCE, administer_from, eventually_is, eventually_up, field,
+    self, PATIENCE, administer_from, eventually_is, eventually_up, field, guests_running,
 };
 use crate::stories::ledger::{self, FAULT, Ledger, WRITTEN_AGAIN, seconds_until};
 
@@ -294,9 +294,7 @@ pub(crate) fn nobody_goes_on_while_no_device_can_prove_the_other_half_off(room: 
             })
             .expect("watched");
             assert_eq!(
-                room.host(survivor)
-                    .run("virsh -q list --name | grep -c . || true")
-                    .expect("libvirt answers"),
+                guests_running(room, survivor),
                 "0",
                 "no guest without a proof"
             );

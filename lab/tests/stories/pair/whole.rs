@@ -8,7 +8,7 @@ use quorate_lab::counter::{self, Said};
 use quorate_lab::request::HostState;
 use serde_json::Value;
 
-use crate::stories::counting::{PATIENCE, counts_beyond, field, in_sync, said};
+use crate::stories::counting::{PATIENCE, cluster_status, counts_beyond, field, in_sync, said};
 
 /// The other half.
 pub(super) fn other(host: u8) -> u8 {
@@ -28,9 +28,7 @@ pub(super) fn eventually_whole(room: &Room) -> u8 {
                 state => return Err(format!("node{number} is {state}")),
             }
         }
-        let status = quorate(room.host(1), "cluster status -o json");
-        let status: Value = serde_json::from_str(&status.map_err(|error| error.to_string())?)
-            .map_err(|error| error.to_string())?;
+        let status = cluster_status(room, 1)?;
         let members = status["members"].as_array().cloned().unwrap_or_default();
         let vote = |member: &Value| {
             member["reachable"] == true && (member["role"] == "voter" || member["role"] == "leader")
