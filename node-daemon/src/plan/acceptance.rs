@@ -84,7 +84,7 @@ struct Objects {
     pools: BTreeMap<String, Arc<StoragePool>>,
     filesystems: BTreeMap<String, Arc<SharedFilesystem>>,
     /// What is wanted of each, by kind and name.
-    wanted: BTreeMap<String, Value>,
+    wanted: BTreeMap<String, Arc<Value>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +264,7 @@ impl Plan {
     fn put_object(
         &mut self,
         bytes: &[u8],
-        former: &BTreeMap<String, Value>,
+        former: &BTreeMap<String, Arc<Value>>,
         records: &BTreeMap<String, Record>,
     ) -> Result<Vec<String>, PlanError> {
         let value: Value = read("an object", bytes)?;
@@ -274,7 +274,7 @@ impl Plan {
             .unwrap_or_default()
             .to_owned();
         let what = format!("{kind}/{name}");
-        let wanted = wanted(&value);
+        let wanted = Arc::new(wanted(&value));
         let news = former.get(&what) != Some(&wanted);
         self.objects.wanted.insert(what.clone(), wanted);
         match kind.as_str() {
