@@ -284,6 +284,12 @@ fn a_network_lies_on_cards_or_on_another_network() {
     );
     refused(
         "Network",
+        json!({"subnet": "10.20.0.0/16", "nics": ["a"], "bond": {"name": "x0"}, "bridge": {"name": "x0"}}),
+        "spec",
+        "need names of their own",
+    );
+    refused(
+        "Network",
         json!({"subnet": "10.20.0.0/16", "nics": ["a"], "bond": {"mode": "Lacp", "arp": {"targets": ["10.20.0.9"]}}}),
         "spec.bond",
         "bond.arp works with",

@@ -246,7 +246,7 @@ fn device(name: &str, network: &Network, nic: Option<&str>) -> String {
     let plain = match (&spec.bridge, spec.vlan, &spec.bond) {
         (Some(bridge), ..) => bridge.name.clone().unwrap_or_else(|| format!("br-{name}")),
         (None, Some(vlan), _) => format!("{name}.{vlan}"),
-        (None, None, Some(_)) => format!("bond-{name}"),
+        (None, None, Some(bond)) => bond.name.clone().unwrap_or_else(|| format!("bond-{name}")),
         (None, None, None) => nic.unwrap_or(name).to_owned(),
     };
     if plain.len() <= LONGEST_DEVICE {

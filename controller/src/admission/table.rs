@@ -91,6 +91,7 @@ const CLAIMS: &[Claim] = &[
         "the address",
     ),
     claim("Network", "spec.bridge", "name", "bridge", "the bridge"),
+    claim("Network", "spec.bond", "name", "bond", "the bond"),
     claim("Network", "spec", "vlan", "vlan", "the VLAN").unique_in("parent"),
     claim(
         "StoragePool",

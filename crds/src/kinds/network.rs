@@ -82,6 +82,11 @@ use serde::{Deserialize, Serialize};
         "a network with a parent uses the parent's bond: remove bond",
     ),
     (
+        "!has(self.bond) || !has(self.bond.name) || !has(self.bridge) || !has(self.bridge.name) || \
+         self.bond.name != self.bridge.name",
+        "the bond and the bridge on it need names of their own",
+    ),
+    (
         "self.addressing != 'NodeNumber' || has(self.subnet)",
         "addressing is NodeNumber: give the subnet that the addresses are taken from",
     ),

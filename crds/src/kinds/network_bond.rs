@@ -20,6 +20,14 @@ use serde::{Deserialize, Serialize};
     ("self.mode == 'Lacp' || !has(self.lacpRate)", "bond.lacpRate is for the mode Lacp only")
 ]))]
 pub struct Bond {
+    /// The kernel's name for it, as where the host has it already. By default `bond-NETWORK`, shortened where it must
+    /// be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 15),
+        regex(pattern = r"^[a-zA-Z][-a-zA-Z0-9_.]*$")
+    )]
+    pub name: Option<String>,
     /// How the cards share the work.
     pub mode: BondMode,
     /// The card that is used while it works.
@@ -54,6 +62,7 @@ pub struct Bond {
 impl Default for Bond {
     fn default() -> Self {
         Self {
+            name: None,
             mode: BondMode::ActiveBackup,
             primary: None,
             primary_reselect: PrimaryReselect::Always,

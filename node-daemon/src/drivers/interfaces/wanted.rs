@@ -37,9 +37,12 @@ pub(super) fn wanted(target: &NetworkTarget) -> Result<Wanted, DriverError> {
     };
     let bond = match &spec.bond {
         Some(bond) => {
-            let own = device(&format!("bond-{name}"));
             let is_top = bridge.is_none() && vlan.is_none();
-            Some((if is_top { top.clone() } else { own }, bonded(bond)?))
+            let own = || match &bond.name {
+                Some(own) => own.clone(),
+                None => device(&format!("bond-{name}")),
+            };
+            Some((if is_top { top.clone() } else { own() }, bonded(bond)?))
         }
         None => None,
     };
@@ -283,6 +286,21 @@ mod tests {
         assert_eq!((bridge.as_str(), options.stp, cost), ("br0", false, 19));
         assert_eq!(wanted.rollback_after, 30_000);
         assert_eq!(wanted.addresses.len(), 1);
+    }
+
+    #[test]
+    fn a_bond_that_the_host_has_already_keeps_its_name_below_a_bridge() {
+        let spec = NetworkSpec {
+            bond: Some(Bond {
+                name: Some("bond0".to_owned()),
+                ..Bond::default()
+            }),
+            bridge: Some(Bridge::default()),
+            ..NetworkSpec::default()
+        };
+        let wanted = wanted(&target(spec)).expect("understood");
+        assert_eq!(wanted.bond.expect("a bond").0, "bond0");
+        assert_eq!(wanted.bridge.expect("a bridge").0, "br0");
     }
 
     #[test]
