@@ -116,7 +116,7 @@ impl State {
             heard: vec![1; bounds.voters as usize],
             in_quorum: !bounds.cold,
             takeover: Takeover::new(id, 1),
-            took_back: None,
+            took_back: BTreeSet::new(),
         });
         Self {
             nodes: nodes.collect(),
@@ -335,6 +335,10 @@ impl Cluster {
             let actions = node
                 .takeover
                 .hear(frame.from, u64::from(frame.start), heard, &facts);
+            if let Some(round) = node.takeover.pledge() {
+                // What it took back before is given once more.
+                node.took_back.remove(&round);
+            }
             self.act(state, id, actions);
             return None;
         }
@@ -429,7 +433,7 @@ impl Cluster {
             Phase::Fencing(attempt, _) | Phase::Certified(attempt, _) => {
                 let start = u64::from(state.at(id).start);
                 let promised = attempt.promised.get(&id) == Some(&start)
-                    && state.at(id).took_back != Some(attempt.round);
+                    && !state.at(id).took_back.contains(&attempt.round);
                 let relied = node.id == id || promised;
                 node.on && relied && attempt.others.contains(&outsider)
             }
@@ -620,7 +624,7 @@ impl Model for Cluster {
             }
             Step::GiveUp(id) => {
                 let node = state.node(id);
-                node.took_back = node.takeover.pledge().or(node.took_back);
+                node.took_back.extend(node.takeover.pledge());
                 let actions = node.takeover.give_up();
                 self.act(&mut state, id, actions);
             }

@@ -91,8 +91,8 @@ pub(super) struct Node {
     /// Since the machine started; kept in /run, so a restart of the member alone does not end it.
     pub(super) in_quorum: bool,
     pub(super) takeover: Takeover,
-    /// The round whose promise it took back last, unasked.
-    pub(super) took_back: Option<Round>,
+    /// The rounds whose promises it took back unasked, and did not give once more.
+    pub(super) took_back: BTreeSet<Round>,
 }
 
 impl Node {
