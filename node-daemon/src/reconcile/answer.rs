@@ -49,7 +49,7 @@ impl Answering<'_> {
                 say("Stalled", true, trouble.as_str(), &message);
             }
             (None, true) => say("Converged", true, "AsPlanned", "it is as planned"),
-            (None, false) => say("Converged", false, "InProgress", &message),
+            (None, false) => say("Converged", false, self.waits_for(), &message),
         }
         let mut status = NodePlanStatus {
             observed_generation: self.record.assignment.object_generation,
@@ -65,6 +65,14 @@ impl Answering<'_> {
         status
     }
 
+    /// What a record waits for, as one word.
+    fn waits_for(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Outdated(_) => "Outdated",
+            _ => "InProgress",
+        }
+    }
+
     fn trouble(&self) -> (Option<Trouble>, String) {
         let failure = self.work.failure.as_ref();
         let (trouble, mut message) = match (self.verdict, failure) {
@@ -74,7 +82,12 @@ impl Answering<'_> {
                 self.work.stalled().then_some(failure.trouble),
                 failure.message.clone(),
             ),
-            (Verdict::Waits(message) | Verdict::Until(_, message), None) => (None, message.clone()),
+            (
+                Verdict::Waits(message)
+                | Verdict::Outdated(message)
+                | Verdict::Until(_, message),
+                None,
+            ) => (None, message.clone()),
             (Verdict::Do(act), None) => (None, format!("{} is under way", act.verb())),
         };
         if message.len() > LONGEST_MESSAGE {

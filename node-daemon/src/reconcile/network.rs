@@ -2,9 +2,23 @@
 
 use super::act::Act;
 use super::verdict::{Case, Verdict};
-use crate::drivers::NetworkTarget;
-use quorate_crds::NetworkAssignment;
+use crate::drivers::{NetworkSeen, NetworkTarget};
+use quorate_crds::{Network, NetworkAssignment};
 use std::sync::Arc;
+
+impl Case<'_> {
+    /// Whether nothing becomes of what is planned, whatever arrives: its manifest is another one by now, or there is neither
+    /// a manifest nor anything of the network.
+    fn waits_for_a_plan(&self, manifest: Option<&Network>, seen: Option<&NetworkSeen>) -> bool {
+        let planned = self.record.assignment.object_generation;
+        match manifest {
+            Some(manifest) => {
+                manifest.metadata.generation > planned && seen.is_none_or(|seen| !seen.on_trial)
+            }
+            None => seen.is_none(),
+        }
+    }
+}
 
 pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
     let seen = case.seen.network(case.name());
@@ -27,6 +41,8 @@ pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
         Err(_) if seen.is_some_and(|seen| seen.as_applied && !seen.on_trial) => {
             return Verdict::Converged;
         }
+        // The others are not to wait for a host that itself waits for its turn.
+        Err(waits) if case.waits_for_a_plan(manifest.map(AsRef::as_ref), seen) => return Verdict::Outdated(waits),
         Err(waits) => return Verdict::Waits(waits),
     };
     let Some(node) = case.plan.node() else {

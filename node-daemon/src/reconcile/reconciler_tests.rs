@@ -339,6 +339,27 @@ fn a_network_stays_as_it_is_while_other_hosts_have_their_turn() {
 }
 
 #[test]
+fn a_network_that_was_never_made_waits_for_the_plan_of_a_corrected_manifest_and_says_so() {
+    let mut story = Story::new(&[storage(1)], &storage_manifest(2));
+    story.pass(Duration::from_secs(60));
+    assert!(story.acts.is_empty(), "{:?}", story.acts);
+    let outdated = Some((false, "Outdated".to_owned()));
+    assert_eq!(story.condition("an1.network.sn", "Converged"), outdated);
+
+    let mut trial = storage_seen(true, false);
+    trial.as_applied = false;
+    story.networks = vec![trial];
+    story.reconciler.hint(Subsystem::Networks);
+    story.pass(Duration::from_secs(1));
+    let busy = Some((false, "InProgress".to_owned()));
+    assert_eq!(
+        story.condition("an1.network.sn", "Converged"),
+        busy,
+        "what is on trial is under way"
+    );
+}
+
+#[test]
 fn a_network_whose_manifest_is_gone_stays_until_it_is_this_hosts_turn_to_take_it_away() {
     let mut story = Story::new(&[storage(1)], &[]);
     story.networks = vec![storage_seen(false, false)];

@@ -17,6 +17,8 @@ pub(super) enum Verdict {
     Do(Act),
     /// It goes on by itself, or waits for what the words name.
     Waits(String),
+    /// Nothing is under way, and nothing will be before a newer plan is here: what is planned is not what is wanted any more.
+    Outdated(String),
     /// Like `Waits`, but at that moment something is due.
     Until(Instant, String),
     /// It came to an end by itself, or will not be tried again under this record.

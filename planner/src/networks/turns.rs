@@ -101,6 +101,14 @@ impl Wish<'_> {
         matches!(answer, None | Some(Answer::Nothing | Answer::Working))
     }
 
+    /// Whether its host has nothing under way, and waits for its turn itself.
+    fn waits_for_a_plan(&self) -> bool {
+        let status = self.record.and_then(|record| record.status.as_ref());
+        let mut conditions = status.iter().flat_map(|status| &status.conditions);
+        self.record.map(answer) == Some(Answer::Working)
+            && conditions.any(|one| one.type_ == "Converged" && one.reason == "Outdated")
+    }
+
     /// Whether it is there, and is to be taken away.
     fn leaves(&self) -> bool {
         let active = self.record.is_some_and(|record| record.active);
@@ -181,7 +189,8 @@ pub(super) fn give(round: &Round<'_>, wishes: &[Wish<'_>]) -> Vec<Turn> {
         }
         if let Some(trouble) = wish.trouble(round) {
             // Whoever went away in the middle goes on when it is back, also with what is wanted no more by then.
-            if wish.open() || !wish.host.online() {
+            let waits = *standing == Standing::Changed && wish.waits_for_a_plan();
+            if wish.open() && !waits || !wish.host.online() {
                 at_work.push((at, trouble.clone()));
             }
             if *standing == Standing::Changed {

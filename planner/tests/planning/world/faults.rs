@@ -40,6 +40,12 @@ impl World {
             ["takes-back", network, host] => {
                 self.takes_back.insert(place(network, host));
             }
+            ["refuses", network, host] => {
+                self.refuses.insert(place(network, host), Value::Null);
+            }
+            ["allows", network, host] => {
+                self.refuses.remove(&place(network, host));
+            }
             ["keeps", network, host] => {
                 self.takes_back.remove(&place(network, host));
             }

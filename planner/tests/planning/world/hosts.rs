@@ -76,6 +76,9 @@ impl World {
             return released();
         }
         let layout = text(&network["layout"]);
+        if !self.layouts.contains_key(here) && self.refuses.contains_key(here) {
+            return self.refuse(&layout, here);
+        }
         let kept = self.layouts.get(here).unwrap_or(&layout).clone();
         let back = kept != layout && self.takes_back.contains(here);
         if !back {
@@ -101,6 +104,27 @@ impl World {
             status["links"] = json!(links);
         }
         status
+    }
+
+    /// Nothing of it is there. Once its manifest is another one, the host waits for the plan that follows from that.
+    fn refuse(&mut self, layout: &str, here: &Place) -> Value {
+        let manifest = self.objects.get(&("Network".to_owned(), here.0.clone()));
+        let manifest = manifest.map_or(Value::Null, |manifest| manifest["spec"].clone());
+        let tried = json!([layout, manifest]);
+        let before = self.refuses.entry(here.clone()).or_default();
+        if before[0] != layout {
+            *before = tried.clone();
+        }
+        if *before == tried {
+            stalled("NotSupported")
+        } else {
+            let mut status = converged(false);
+            status["conditions"] = json!([{
+                "type": "Converged", "status": "False", "reason": "Outdated", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]);
+            status
+        }
     }
 
     fn act_on_snapshot(&mut self, storage: &Value, here: &Place, active: bool) -> Value {

@@ -35,6 +35,8 @@ pub(crate) struct World {
     cut: BTreeSet<truth::Place>,
     /// Networks whose changes cut a host off, and what every host has kept of each.
     takes_back: BTreeSet<truth::Place>,
+    /// Networks that a host does not make, and the manifest that it has refused.
+    refuses: BTreeMap<truth::Place, Value>,
     layouts: BTreeMap<truth::Place, String>,
     /// What hosts find of their ways to others.
     links: BTreeMap<truth::Place, Vec<Value>>,
@@ -79,6 +81,7 @@ impl World {
             muted: BTreeSet::new(),
             cut: BTreeSet::new(),
             takes_back: BTreeSet::new(),
+            refuses: BTreeMap::new(),
             layouts: BTreeMap::new(),
             links: BTreeMap::new(),
             cards: BTreeMap::new(),
