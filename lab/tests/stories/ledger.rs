@@ -98,17 +98,25 @@ impl Ledger<'_> {
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<String, String> {
-        let context = self.room.place().join("context.yaml");
-        let context = context.display().to_string();
-        let program = self.program.display().to_string();
-        let arguments = [&["--config", &context], arguments].concat();
-        let output = self.room.at_desk(&program, &arguments);
-        let output = output.map_err(|error| error.to_string())?;
-        if output.code == 0 {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        ask(self.room, &self.program, arguments)
     }
+}
+
+/// What the command line says at the desk, where it is not translated.
+pub(super) fn at_desk(room: &Room, arguments: &[&str]) -> Result<String, String> {
+    ask(room, &command_line(room), arguments)
+}
+
+fn ask(room: &Room, program: &Path, arguments: &[&str]) -> Result<String, String> {
+    let context = room.place().join("context.yaml");
+    let context = context.display().to_string();
+    let arguments = [&["--config", &context], arguments].concat();
+    let output = room.at_desk(&program.display().to_string(), &arguments);
+    let output = output.map_err(|error| error.to_string())?;
+    if output.code == 0 {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 struct End<'a>(&'a AtomicBool);

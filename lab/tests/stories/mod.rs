@@ -12,6 +12,7 @@ mod host_daemons;
 mod kernel;
 mod ledger;
 mod leftovers;
+mod links;
 mod linux;
 mod networks;
 pub(crate) mod packages;
@@ -136,6 +137,7 @@ stories! { STORIES:
     Packages All packages::members_from_packages_come_back_after_a_loss_of_mains;
     Packages All fencing::a_lost_host_is_shot_by_its_cluster_with_the_first_device_that_proves_it;
     Packages All recovery::a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power;
+    Packages All links::cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host_cut_off;
     Packages All witness::a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_decides;
     Packages All shared::a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it;
     Pair All pair::the_crash_of_a_half_is_survived_by_the_other;

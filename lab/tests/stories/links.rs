@@ -1,0 +1,397 @@
+//! Bonds on real hosts, taken over as they were: what cables and switches do to them (N1–N6), a ring and the storage network that go
+//! (N7's lesser half, N8), a manifest that would cut a host off, and what is open to those outside. Nobody is ever fenced.
+
+use std::path::Path;
+use std::time::Instant;
+
+use quorate_lab::cluster::{self, quorate};
+use quorate_lab::counter::{self, Said};
+use quorate_lab::hardware::{NETWORKS, SWITCHES};
+use quorate_lab::{Room, request::HostState};
+use serde_json::Value;
+
+use crate::stories::counting::{
+    PATIENCE, administer_from, counts_beyond, eventually_is, field, guests_running, in_sync, room,
+    said, start_the_guest,
+};
+use crate::stories::ledger::{self, Ledger};
+use crate::stories::{reaches, succeeded};
+
+/// How long a card must have its signal back before it is used, in place of two minutes.
+const UP_DELAY_MS: u32 = 30_000;
+
+/// A machine outside, on the internet-facing network.
+const STRANGER: &str = "10.255.9.9";
+
+/// What a cluster listens on, whether or not it is found listening.
+const CLUSTER_PORTS: [u16; 8] = [22, 7443, 7788, 7789, 16509, 16514, 21064, 49152];
+
+fn of_bond(room: &Room, host: u8, network: &str, what: &str) -> String {
+    room.host(host)
+        .run(&format!(
+            "cat /sys/class/net/{network}-bond/bonding/{what} | cut -d' ' -f1"
+        ))
+        .expect("the bond is there")
+}
+
+fn eventually_active(room: &Room, host: u8, network: &str, switch: char) {
+    let wanted = format!("{network}-{switch}");
+    let what = format!("node{host} uses {wanted}");
+    let outcome = room.eventually(&what, PATIENCE, |room| {
+        let found = of_bond(room, host, network, "active_slave");
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(format!("it uses {found:?}"))
+        }
+    });
+    outcome.expect("the bond fails over");
+}
+
+/// A condition of an object: its status and its message.
+fn condition(room: &Room, object: &str, kind: &str) -> Result<(String, String), String> {
+    let text = ledger::at_desk(room, &["get", object, "-o", "json"])?;
+    let object: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let all = object["status"]["conditions"].as_array().cloned();
+    let found = all.unwrap_or_default().into_iter();
+    let found = found.into_iter().find(|one| one["type"] == kind);
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(found.map_or_else(Default::default, |one| {
+        (word(&one["status"]), word(&one["message"]))
+    }))
+}
+
+/// Until a condition is so and its message has these words.
+fn eventually_says(room: &Room, object: &str, kind: &str, status: &str, words: &str) {
+    let what = format!("{kind} of {object} is {status:?}");
+    let outcome = room.eventually(&what, PATIENCE, |room| {
+        let found = condition(room, object, kind)?;
+        if found.0 == status && found.1.contains(words) {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    });
+    if let Err(error) = outcome {
+        let words = quorate(room.host(1), &format!("describe {object}"));
+        panic!("{error}\n{words:?}");
+    }
+}
+
+fn numbers_of_links(room: &Room, host: u8) -> String {
+    room.host(host)
+        .run("cd /sys/class/net && grep . *-bond/ifindex *-bond/address */carrier_changes")
+        .expect("links")
+}
+
+/// Quorate has the room's bonds from now on, and nothing about them has changed.
+fn taken_over_as_they_are(room: &Room) {
+    let before = [1, 2].map(|host| numbers_of_links(room, host));
+    for host in [1, 2] {
+        let nics: Vec<String> = NETWORKS
+            .iter()
+            .flat_map(|network| SWITCHES.map(|switch| format!("{}-{switch}", network.name)))
+            .map(|nic| format!(r#"{{"name":"{nic}","device":"{nic}"}}"#))
+            .collect();
+        let patch = format!(r#"{{"spec":{{"nics":[{}]}}}}"#, nics.join(","));
+        quorate(room.host(1), &format!("patch node node{host} -p '{patch}'")).expect("patched");
+    }
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("links/manifests.yaml");
+    cluster::apply(room, &[manifests]).expect("applied");
+    for network in NETWORKS {
+        let object = format!("network/{}", network.name);
+        eventually_says(room, &object, "Ready", "True", "");
+        eventually_says(room, &object, "Redundant", "True", "");
+        for host in [1, 2] {
+            let what = format!("node{host} marks its {}", network.name);
+            let path = format!("/sys/class/net/{}-bond/ifalias", network.name);
+            let wanted = format!("quorate:{}", network.name);
+            room.eventually(&what, PATIENCE, |room| {
+                let found = room.host(host).run(&format!("cat {path}"));
+                let found = found.map_err(|error| error.to_string())?;
+                if found == wanted {
+                    Ok(())
+                } else {
+                    Err(format!("its alias is {found:?}"))
+                }
+            })
+            .expect("taken over");
+        }
+    }
+    let after = [1, 2].map(|host| numbers_of_links(room, host));
+    assert_eq!(before, after, "nothing else was done to them");
+}
+
+/// An option of the bonds is changed on one host after the other, under load.
+fn patient_with_signals(room: &Room) {
+    for network in ["bcn", "sn"] {
+        let patch = format!(r#"{{"spec":{{"bond":{{"upDelay":"{UP_DELAY_MS}ms"}}}}}}"#);
+        quorate(
+            room.host(1),
+            &format!("patch network {network} -p '{patch}'"),
+        )
+        .expect("patched");
+    }
+    for (network, host) in [("bcn", 1), ("bcn", 2), ("sn", 1), ("sn", 2)] {
+        let what = format!("{network} of node{host} waits {UP_DELAY_MS} ms");
+        room.eventually(&what, PATIENCE, |room| {
+            let found = of_bond(room, host, network, "updelay");
+            if found == UP_DELAY_MS.to_string() {
+                Ok(())
+            } else {
+                Err(found)
+            }
+        })
+        .expect("changed");
+    }
+}
+
+/// N1: the active card's cable is cut; the other card takes over, and the first one comes back when it was well for long enough.
+fn a_cable_is_cut(room: &Room, host: u8, network: &str) {
+    let (first, object) = (format!("{network}-a"), format!("network/{network}"));
+    eventually_active(room, host, network, 'a');
+    room.host(host).cut(&first).expect("cut");
+    let cut = Instant::now();
+    eventually_says(room, &object, "Redundant", "False", &format!("node{host}"));
+    let said = cut.elapsed();
+    eventually_active(room, host, network, 'b');
+    let plugged = Instant::now();
+    room.host(host).plug(&first).expect("plugged");
+    eventually_active(room, host, network, 'a');
+    let back = plugged.elapsed();
+    assert!(
+        back.as_millis() >= u128::from(UP_DELAY_MS),
+        "it was trusted again after {back:?}"
+    );
+    eventually_says(room, &object, "Redundant", "True", "");
+    println!(
+        "    {first} of node{host}: known after {:.1} s, back after {:.1} s",
+        said.as_secs_f64(),
+        back.as_secs_f64()
+    );
+}
+
+/// N2: the second card is lost while the first one is not trusted yet: it is used at once.
+fn the_other_one_is_cut_too_soon(room: &Room, host: u8, network: &str) {
+    let (first, second) = (format!("{network}-a"), format!("{network}-b"));
+    room.host(host).cut(&first).expect("cut");
+    eventually_active(room, host, network, 'b');
+    room.host(host).run("dmesg -C").expect("cleared");
+    room.host(host).plug(&first).expect("plugged");
+    room.eventually("the kernel sees its signal", PATIENCE, |room| {
+        succeeded(
+            room.host(host)
+                .exec(&format!("dmesg | grep -q '{first}.*enabling it in'")),
+        )
+    })
+    .expect("seen");
+    room.host(host).cut(&second).expect("cut");
+    eventually_active(room, host, network, 'a');
+    room.host(host)
+        .run(&format!(
+            "dmesg | grep '{first}.*making interface the new active one .* ms earlier'"
+        ))
+        .expect("nothing else was left, and so the kernel did not wait any longer");
+    room.host(host).plug(&second).expect("plugged");
+    eventually_says(room, &format!("network/{network}"), "Redundant", "True", "");
+}
+
+/// N3–N6: a switch goes, and comes back bouncing.
+fn a_switch_goes_and_comes_back(room: &Room, switch: char) {
+    let other = if switch == 'a' { 'b' } else { 'a' };
+    room.switch(switch, false).expect("off");
+    for host in [1, 2] {
+        for network in NETWORKS {
+            eventually_active(room, host, network.name, other);
+        }
+    }
+    counts_on(room);
+    room.bounce_switch(switch, 3).expect("on at last");
+    for network in NETWORKS {
+        let object = format!("network/{}", network.name);
+        eventually_says(room, &object, "Redundant", "True", "");
+        for host in [1, 2] {
+            eventually_active(room, host, network.name, 'a');
+        }
+    }
+    counts_on(room);
+}
+
+/// One whole ring of a host goes: it is heard on the other.
+fn a_ring_goes(room: &Room, host: u8) {
+    let node = format!("node/node{host}");
+    for switch in SWITCHES {
+        room.host(host).cut(&format!("sn-{switch}")).expect("cut");
+    }
+    eventually_says(room, &node, "RingDegraded", "True", "");
+    counts_on(room);
+    for switch in SWITCHES {
+        room.host(host)
+            .plug(&format!("sn-{switch}"))
+            .expect("plugged");
+    }
+    eventually_says(room, &node, "RingDegraded", "", "");
+}
+
+/// N8: replication is cut off, heartbeats are not; the other replica counts as outdated, and writes go on.
+fn the_storage_network_goes(room: &Room, home: u8) {
+    let peer = format!("node{}", 3 - home);
+    for switch in SWITCHES {
+        room.host(home).cut(&format!("sn-{switch}")).expect("cut");
+    }
+    let cut = Instant::now();
+    room.eventually("the other replica does not count", PATIENCE, |room| {
+        let members = field(room, home, "volume/counter", "inSync")?;
+        if members.contains(&peer) {
+            Err(members)
+        } else {
+            Ok(())
+        }
+    })
+    .expect("outdated");
+    counts_on(room);
+    println!(
+        "    the guest counts on {:.1} s after the storage network was cut",
+        cut.elapsed().as_secs_f64()
+    );
+    for switch in SWITCHES {
+        room.host(home)
+            .plug(&format!("sn-{switch}"))
+            .expect("plugged");
+    }
+    room.eventually("it has caught up", PATIENCE, |room| in_sync(room, home))
+        .expect("in sync");
+}
+
+/// A wrong VLAN: the host that tries it first goes back by itself, and nobody else tries it.
+fn a_manifest_that_cuts_off_is_taken_back(room: &Room, home: u8) {
+    let wrong = r#"patch network sn -p '{"spec":{"vlan":77}}'"#;
+    quorate(room.host(1), wrong).expect("patched");
+    let begun = Instant::now();
+    eventually_says(room, "network/sn", "RolledBack", "True", "node");
+    println!(
+        "    the wrong VLAN was taken back, and that was known, after {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
+    let tried: Vec<u8> = [1, 2]
+        .into_iter()
+        .filter(|host| {
+            let log = room
+                .host(*host)
+                .run("grep -ac 'sn\\.77' /var/log/quorate-network.log || true");
+            log.expect("its log") != "0"
+        })
+        .collect();
+    assert_eq!(tried.len(), 1, "one host tried it");
+    for host in [1, 2] {
+        let found = room
+            .host(host)
+            .run("ip -o -4 address show dev sn-bond | grep -c 10.10.0; ls /sys/class/net | grep -c 'sn.77' || true");
+        assert_eq!(found.expect("looked"), "1\n0", "node{host} is as it was");
+    }
+    let right = r#"patch network sn -p '{"spec":{"vlan":null}}'"#;
+    quorate(room.host(1), right).expect("patched");
+    eventually_says(room, "network/sn", "RolledBack", "", "");
+    eventually_says(room, "network/sn", "Ready", "True", "");
+    room.eventually("it has caught up", PATIENCE, |room| in_sync(room, home))
+        .expect("in sync");
+}
+
+/// Somebody outside finds nothing open, whatever listens.
+fn nothing_is_open_to_strangers(room: &Room) {
+    let desk = |program: &str, arguments: &[&str]| succeeded(room.at_desk(program, arguments));
+    let connect = |address: &str, port: u16| {
+        let line = format!("exec 3<>/dev/tcp/{address}/{port}");
+        desk("timeout", &["3", "bash", "-c", &line])
+    };
+    connect("10.20.0.1", 7443).expect("a member is reached from where it may be");
+    desk(
+        "ip",
+        &["address", "add", &format!("{STRANGER}/16"), "dev", "ifn-a"],
+    )
+    .expect("a stranger");
+    for host in [1, 2] {
+        reaches(room, host, STRANGER).expect("it is on the cable");
+        let listening = room
+            .host(host)
+            .run("ss -Hltn | awk '{print $4}' | grep -v '^127\\.' | sed 's/.*://' | sort -un")
+            .expect("listed");
+        let listening: Vec<u16> = listening
+            .lines()
+            .map(|port| port.parse().expect("a port"))
+            .collect();
+        assert!(listening.contains(&7443), "{listening:?}");
+        for port in listening.iter().chain(&CLUSTER_PORTS) {
+            let address = format!("10.255.0.{host}");
+            assert!(
+                connect(&address, *port).is_err(),
+                "{address} lets strangers in at {port}"
+            );
+        }
+    }
+}
+
+fn home_of(room: &Room) -> u8 {
+    match field(room, 1, "vm/counter", "node").as_deref() {
+        Ok("node1") => 1,
+        _ => 2,
+    }
+}
+
+fn counts_on(room: &Room) {
+    let home = home_of(room);
+    let now = counts_beyond(room, home, 0);
+    counts_beyond(room, home, now + 2);
+}
+
+pub(crate) fn cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host_cut_off() {
+    let room = room("links", 2, "pair/manifests.yaml");
+    ledger::open(&room);
+    start_the_guest(&room);
+    administer_from(&room, 2);
+    let home = home_of(&room);
+    let seen = room.timeline(0).expect("a timeline").len();
+
+    Ledger::kept(&room, |_| {
+        taken_over_as_they_are(&room);
+        patient_with_signals(&room);
+        println!("    the bonds are Quorate's");
+        for host in [1, 2] {
+            for network in ["bcn", "sn"] {
+                a_cable_is_cut(&room, host, network);
+            }
+        }
+        the_other_one_is_cut_too_soon(&room, home, "bcn");
+        for switch in SWITCHES {
+            a_switch_goes_and_comes_back(&room, switch);
+            println!("    switch {switch} has been away");
+        }
+        a_ring_goes(&room, 3 - home);
+        the_storage_network_goes(&room, home);
+        a_manifest_that_cuts_off_is_taken_back(&room, home);
+        nothing_is_open_to_strangers(&room);
+    });
+
+    eventually_is(&room, 1, "vm/counter", "state", "Running");
+    assert_eq!(home_of(&room), home, "the guest has stayed");
+    assert_eq!(guests_running(&room, home), "1");
+    let told = said(&room, home).expect("heard");
+    let starts = told.iter().filter(|said| matches!(said, Said::Start(_)));
+    assert_eq!(starts.count(), 1, "it was never restarted");
+    assert_eq!(counter::unbroken(&told), Ok(()), "no count is missing");
+    for host in [1, 2] {
+        assert_eq!(room.host(host).state().expect("known"), HostState::Up);
+    }
+    let operations = quorate(
+        room.host(1),
+        "get fenceoperations -o 'jsonpath={.items[*].spec.node}'",
+    );
+    assert_eq!(operations.expect("listed"), "", "nobody was fenced");
+    let shots: Vec<_> = room
+        .timeline(seen)
+        .expect("a timeline")
+        .into_iter()
+        .filter(|entry| entry.source.ends_with("bmc") && entry.text.starts_with("power off"))
+        .collect();
+    assert!(shots.is_empty(), "{shots:?}");
+}
