@@ -66,6 +66,9 @@ pub(crate) enum Command {
     Vm(commands::vm::Args),
     /// Decide about data that only a person can decide about
     Volume(commands::volume::Args),
+    /// Check filesystems that hosts share
+    #[command(visible_alias = "fs")]
+    Filesystem(commands::filesystem::Args),
     /// See and test whether hosts could be made safe
     Fence(commands::fence::Args),
     /// Look at and change the cluster itself: members, tokens, backups

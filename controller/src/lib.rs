@@ -23,6 +23,7 @@ mod leader;
 pub mod member;
 pub mod members;
 mod mistake;
+pub mod relay;
 pub mod resource;
 pub mod rest;
 pub mod restore;

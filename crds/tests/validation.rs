@@ -496,3 +496,65 @@ fn no_time_ends_the_wait_of_a_replica_and_none_can_be_set() {
         );
     }
 }
+
+#[test]
+fn what_is_on_a_filesystem_lies_below_its_mount_point() {
+    let filesystem = |field: &str, value: Value| {
+        let mut spec = json!({"volume": "files", "mountPoint": "/srv/files"});
+        spec[field] = value;
+        spec
+    };
+    let directory =
+        |path: &str| filesystem("directories", json!([{"purpose": "Media", "path": path}]));
+    let medium = |media: &str| json!({"memory": "1Gi", "disks": [{"name": "cd", "device": "Cdrom", "media": media}]});
+    let file = |path: &str| {
+        let file = json!({"filesystem": "files", "path": path});
+        json!({"memory": "1Gi", "disks": [{"name": "a", "file": file}]})
+    };
+    for path in ["iso", "guests/old", "a..b", ".hidden", "..hidden/x"] {
+        accepted("SharedFilesystem", directory(path));
+        accepted("VirtualMachine", medium(&format!("media://{path}")));
+        accepted("VirtualMachine", file(path));
+    }
+    for path in [
+        "..",
+        "../etc",
+        "a/../../etc",
+        "a/..",
+        ".",
+        "a/./b",
+        "a//b",
+        "/etc",
+    ] {
+        refused("SharedFilesystem", directory(path), "spec.directories", "");
+        let media = format!("media://{path}");
+        refused("VirtualMachine", medium(&media), "spec.disks[0].media", "");
+        refused("VirtualMachine", file(path), "spec.disks[0].file.path", "");
+    }
+}
+
+#[test]
+fn a_filesystem_says_once_how_its_use_is_counted_and_stays_where_it_is() {
+    let spec = json!({"volume": "files", "mountPoint": "/srv/files"});
+    let with = |field: &str, value: Value| {
+        let mut spec = spec.clone();
+        spec[field] = value;
+        spec
+    };
+    accepted("SharedFilesystem", with("quota", json!("Enforced")));
+    let twice = with("mountOptions", json!(["noatime", "quota=off"]));
+    refused("SharedFilesystem", twice, "spec", "say it in quota");
+    for (field, value) in [
+        ("mountPoint", json!("/srv/other")),
+        ("lockTable", json!("a:b")),
+    ] {
+        let problems = changes("SharedFilesystem", with(field, value), Some(spec.clone()));
+        assert!(
+            problems.iter().any(|one| one.contains("create it anew")),
+            "{problems:?}"
+        );
+    }
+    let check = json!({"at": "2026-03-01T12:00:00Z"});
+    accepted("SharedFilesystem", with("check", check));
+    accepted("SharedFilesystem", with("desiredState", json!("Unmounted")));
+}

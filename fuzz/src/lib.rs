@@ -1,13 +1,15 @@
 //! Every parser of foreign input, as a function over bytes.
 //!
 //! Foreign is what a person, another machine or a disk hands us: manifests, patches, selectors, tokens,
-//! certificates, requests to the Kubernetes face, frames from other members, log segments, backups, the reports of a host's own programs. A target must not panic, and where
+//! certificates, requests to the Kubernetes face, frames from other members, log segments, backups, the reports of a host's own programs, its kernel's
+//! questions for locks and what other hosts say about them. A target must not panic, and where
 //! something can be said about the result it is asserted: what parses once parses again to the same.
 //!
 //! `tests/random_input.rs` runs them all in `make test`; `libfuzzer/` wraps them for coverage-guided runs.
 
 mod keys;
 mod kinds;
+mod locks;
 mod rest;
 mod store;
 mod tools;
@@ -134,6 +136,18 @@ pub const TARGETS: &[Target] = &[
             include_bytes!("../../node-daemon/tests/recorded/drbd-8.4/drbdsetup-events2.txt"),
             include_bytes!("../../node-daemon/tests/recorded/drbd-8.4/drbdadm-version.txt"),
         ],
+        weight: 1,
+    },
+    Target {
+        name: "lock_word",
+        run: locks::word,
+        seeds: locks::WORDS,
+        weight: 1,
+    },
+    Target {
+        name: "lock_question",
+        run: locks::question,
+        seeds: locks::QUESTIONS,
         weight: 1,
     },
 ];

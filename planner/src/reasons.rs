@@ -188,10 +188,38 @@ reasons! {
         "Wait. When it lasts, look at that host's plan: `quorate get nodeplans`.";
     Mounted, "The filesystem is mounted.",
         "Nothing.";
+    Unmounting, "The filesystem is to be mounted nowhere, and is mounted still.",
+        "Stop the guests that use it on the hosts that the message names.";
+    Unmounted, "The filesystem is mounted nowhere, as its manifest says.",
+        "Set `desiredState: Mounted` when it shall be used again.";
+    FilesystemWithdrawn, "The filesystem has shut itself down on a host after an error, so that nothing worse happens to it.",
+        "Wait until no guest is left on that host that uses it, then restart the host. Look at its disks; when it happens again, check the filesystem: docs/shared-filesystems.md.";
+    SpaceLow, "Little space is left on the filesystem.",
+        "Remove what is not needed, or raise the size of its volume: the filesystem grows with it.";
+    SpaceLeft, "There is space left on the filesystem.",
+        "Nothing.";
+    Checking, "The filesystem is checked by one host; nobody mounts it meanwhile.",
+        "Wait. The host's journal shows what is found: `journalctl -u quorate-node`.";
+    CheckWaits, "A check was asked for and does not begin; the message says why.",
+        "Do what the message says: a filesystem is checked only while no host may have it mounted.";
+    CheckedClean, "The filesystem was checked, and nothing was found.",
+        "Set `desiredState: Mounted` when it shall be used again.";
+    CheckRepaired, "The filesystem was checked, and what was found was mended.",
+        "Look what is in `lost+found`, and why it was damaged; then set `desiredState: Mounted`.";
+    CheckFoundDamage, "The filesystem was checked and is not sound.",
+        "Let it be mended: `quorate filesystem check NAME --repair`. Take a snapshot of its volume first.";
+    CheckBroken, "The check did not come to its end; the message says why.",
+        "Remove what the message names, and ask for it again. After a repair that was broken off nobody mounts the filesystem before another one has ended.";
+    FileMissing, "A file of the guest is not where its manifest says; its host waits for it.",
+        "Bring the file to the directory that the message names, or change the guest.";
     WaitingForVolume, "The filesystem's volume is not open yet.",
         "Look at the volume.";
     LocksFrozen, "The locks of the filesystem wait until its members are known for sure.",
         "Wait. When a member is silent, see its fence operation.";
+    ProgramLocksShared, "POSIX and OFD locks of programs hold on all hosts that have the filesystem mounted.",
+        "Nothing.";
+    ProgramLocksRefused, "POSIX and OFD locks of programs are refused on the filesystem, because a host that has it mounted cannot settle them with the others.",
+        "Upgrade the hosts that the message names. `flock` is not concerned.";
     NetworkReady, "The network works on every host that takes part.",
         "Nothing.";
     NetworkDown, "The network does not work on a host; the message names it.",

@@ -13,6 +13,7 @@ pub(crate) mod edit;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod fence;
+pub(crate) mod filesystem;
 pub(crate) mod get;
 pub(crate) mod help;
 pub(crate) mod init;
@@ -53,6 +54,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result<(), CliEr
         Command::Node(args) => node::run(session, args).await,
         Command::Vm(args) => vm::run(session, args).await,
         Command::Volume(args) => volume::run(session, args).await,
+        Command::Filesystem(args) => filesystem::run(session, args).await,
         Command::Fence(args) => fence::run(session, args).await,
         Command::Cluster(args) => cluster::run(session, args).await,
         Command::Auth(args) => auth::run(session, args).await,

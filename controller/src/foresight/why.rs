@@ -163,6 +163,10 @@ fn rests_on(objects: &Objects, (kind, name): &Place, object: &Value) -> Vec<Plac
     match kind.as_str() {
         "VirtualMachine" => {
             for disk in object["spec"]["disks"].as_array().into_iter().flatten() {
+                if let Some(filesystem) = disk["file"]["filesystem"].as_str() {
+                    found.push(("SharedFilesystem".to_owned(), filesystem.to_owned()));
+                    continue;
+                }
                 let volume = match disk["volume"].as_str() {
                     Some(volume) => volume.to_owned(),
                     None => format!("{name}-{}", text(&disk["name"])),

@@ -10,7 +10,7 @@ use quorate_proto::{
         identity_server::IdentityServer, objects_server::ObjectsServer,
         planning_server::PlanningServer,
     },
-    host::v1::{hosts_server::HostsServer, visits_server::VisitsServer},
+    host::v1::{hosts_server::HostsServer, relay_server::RelayServer, visits_server::VisitsServer},
     member::v1::members_server::MembersServer,
 };
 use quorate_store::{MemberId, Store, transport::RaftService};
@@ -30,6 +30,7 @@ use crate::{
     hosts::HostsService,
     identity_service::IdentityService,
     members::MembersService,
+    relay::{RelayService, Rounds},
     rest::{Face, RestLayer},
     tls::{Connection, ConnectionInfo},
     tokens::{JoinLimiter, JoinTokens},
@@ -89,6 +90,7 @@ pub(super) fn serve(
     let reception = Reception::default();
     let visits = VisitsService::new(reception.clone(), front.admittance.clone());
     let consoles = ConsolesService::new(front.clone(), reception);
+    let relay = RelayService::new(Rounds::default(), front.admittance.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(quorate_proto::FILE_DESCRIPTOR_SET)
         .build_v1()
@@ -118,6 +120,7 @@ pub(super) fn serve(
         )
         .add_service(HostsServer::new(hosts).max_decoding_message_size(MAX_REQUEST))
         .add_service(VisitsServer::new(visits).max_decoding_message_size(MAX_STRANGERS_REQUEST))
+        .add_service(RelayServer::new(relay).max_decoding_message_size(MAX_STRANGERS_REQUEST))
         .add_service(ConsolesServer::new(consoles).max_decoding_message_size(MAX_STRANGERS_REQUEST))
         .add_service(
             MembersServer::new(MembersService::new(parts.brain.clone(), parts.agents))

@@ -13,6 +13,7 @@ mod hosts;
 mod joining;
 mod lists;
 mod members;
+mod relay;
 mod rest;
 mod restoring;
 mod rights;

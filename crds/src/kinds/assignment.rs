@@ -278,6 +278,20 @@ pub struct MountAssignment {
     /// The locks that hosts share. None: it is mounted on one host at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lockspace: Option<LockspaceAssignment>,
+    /// Check it, and do not mount it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckAssignment>,
+}
+
+/// A check of a filesystem that is mounted nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckAssignment {
+    /// Its number: each is made once.
+    pub number: u64,
+    /// Mend what is found.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub repair: bool,
 }
 
 /// A lockspace on one host. Its members change in two steps: every present member stops it and says
@@ -303,6 +317,10 @@ pub struct LockspaceAssignment {
     /// This host as a member: what it must know of itself before it can stand at the door.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own: Option<LockspaceMember>,
+    /// The form in which its members settle locks of programs (POSIX and OFD) with each other, the same for the whole generation.
+    /// None: each of these locks is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program_locks: Option<u32>,
 }
 
 /// What to do about a lockspace now.

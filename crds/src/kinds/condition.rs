@@ -32,7 +32,7 @@ pub struct Condition {
 }
 
 /// How the names of conditions end that say that something is wrong. All others are named for the good state.
-const TROUBLES: [&str; 20] = [
+const TROUBLES: [&str; 21] = [
     "Blocked",
     "Contradicted",
     "Degraded",
@@ -53,6 +53,7 @@ const TROUBLES: [&str; 20] = [
     "Stale",
     "Stalled",
     "Suspect",
+    "Withdrawn",
 ];
 
 /// Whether a condition of this type is bad news when it is true.

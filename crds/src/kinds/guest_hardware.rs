@@ -132,9 +132,13 @@ pub struct Disk {
     /// The file that it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileDisk>,
-    /// The medium in the drive: `media://debian-13.iso`.
+    /// The medium in the drive: `media://debian-13.iso`, a file in the directory for Media of a
+    /// SharedFilesystem.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^media:\/\/.+$"))]
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = r"^media:\/\/\.{0,2}[^/.][^/]*(/\.{0,2}[^/.][^/]*)*$")
+    )]
     pub media: Option<String>,
     /// An empty drive: what was in it is ejected.
     #[serde(default)]
@@ -196,8 +200,11 @@ pub enum DiskDevice {
 pub struct FileDisk {
     /// The SharedFilesystem.
     pub filesystem: Name,
-    /// The file, from the directory for images.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[^/].*$"))]
+    /// The file, from the directory for images, and below it: `..` is no part of it.
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = r"^\.{0,2}[^/.][^/]*(/\.{0,2}[^/.][^/]*)*$")
+    )]
     pub path: String,
     /// How it is written.
     #[serde(default)]

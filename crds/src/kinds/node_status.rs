@@ -241,4 +241,7 @@ pub struct Versions {
     /// The newest level of formats and features that it supports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_level: Option<u32>,
+    /// The newest form in which it settles locks of programs with the other hosts of a shared filesystem. None: it refuses them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program_locks: Option<u32>,
 }

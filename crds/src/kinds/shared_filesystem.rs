@@ -1,7 +1,7 @@
 //! A filesystem that is mounted on several hosts at once.
 
 use super::condition::Condition;
-use crate::scalar::{AbsolutePath, Name, Size};
+use crate::scalar::{AbsolutePath, Name, Size, Time};
 use crate::shape::{atomic, keyed, rules, set};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -60,7 +60,17 @@ use serde::{Deserialize, Serialize};
     (
         "self.type == oldSelf.type && self.volume == oldSelf.volume",
         "type and volume of a filesystem cannot be changed: create another",
-    )
+    ),
+    (
+        "self.mountPoint == oldSelf.mountPoint && has(self.lockTable) == has(oldSelf.lockTable) && \
+         (!has(self.lockTable) || self.lockTable == oldSelf.lockTable)",
+        "mountPoint and lockTable of a filesystem cannot be changed: delete the object and create it \
+         anew, which keeps what is on the volume",
+    ),
+    (
+        "!self.mountOptions.exists(option, option.startsWith('quota'))",
+        "mountOptions does not say how use is counted: say it in quota",
+    ),
 ]))]
 pub struct SharedFilesystemSpec {
     /// Which filesystem.
@@ -70,10 +80,13 @@ pub struct SharedFilesystemSpec {
     pub volume: Name,
     /// Where it is mounted.
     pub mount_point: AbsolutePath,
-    /// Mount options.
+    /// Mount options. The kernel decides which of them it takes while it is mounted.
     #[serde(default = "default_mount_options")]
-    #[schemars(length(max = 32), transform = atomic)]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 255)), transform = atomic)]
     pub mount_options: Vec<String>,
+    /// Whether it is mounted at all.
+    #[serde(default)]
+    pub desired_state: DesiredMount,
     /// The hosts that mount it. None listed: all that keep the volume.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), transform = set)]
@@ -100,6 +113,43 @@ pub struct SharedFilesystemSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), transform = keyed(&["purpose"]))]
     pub directories: Vec<SharedDirectory>,
+    /// A person's wish that it be checked. It counts once, and only while it is mounted nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<FilesystemCheck>,
+}
+
+/// A wish that a filesystem be checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FilesystemCheck {
+    /// When it was asked for: each check is for the wishes that are older than it.
+    pub at: Time,
+    /// Mend what is found. Otherwise nothing is written.
+    #[serde(default)]
+    pub repair: bool,
+}
+
+/// Whether a filesystem is to be mounted.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+pub enum DesiredMount {
+    /// It is.
+    #[default]
+    Mounted,
+    /// It is not, on no host: to check it. Guests that use it are stopped first, by people.
+    Unmounted,
 }
 
 /// A cluster filesystem.
@@ -156,8 +206,11 @@ pub enum QuotaMode {
 pub struct SharedDirectory {
     /// What it is for.
     pub purpose: DirectoryPurpose,
-    /// Where it is, from the mount point.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[^/].*$"))]
+    /// Where it is, from the mount point, and below it: `..` is no part of it.
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = r"^\.{0,2}[^/.][^/]*(/\.{0,2}[^/.][^/]*)*/?$")
+    )]
     pub path: String,
 }
 
@@ -188,7 +241,7 @@ pub struct SharedFilesystemStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Frozen`, `Withdrawn`, `SpaceLow`.
+    /// `Ready`, `Frozen`, `ProgramLocks`, `Withdrawn`, `SpaceLow`, `Checked`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = keyed(&["type"]))]
     pub conditions: Vec<Condition>,
@@ -216,6 +269,52 @@ pub struct SharedFilesystemStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), transform = keyed(&["node"]))]
     pub mounts: Vec<MountStatus>,
+    /// The last check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<CheckStatus>,
+}
+
+/// The last check of a filesystem.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CheckStatus {
+    /// Its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// The host that checks at present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
+    /// Whether it mends what it finds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<bool>,
+    /// When it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<CheckResult>,
+    /// What the program said last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+}
+
+/// What came of a check.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum CheckResult {
+    /// Nothing was found.
+    Clean,
+    /// What was found was mended.
+    Repaired,
+    /// Something is wrong with it still.
+    Damaged,
+    /// It did not come to its end.
+    Broken,
 }
 
 /// The locks of a filesystem.
@@ -232,6 +331,10 @@ pub struct LockspaceStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), transform = set)]
     pub members: Vec<Name>,
+    /// The form in which they settle locks of programs (POSIX and OFD) with each other, in this generation. None: such locks are
+    /// refused, because not all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program_locks: Option<u32>,
 }
 
 /// Whether locks are given.
@@ -257,8 +360,37 @@ pub struct MountStatus {
     /// The journal that it uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<u32>,
+    /// How many journals it has, as far as this host has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journals: Option<u32>,
+    /// Whether the kernel counts and limits its use here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaMode>,
+    /// How large it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Size>,
+    /// Space left, about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<Size>,
+    /// The check that this host was told to make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<MountCheck>,
     /// What is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+}
+
+/// A check of a filesystem, as its host says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MountCheck {
+    /// Its number.
+    pub number: u64,
+    /// What came of it.
+    pub result: CheckResult,
+    /// What the program said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
 }

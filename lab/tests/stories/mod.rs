@@ -22,6 +22,7 @@ mod power;
 mod recovery;
 mod servers;
 mod shared;
+mod shared_locks;
 mod storage;
 mod systemd;
 mod witness;
@@ -140,6 +141,7 @@ stories! { STORIES:
     Packages All links::cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host_cut_off;
     Packages All witness::a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_decides;
     Packages All shared::a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it;
+    Packages All shared_locks::programs_on_two_hosts_lock_pieces_of_one_file_whatever_daemons_and_hosts_are_lost;
     Pair All pair::the_crash_of_a_half_is_survived_by_the_other;
     Pair All pair::a_half_whose_board_dies_with_it_is_proven_off_by_its_outlets;
     Pair All pair::of_two_halves_that_are_cut_apart_one_is_shot;

@@ -13,6 +13,7 @@ mod leasing;
 mod leaving;
 mod questions;
 mod register;
+mod relaying;
 mod remembering;
 mod reporting;
 mod session;
@@ -99,11 +100,16 @@ pub async fn run(
         environment.link.visits(),
         Arc::clone(&environment.drivers.guests),
     );
+    let relaying = relaying::relay(
+        Arc::clone(&environment.link),
+        environment.drivers.lockspaces.talk(),
+    );
     let outcome = tokio::select! {
         biased;
         outcome = live(environment, stop) => outcome,
         () = say_alive(&*lease) => Err(DaemonError::Broken("it no longer says that it lives".to_owned())),
         () = visits => Err(DaemonError::Broken("it no longer lets anybody to its guests".to_owned())),
+        () = relaying => Err(DaemonError::Broken("it no longer talks with other hosts about locks".to_owned())),
     };
     lease.closing();
     outcome

@@ -129,6 +129,7 @@ impl Facts for ThisHost {
                     kernel: Some(self.read("sys/kernel/osrelease").await?.trim().to_owned()),
                     drbd: self.drbd().await,
                     feature_level: Some(quorate_proto::FEATURE_LEVEL),
+                    program_locks: Some(crate::locks::FORM),
                     ..Versions::default()
                 }),
                 hypervisors: self.hypervisors().await,

@@ -4,8 +4,10 @@
 //! members. A driver only carries these out.
 
 use super::{Doing, Hints};
+use crate::link::Parcel;
 use quorate_crds::{LockspaceAssignment, Name};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
 
 /// A lockspace on this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,17 @@ pub struct LockspaceSeen {
     pub members: Vec<Name>,
 }
 
+/// This host's end of what hosts say to each other about locks of programs. Any of it may get lost.
+#[derive(Debug)]
+pub struct LockTalk {
+    /// Whether there is anything to talk about at present.
+    pub wanted: watch::Receiver<bool>,
+    /// To others.
+    pub says: mpsc::Receiver<Parcel>,
+    /// From others.
+    pub hears: mpsc::Sender<Parcel>,
+}
+
 /// Lockspaces of this host.
 pub trait Lockspaces: Send + Sync {
     /// Every lockspace.
@@ -33,6 +46,12 @@ pub trait Lockspaces: Send + Sync {
 
     /// Mounts that want in, unmounts that want out, connections that broke.
     fn watch(&self) -> Hints;
+
+    /// What this host says to others about locks of programs, and hears of them. Whoever asks first has it. None where such locks are
+    /// not settled with others.
+    fn talk(&self) -> Option<LockTalk> {
+        None
+    }
 
     /// Makes ready for a mount of this host, which will then wait to be let in. Refused where another program drives the
     /// lock manager.

@@ -38,7 +38,8 @@ mod wipefs;
 pub use error::{DriverError, Source};
 pub use facts::{Facts, HostFacts};
 pub use filesystems::{
-    FilesystemTarget, Filesystems, LockTable, MountSeen, MountTarget, SeenFilesystem,
+    CheckSeen, CheckTarget, FilesystemTarget, Filesystems, LockTable, MountSeen, MountTarget,
+    SeenFilesystem,
 };
 pub use guests::{
     Both, DiskSource, GuestDoing, GuestSeen, GuestTarget, Guests, HowEnded, Line, NicSource,
@@ -46,7 +47,7 @@ pub use guests::{
 };
 pub use host::of_this_host;
 pub use libvirt::{LibvirtGuests, Settings as LibvirtSettings};
-pub use lockspaces::{LockspaceSeen, Lockspaces};
+pub use lockspaces::{LockTalk, LockspaceSeen, Lockspaces};
 pub use networks::{NetworkSeen, NetworkTarget, Networks};
 pub use pools::{
     Activation, LogicalVolumeSeen, LogicalVolumeTarget, Pools, SnapshotTarget, Space,

@@ -48,6 +48,8 @@ pub enum Trouble {
     NoLease,
     /// What must be so before is not so yet.
     WaitsForOthers,
+    /// A file that a guest needs is not where its manifest says.
+    FileMissing,
 }
 
 impl Trouble {
@@ -75,6 +77,7 @@ impl Trouble {
         Self::MigrationFailed,
         Self::NoLease,
         Self::WaitsForOthers,
+        Self::FileMissing,
     ];
 
     /// The word.
@@ -103,6 +106,7 @@ impl Trouble {
             Self::MigrationFailed => "MigrationFailed",
             Self::NoLease => "NoLease",
             Self::WaitsForOthers => "WaitsForOthers",
+            Self::FileMissing => "FileMissing",
         }
     }
 
@@ -160,6 +164,9 @@ impl Trouble {
             }
             Self::NoLease => "Find out why the host does not reach the leader; what runs, runs on.",
             Self::WaitsForOthers => "Look at what the message names; this goes on by itself.",
+            Self::FileMissing => {
+                "Bring the file to the directory that the message names; this goes on by itself."
+            }
         }
     }
 }

@@ -7,10 +7,12 @@
 
 mod error;
 mod grpc;
+mod parcel;
 mod visit;
 
 pub use error::LinkError;
 pub use grpc::GrpcLink;
+pub use parcel::{Parcel, Relay};
 pub use visit::{Visit, Visits};
 
 use crate::drivers::SecretValue;
@@ -56,6 +58,11 @@ pub trait ClusterLink: Send + Sync {
     /// People who want to the consoles and screens of this host's guests. Where nobody can come, nobody does.
     fn visits(&self) -> Visits {
         futures_util::stream::pending().boxed()
+    }
+
+    /// The way to other hosts. Where there is none, nobody is heard.
+    fn relay(&self) -> Option<Relay> {
+        None
     }
 
     /// From now on these are the members, with their addresses per ring.

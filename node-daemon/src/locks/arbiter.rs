@@ -94,7 +94,10 @@ impl Arbiter {
     }
 
     fn hear_items(&mut self, from: u32, first: u64, items: &[Item]) {
-        for (place, item) in (first..).zip(items) {
+        for (at, item) in (0..).zip(items) {
+            let Some(place) = first.checked_add(at) else {
+                return;
+            };
             let Some(seat) = self.seats.get_mut(&from) else {
                 return;
             };

@@ -20,8 +20,18 @@ pub trait Outside {
     /// Sends a packet about a filesystem to the host of this number. It may get lost.
     fn send(&mut self, filesystem: u32, to: u32, packet: Packet);
 
-    /// Whether the kernel still waits for the answer to this question, which the former daemon may have given it.
-    fn still_waits(&mut self, filesystem: u32, question: &Question) -> bool;
+    /// The threads that wait in the kernel for the answer to a question about a filesystem, by their processes; without those whose
+    /// question was not read yet.
+    fn waiting(&mut self, filesystem: u32) -> Waiting;
+}
+
+/// Threads that wait in the kernel for an answer: how many of each process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// For one that the kernel takes in the order in which it asked.
+    pub in_order: BTreeMap<u32, usize>,
+    /// Until a lock is free.
+    pub until_free: BTreeMap<u32, usize>,
 }
 
 /// Where the kernel's questions about locks are answered: those of all filesystems of this host whose locks are shared with
@@ -36,7 +46,6 @@ pub struct Desk<O> {
 struct Space {
     host: Host,
     book: Notebook,
-    path: PathBuf,
     /// What is to be done, of which the first could not be.
     left: VecDeque<Effect>,
     /// Since when questions have no answer.
@@ -70,17 +79,14 @@ impl<O: Outside> Desk<O> {
         if self.spaces.contains_key(&filesystem) {
             return Ok(());
         }
-        let path = self.directory.join(format!("{filesystem}.notes"));
+        let path = self.path(filesystem);
         let (book, notes) = Notebook::open(&path, &self.boot)?;
         let mut host = Host::new(own, notes);
-        let told = host
-            .doubtful()
-            .is_some_and(|(_, question)| !self.outside.still_waits(filesystem, &question));
-        host.resume(told);
+        let waiting = self.outside.waiting(filesystem);
+        adopt(&mut host, &waiting);
         let space = Space {
             host,
             book,
-            path,
             left: VecDeque::new(),
             since: BTreeMap::new(),
             said: false,
@@ -90,15 +96,31 @@ impl<O: Outside> Desk<O> {
         Ok(())
     }
 
+    /// Whether something was noted of this filesystem in this boot or an earlier one.
+    #[must_use]
+    pub fn has_notes(&self, filesystem: u32) -> bool {
+        self.path(filesystem).exists()
+    }
+
+    /// Whether questions about this filesystem are answered by what was noted.
+    #[must_use]
+    pub fn is_open(&self, filesystem: u32) -> bool {
+        self.spaces.contains_key(&filesystem)
+    }
+
+    fn path(&self, filesystem: u32) -> PathBuf {
+        self.directory.join(format!("{filesystem}.notes"))
+    }
+
     /// The lockspace is gone from this host, and with it whatever was locked.
     ///
     /// # Errors
     /// When the notes cannot be removed. They must not be there when the filesystem is mounted again.
     pub fn close(&mut self, filesystem: u32) -> io::Result<()> {
-        let Some(space) = self.spaces.get(&filesystem) else {
-            return Ok(());
-        };
-        fs::remove_file(&space.path)?;
+        match fs::remove_file(self.path(filesystem)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         self.spaces.remove(&filesystem);
         Ok(())
     }
@@ -119,6 +141,14 @@ impl<O: Outside> Desk<O> {
         self.perform(filesystem);
     }
 
+    /// The lockspace has started with members of which not all settle such locks: until it stops, each is refused.
+    pub fn refuse(&mut self, filesystem: u32) {
+        if let Some(space) = self.spaces.get_mut(&filesystem) {
+            space.host.refuse();
+        }
+        self.perform(filesystem);
+    }
+
     /// Whether the next question may be read. What was read is lost with this daemon until it is noted.
     #[must_use]
     pub fn may_read(&self) -> bool {
@@ -132,13 +162,13 @@ impl<O: Outside> Desk<O> {
     pub fn read(&mut self, record: &Record, now: Duration) -> io::Result<()> {
         let filesystem = record::filesystem(record);
         let Some(space) = self.spaces.get_mut(&filesystem) else {
-            return self.refuse(record::not_supported(record));
+            return self.turn_down(record::not_supported(record));
         };
         let question = match record::question(record) {
             Ok(question) => question,
             Err(error) => {
                 tracing::warn!(%error, "a question for a lock is refused");
-                return self.refuse(record::refusal(record));
+                return self.turn_down(record::refusal(record));
             }
         };
         let number = space.host.ask(question);
@@ -149,7 +179,7 @@ impl<O: Outside> Desk<O> {
         Ok(())
     }
 
-    fn refuse(&mut self, answer: Option<Record>) -> io::Result<()> {
+    fn turn_down(&mut self, answer: Option<Record>) -> io::Result<()> {
         answer.map_or(Ok(()), |answer| self.outside.answer(&answer))
     }
 
@@ -206,9 +236,48 @@ impl<O: Outside> Desk<O> {
     }
 }
 
+/// Goes on where the former daemon was killed. What it was asked is noted, and what it answered: but for one answer that it may have
+/// given, and one question that it may have read. Both show in who waits.
+fn adopt(host: &mut Host, waiting: &Waiting) {
+    let noted = host.askers(false);
+    let of =
+        |counts: &BTreeMap<u32, usize>, process: u32| counts.get(&process).copied().unwrap_or(0);
+    let told = host.doubtful().is_some_and(|(_, question)| {
+        let process = question.process().unwrap_or(0);
+        match question {
+            // Whoever was interrupted still stands where it waited for the lock.
+            Question::Cancel { .. } => of(&waiting.until_free, process) == 0,
+            _ => of(&waiting.in_order, process) < of(&noted, process),
+        }
+    });
+    host.resume(told);
+    for (process, threads) in &waiting.in_order {
+        for _ in of(&noted, *process)..*threads {
+            tracing::warn!(
+                process,
+                "the former daemon was killed while this process asked for a lock: it is told that there is no agreement"
+            );
+            host.lost(*process);
+        }
+    }
+    let noted = host.askers(true);
+    for (process, threads) in &waiting.until_free {
+        if *threads > of(&noted, *process) {
+            tracing::error!(
+                process,
+                "the former daemon was killed while this process asked to wait for a lock, and nobody knows for which: end it with a signal"
+            );
+        }
+    }
+}
+
 impl Space {
     fn give_up(&mut self, now: Duration) {
         let (host, since) = (&mut self.host, &mut self.since);
+        // What a former daemon was asked has waited for longer; nobody knows how long.
+        for number in host.held_up() {
+            since.entry(number).or_insert(now);
+        }
         since.retain(|number, since| {
             let waits = host.holds_up(*number);
             if waits && now.saturating_sub(*since) > PATIENCE {

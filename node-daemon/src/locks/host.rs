@@ -2,7 +2,7 @@ use super::arbiter::Arbiter;
 use super::member::{self, Member};
 use super::packet::{Packet, Word};
 use super::{Answer, Note, Question, Wish};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a host has to do, in this order, each of it before the next. Whoever is interrupted goes on from the notes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Host {
     own: u32,
     member: Member,
     place: Option<Place>,
+    /// Not all members settle such locks with each other, and so nobody does.
+    refuses: bool,
     effects: Vec<Effect>,
     /// What this host says to itself.
     inner: VecDeque<Packet>,
@@ -47,6 +49,7 @@ impl Host {
             own,
             member,
             place: None,
+            refuses: false,
             effects: Vec::new(),
             inner: VecDeque::new(),
         };
@@ -75,6 +78,22 @@ impl Host {
             self.hear(self.own, &packet);
         }
         std::mem::take(&mut self.effects)
+    }
+
+    /// How many questions of each process the kernel has no answer to, as far as is noted: those that it takes in order, or those
+    /// that wait.
+    #[must_use]
+    pub fn askers(&self, waits: bool) -> BTreeMap<u32, usize> {
+        self.member.askers(waits)
+    }
+
+    /// A former daemon was killed after it was asked something by this process, and before it noted what. The kernel would give the
+    /// next answer to it; so it is given one in its place: there is no agreement.
+    pub fn lost(&mut self, process: u32) {
+        let number = self.member.next();
+        self.write(Note::Asked(number, Question::Lost { process }));
+        self.decide(number, Answer::NoAgreement);
+        self.deliver();
     }
 
     /// Notes from which everything follows that it knows, in their short form.
@@ -117,8 +136,28 @@ impl Host {
     /// The lockspace has stopped. When this returns, nobody of this host is given a lock.
     pub fn stop(&mut self) {
         self.place = None;
+        self.refuses = false;
         self.inner.clear();
         self.member.is_alone();
+    }
+
+    /// The lockspace has started with members of which not all settle such locks: until it stops, each is refused. What is
+    /// held is held until it is let go.
+    pub fn refuse(&mut self) {
+        self.stop();
+        self.refuses = true;
+        for number in self.member.all_undecided() {
+            self.refuse_one(number);
+        }
+        self.deliver();
+    }
+
+    fn refuse_one(&mut self, number: u64) {
+        match self.member.undecided(number) {
+            Some(Question::Unlock { .. }) => self.decide(number, Answer::Done),
+            Some(_) => self.decide(number, Answer::NotSupported),
+            None => {}
+        }
     }
 
     /// The kernel asks. Returns the number of the question.
@@ -129,6 +168,9 @@ impl Host {
         self.member.say_asked(number, question);
         for (waiting, answer) in ended {
             self.member.say_decided(waiting, answer);
+        }
+        if self.refuses {
+            self.refuse_one(number);
         }
         self.deliver();
         self.speak();
@@ -153,6 +195,12 @@ impl Host {
     pub fn holds_up(&self, number: u64) -> bool {
         let question = self.member.undecided(number);
         question.is_some_and(|question| !question.waits())
+    }
+
+    /// All questions that the kernel still lacks the answer to, and that cannot be ended by a signal.
+    pub(super) fn held_up(&self) -> Vec<u64> {
+        let undecided = self.member.all_undecided().into_iter();
+        undecided.filter(|number| self.holds_up(*number)).collect()
     }
 
     /// A packet of another host, whose number was proved.

@@ -64,8 +64,10 @@ impl Member {
                     }
                 }
                 match question {
-                    Question::Unlock { file, token, range } => self.release(file, token, range),
-                    Question::Close { file, token, .. } => self.release(file, token, Range::ALL),
+                    Question::Unlock {
+                        file, token, range, ..
+                    } => self.release(file, token, range),
+                    Question::Close { file, token } => self.release(file, token, Range::ALL),
                     _ => {}
                 }
                 if question.has_answer() {
@@ -156,18 +158,20 @@ impl Member {
         match question {
             Question::Lock { wish, wait } => self.say(Item::Lock { number, wish, wait }),
             Question::Get { wish } => self.say(Item::Get { number, wish }),
-            Question::Unlock { file, token, range } => {
+            Question::Unlock {
+                file, token, range, ..
+            } => {
                 self.say(Item::Released { file, token, range });
                 let end = self.talk.as_ref().map(Talk::end);
                 if let Some(open) = self.open.get_mut(&number) {
                     open.heard_at = end;
                 }
             }
-            Question::Close { file, token, .. } => {
+            Question::Close { file, token } => {
                 let range = Range::ALL;
                 self.say(Item::Released { file, token, range });
             }
-            Question::Cancel { .. } => {}
+            Question::Cancel { .. } | Question::Lost { .. } => {}
         }
     }
 
@@ -195,6 +199,12 @@ impl Member {
         open.decided.is_none().then_some(open.question)
     }
 
+    /// Every question that has no answer yet.
+    pub(super) fn all_undecided(&self) -> Vec<u64> {
+        let undecided = self.open.iter().filter(|(_, open)| open.decided.is_none());
+        undecided.map(|(number, _)| *number).collect()
+    }
+
     /// Requests that wait, and that a question ends. A signal does not wait for other hosts: if the lock was offered
     /// meanwhile, the arbiter hears that nobody took it.
     pub(super) fn ended_by(&self, question: Question) -> Vec<(u64, Answer)> {
@@ -209,11 +219,7 @@ impl Member {
                 .map(|(number, _)| (number, Answer::Nothing))
                 .take(1)
                 .collect(),
-            Question::Close {
-                file,
-                token,
-                ends_waiting: true,
-            } => waits
+            Question::Close { file, token } => waits
                 .filter(|(_, waiting)| waiting.file == file && waiting.token == token)
                 .map(|(number, _)| (number, Answer::Ended))
                 .collect(),
@@ -230,6 +236,19 @@ impl Member {
                 .filter(|_| may)
                 .map(|answer| (*number, open.question, answer))
         })
+    }
+
+    /// How many questions of each process the kernel has no answer to: those that it takes in order, or those that wait.
+    pub(super) fn askers(&self, waits: bool) -> BTreeMap<u32, usize> {
+        let mut askers = BTreeMap::new();
+        let open = self.open.values().map(|open| open.question);
+        for process in open
+            .filter(|question| question.waits() == waits)
+            .filter_map(|question| question.process())
+        {
+            *askers.entry(process).or_default() += 1;
+        }
+        askers
     }
 
     /// The answer that is the next one of those in order, when it is decided.
@@ -264,7 +283,7 @@ impl Member {
                 Question::Lock { wish, wait } => items.push_back(Item::Lock { number, wish, wait }),
                 Question::Get { wish } => items.push_back(Item::Get { number, wish }),
                 Question::Unlock { .. } => open.heard_at = Some(whole),
-                Question::Close { .. } | Question::Cancel { .. } => {}
+                Question::Close { .. } | Question::Cancel { .. } | Question::Lost { .. } => {}
             }
         }
         self.talk = Some(Talk {

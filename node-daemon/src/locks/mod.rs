@@ -2,8 +2,8 @@
 //!
 //! The kernel asks a program for each of them, and whoever asked waits for the answer. Here is what decides it: [`Host`], of
 //! each filesystem and host, which knows neither clock nor connection nor file; and around it the [`Desk`] of a host, with
-//! the kernel's words ([`record`]) and the notes on disk ([`Notebook`]). Nothing uses it yet: what is missing before it may is
-//! in docs/adr/0016-posix-locks.md, and until then `drivers::dlm` refuses each of these locks.
+//! the kernel's words ([`record`]) and the notes on disk ([`Notebook`]). `drivers::dlm` has the device and the way to other
+//! hosts. Why it is so is in docs/adr/0016-posix-locks.md.
 //!
 //! The processes of a host, and nobody else, make its locks true: what they hold is kept where they run ([`Note`]), whatever
 //! becomes of anybody else. Who may have what is decided by one *arbiter*: among the members with which the lockspace was started,
@@ -28,7 +28,8 @@
 //!    waiting, of the same filesystem; those are given up in the end.
 //!
 //! There is one exception to the fourth: when a daemon is killed between a write to the kernel and the note of it,
-//! the next one cannot know from its notes whether the kernel has the answer ([`Host::doubtful`]).
+//! the next one cannot know from its notes whether the kernel has the answer ([`Host::doubtful`]); and when it is killed between
+//! a read and its note, nobody knows what was asked ([`Host::lost`]). So a daemon that starts looks at who waits in the kernel.
 
 mod arbiter;
 mod desk;
@@ -45,17 +46,21 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Desk, Outside};
+pub use desk::{Desk, Outside, Waiting};
 pub use held::{Held, Part};
 pub use host::{Effect, Host};
 pub use note::Note;
 pub use notebook::Notebook;
-pub use packet::{Item, Outcome, Packet, Session, Word};
+pub use packet::{Envelope, Item, Outcome, Packet, Session, Word};
 pub use question::{Answer, Question};
 pub use range::Range;
 pub use table::{Holder, InTheWay, Reply, Table, Ticket, Wish};
 
 use serde::{Deserialize, Serialize};
+
+/// The form of what hosts say to each other. A generation of a lockspace has the oldest form that its members speak, and a
+/// release goes on speaking those of the releases before it.
+pub const FORM: u32 = 1;
 
 /// How bytes are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

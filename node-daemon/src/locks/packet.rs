@@ -4,6 +4,33 @@ use serde::{Deserialize, Serialize};
 /// No packet has more items or outcomes. In tests they are many packets soon.
 pub(super) const MOST: usize = if cfg!(test) { 2 } else { 256 };
 
+/// A packet as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The number of the filesystem that it is about.
+    pub filesystem: u32,
+    /// What is said.
+    pub packet: Packet,
+}
+
+impl Envelope {
+    /// As bytes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+}
+
 /// What two hosts say to each other about the locks of one filesystem. Any of it may be lost, late or doubled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packet {

@@ -24,15 +24,21 @@ pub enum Question {
         token: u64,
         /// Where.
         range: Range,
+        /// The process that waits for the answer.
+        pid: u32,
     },
-    /// The holder has closed the file. It has no lock any more, and nobody waits for an answer.
+    /// The holder has closed the file. It has no lock any more, it waits for none, and nobody waits for an answer. Kernels before
+    /// 6.6 say with it that a waiting process was killed; later ones have the same version.
     Close {
         /// The file.
         file: u64,
         /// The holder.
         token: u64,
-        /// So old kernels also say that a waiting process was killed. Then it waits no more.
-        ends_waiting: bool,
+    },
+    /// What a former daemon was asked, and could not note any more. Nobody knows what it was.
+    Lost {
+        /// The process that waits for the answer.
+        process: u32,
     },
     /// A signal came: this request, which waits, is over.
     Cancel {
@@ -46,6 +52,18 @@ impl Question {
     #[must_use]
     pub fn has_answer(&self) -> bool {
         !matches!(self, Self::Close { .. })
+    }
+
+    /// The process that waits for its answer.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        match self {
+            Self::Lock { wish, .. } | Self::Get { wish } | Self::Cancel { wish } => {
+                Some(wish.part.pid)
+            }
+            Self::Unlock { pid, .. } | Self::Lost { process: pid } => Some(*pid),
+            Self::Close { .. } => None,
+        }
     }
 
     /// Whether its answer may overtake others. The kernel takes the answers to all else of one filesystem in the order in
@@ -71,6 +89,8 @@ pub enum Answer {
     NoSuch,
     /// The hosts could not agree in time (ENOLCK).
     NoAgreement,
+    /// There are no such locks on this filesystem at present (EOPNOTSUPP).
+    NotSupported,
     /// None: the kernel waits for it no more.
     Nothing,
 }

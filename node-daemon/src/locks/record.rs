@@ -12,7 +12,6 @@ pub type Record = [u8; LENGTH];
 /// How long each is.
 pub const LENGTH: usize = 64;
 const MAJOR: usize = 0;
-const MINOR: usize = 4;
 const WHAT: usize = 12;
 const EXCLUSIVE: usize = 13;
 const WAIT: usize = 14;
@@ -32,8 +31,6 @@ const GET: u8 = 3;
 const CANCEL: u8 = 4;
 /// In the flags: a file was closed, and nobody waits for an answer.
 const CLOSED: u8 = 1;
-/// Since this minor version a signal has a question of its own (`CANCEL`); before, it is told as a close.
-const SIGNALS: u32 = 2;
 
 const NO_SUCH: i32 = -2;
 const INTERRUPTED: i32 = -4;
@@ -105,12 +102,13 @@ pub fn question(record: &Record) -> Result<Question, BadRecord> {
             wish,
             wait: record[WAIT] != 0,
         }),
-        UNLOCK if record[FLAGS] & CLOSED != 0 => Ok(Question::Close {
+        UNLOCK if record[FLAGS] & CLOSED != 0 => Ok(Question::Close { file, token }),
+        UNLOCK => Ok(Question::Unlock {
             file,
             token,
-            ends_waiting: small(record, MINOR) < SIGNALS,
+            range,
+            pid,
         }),
-        UNLOCK => Ok(Question::Unlock { file, token, range }),
         GET => Ok(Question::Get { wish }),
         CANCEL => Ok(Question::Cancel { wish }),
         what => Err(BadRecord::What(what)),
@@ -153,11 +151,21 @@ pub fn answer(filesystem: u32, question: &Question, answer: Answer) -> Option<Re
         }
         Question::Get { wish } => put_wish(&mut record, GET, wish),
         Question::Cancel { wish } => put_wish(&mut record, CANCEL, wish),
-        Question::Unlock { file, token, range } => {
+        Question::Unlock {
+            file,
+            token,
+            range,
+            pid,
+        } => {
             record[WHAT] = UNLOCK;
+            put_small(&mut record, PID, *pid);
             put_large(&mut record, FILE, *file);
             put_large(&mut record, TOKEN, *token);
             put_range(&mut record, *range);
+        }
+        Question::Lost { process } => {
+            record[WHAT] = LOCK;
+            put_small(&mut record, PID, *process);
         }
         Question::Close { .. } => return None,
     }
@@ -173,6 +181,7 @@ pub fn answer(filesystem: u32, question: &Question, answer: Answer) -> Option<Re
         Answer::Ended => INTERRUPTED,
         Answer::NoSuch => NO_SUCH,
         Answer::NoAgreement => NO_LOCKS,
+        Answer::NotSupported => NOT_SUPPORTED,
     };
     put_small(&mut record, RESULT, result.cast_unsigned());
     Some(record)
@@ -245,17 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn a_close_has_no_answer_and_means_a_signal_too_where_the_kernel_has_no_other_word_for_it() {
-        for (minor, wanted) in [(1, true), (2, false)] {
-            let record = asked(UNLOCK, minor, CLOSED);
-            let question = question(&record).expect("a question");
-            assert!(!question.has_answer());
-            assert_eq!(answer(IMAGES, &question, Answer::Done), None);
-            let Question::Close { ends_waiting, .. } = question else {
-                panic!("{question:?} is no close");
-            };
-            assert_eq!(ends_waiting, wanted, "version 1.{minor}");
-        }
+    fn a_close_has_no_answer() {
+        let record = asked(UNLOCK, 2, CLOSED);
+        let closed = question(&record).expect("a question");
+        assert!(matches!(closed, Question::Close { file: 71_705, .. }));
+        assert!(!closed.has_answer());
+        assert_eq!(answer(IMAGES, &closed, Answer::Done), None);
         let kept = question(&asked(UNLOCK, 1, 0)).expect("a question");
         assert!(matches!(kept, Question::Unlock { .. }));
     }

@@ -1,7 +1,7 @@
 use super::Subsystem;
 use crate::drivers::{
-    Activation, FilesystemTarget, GuestTarget, LogicalVolumeTarget, MountTarget, NetworkTarget,
-    ReplicaTarget, SendTo, SnapshotTarget, StartAs, VolumeGroupTarget,
+    Activation, CheckTarget, FilesystemTarget, GuestTarget, LogicalVolumeTarget, MountTarget,
+    NetworkTarget, ReplicaTarget, SendTo, SnapshotTarget, StartAs, VolumeGroupTarget,
 };
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{LockspaceAssignment, Name, ShutdownMethod};
@@ -45,8 +45,12 @@ pub enum Act {
     TakeDown(Name),
     /// Mount a filesystem, after making it where there is none and the plan says so.
     Mount(Option<Box<FilesystemTarget>>, MountTarget),
-    /// Give a filesystem the size and the journals that it needs.
+    /// Give a filesystem the size, the journals and the directories that it needs.
     GrowFilesystem(FilesystemTarget),
+    /// Mount it with other options.
+    Remount(MountTarget),
+    /// Check it, where nobody has it mounted.
+    CheckFilesystem(CheckTarget),
     /// Unmount it.
     Unmount(AbsolutePath),
     /// Give no more locks.
@@ -113,7 +117,16 @@ impl Act {
     /// Whether it may take minutes while smaller acts on the same object go on beside it.
     #[must_use]
     pub fn is_long(&self) -> bool {
-        matches!(self, Self::Send(..) | Self::Mount(..) | Self::Unmount(_))
+        // What needs locks waits for them in the kernel, and must not hold up that they are stopped and started.
+        matches!(
+            self,
+            Self::Send(..)
+                | Self::Mount(..)
+                | Self::Unmount(_)
+                | Self::GrowFilesystem(_)
+                | Self::Remount(_)
+                | Self::CheckFilesystem(_)
+        )
     }
 
     /// What it may have changed.
@@ -139,6 +152,8 @@ impl Act {
             | Self::TakeDown(_) => &[Subsystem::Replication],
             Self::Mount(..)
             | Self::GrowFilesystem(_)
+            | Self::Remount(_)
+            | Self::CheckFilesystem(_)
             | Self::Unmount(_)
             | Self::StopLocks(..)
             | Self::StartLocks(..)
@@ -175,6 +190,8 @@ impl Act {
             Self::Verify(..) => "verify",
             Self::TakeDown(_) => "take down",
             Self::Mount(..) => "mount",
+            Self::Remount(_) => "remount",
+            Self::CheckFilesystem(_) => "check",
             Self::Unmount(_) => "unmount",
             Self::StopLocks(..) => "stop locks",
             Self::StartLocks(..) => "start locks",

@@ -1,21 +1,26 @@
 //! What a host says about a record: how far it is, and what it sees. Figures that move all the time are left out, or
 //! are coarse, so that a host on which nothing happens writes nothing.
 
+use super::replica::bytes;
 use super::seen::Seen;
 use super::verdict::Verdict;
 use super::work::Work;
 use crate::drivers::{
-    GuestDoing, GuestSeen, HowEnded, PeerSeen, ReplicaSeen, Trouble, VolumeGroupSeen, WhyPaused,
+    GuestDoing, GuestSeen, HowEnded, MountSeen, PeerSeen, ReplicaSeen, Trouble, VolumeGroupSeen,
+    WhyPaused,
 };
 use crate::plan::Record;
 use jiff::Timestamp;
 use quorate_crds::{
     Condition, ConditionStatus, ConnectionState, DiskState, GuestObservation, GuestPresence,
-    MountState, MountStatus, Name, NetworkHostStatus, NodePlanStatus, PeerStatus, PoolHostStatus,
-    PoolState, ReplicaStatus, ReplicaVerify, Size, SyncProgress, Time, VerifyState,
+    MountAssignment, MountCheck, MountState, MountStatus, Name, NetworkHostStatus, NodePlanStatus,
+    PeerStatus, PoolHostStatus, PoolState, ReplicaStatus, ReplicaVerify, Size, SyncProgress, Time,
+    VerifyState,
 };
 
 const MIB: u64 = 1 << 20;
+/// Of these a filesystem's space is said in.
+const PARTS: u64 = 64;
 const LONGEST_MESSAGE: usize = 1024;
 
 pub(super) struct Answering<'a> {
@@ -65,14 +70,6 @@ impl Answering<'_> {
         status
     }
 
-    /// What a record waits for, as one word.
-    fn waits_for(&self) -> &'static str {
-        match self.verdict {
-            Verdict::Outdated(_) => "Outdated",
-            _ => "InProgress",
-        }
-    }
-
     fn trouble(&self) -> (Option<Trouble>, String) {
         let failure = self.work.failure.as_ref();
         let (trouble, mut message) = match (self.verdict, failure) {
@@ -83,9 +80,7 @@ impl Answering<'_> {
                 failure.message.clone(),
             ),
             (
-                Verdict::Waits(message)
-                | Verdict::Outdated(message)
-                | Verdict::Until(_, message),
+                Verdict::Waits(message) | Verdict::Outdated(message) | Verdict::Until(_, message),
                 None,
             ) => (None, message.clone()),
             (Verdict::Do(act), None) => (None, format!("{} is under way", act.verb())),
@@ -98,6 +93,17 @@ impl Answering<'_> {
             message.truncate(cut);
         }
         (trouble, message)
+    }
+
+    /// What a record waits for, as one word: a person may have to bring a file.
+    fn waits_for(&self) -> &'static str {
+        let failure = self.work.failure.as_ref();
+        let missing = failure.filter(|failure| failure.trouble == Trouble::FileMissing);
+        match (missing, self.verdict) {
+            (Some(failure), _) => failure.trouble.as_str(),
+            (None, Verdict::Outdated(_)) => "Outdated",
+            (None, _) => "InProgress",
+        }
     }
 
     fn condition(
@@ -145,20 +151,7 @@ impl Answering<'_> {
             status.replica = Some(seen);
         }
         if let Some(mount) = &assignment.mount {
-            let seen = self.seen.mount(&mount.mount_point);
-            let locks = mount.lockspace.as_ref();
-            let locks = locks.and_then(|_| self.seen.lockspace(name));
-            let state = match locks.filter(|locks| locks.ours) {
-                Some(locks) if locks.joining => MountState::Mounting,
-                Some(locks) if locks.leaving => MountState::Unmounting,
-                _ => seen.map_or(MountState::Unmounted, |seen| seen.state),
-            };
-            status.mount = Some(MountStatus {
-                node: self.host.clone(),
-                state: Some(state),
-                journal: seen.and_then(|seen| seen.journal),
-                message: None,
-            });
+            status.mount = Some(self.mount_seen(mount));
         }
         if assignment.network.is_some() {
             let seen = self.seen.network(name);
@@ -174,6 +167,73 @@ impl Answering<'_> {
             let seen = self.seen.group(&storage.volume_group);
             status.pool = Some(pool_seen(seen, self.host));
         }
+    }
+}
+
+impl Answering<'_> {
+    fn mount_seen(&self, mount: &MountAssignment) -> MountStatus {
+        let name = &self.record.assignment.object.name;
+        // What somebody else has mounted there says nothing of ours.
+        let seen = self.seen.mount(&mount.mount_point);
+        let seen = seen.filter(|seen| seen.owner.object() == Some(name));
+        let locks = mount.lockspace.as_ref();
+        let locks = locks.and_then(|_| self.seen.lockspace(name));
+        let state = match locks.filter(|locks| locks.ours) {
+            Some(locks) if locks.joining => MountState::Mounting,
+            Some(locks) if locks.leaving => MountState::Unmounting,
+            _ => seen.map_or(MountState::Unmounted, |seen| seen.state),
+        };
+        let withdrawn = seen.is_some_and(|seen| seen.state == MountState::Withdrawn);
+        let refused = seen.and_then(|seen| seen.refused.as_ref());
+        let message = match refused {
+            _ if withdrawn => Some("it shut itself down on an error".to_owned()),
+            Some(words) => Some(format!(
+                "its options are those of its mount; others count from the next one on: {words}"
+            )),
+            None => None,
+        };
+        let said = self.work.said.as_ref();
+        let said = said.and_then(|said| said.mount.as_ref());
+        let (capacity, free) = match seen {
+            Some(seen) if seen.capacity > 0 => (
+                Some(Size(seen.capacity.to_string())),
+                Some(Size(left(seen, said).to_string())),
+            ),
+            // One whose locks are stopped gives no figures.
+            Some(_) => said.map_or((None, None), |said| {
+                (said.capacity.clone(), said.free.clone())
+            }),
+            None => (None, None),
+        };
+        MountStatus {
+            node: self.host.clone(),
+            state: Some(state),
+            journal: seen.and_then(|seen| seen.journal),
+            journals: seen.and_then(|seen| seen.journals),
+            quota: seen.and_then(|seen| seen.quota),
+            capacity,
+            free,
+            check: mount.check.and_then(|wanted| {
+                let seen = self.seen.check(name)?;
+                (seen.number == wanted.number).then_some(MountCheck {
+                    number: seen.number,
+                    result: seen.result?,
+                    message: seen.message.clone(),
+                })
+            }),
+            message,
+        }
+    }
+}
+
+/// What is left, in parts of the whole. What was said stays while it differs by less than one part, so that a filesystem that is
+/// used writes nothing to the store.
+fn left(seen: &MountSeen, said: Option<&MountStatus>) -> u64 {
+    let part = (seen.capacity / PARTS).max(1);
+    let before = said.and_then(|said| said.free.as_ref()).map(bytes);
+    match before.filter(|before| before.abs_diff(seen.free) < part) {
+        Some(before) => before,
+        None => seen.free / part * part,
     }
 }
 
@@ -397,6 +457,36 @@ mod tests {
         let told = said(&seen);
         assert_eq!(told.last_write, Some("2026-11-22T10:11:00Z".into()));
         assert_eq!(told.watched_since, Some(Time::from(since)));
+    }
+
+    /// A filesystem that is written all day must not be a write of the store with each look.
+    #[test]
+    fn what_is_left_of_a_filesystem_is_said_anew_when_it_has_changed_by_a_part_of_the_whole() {
+        let mut seen = MountSeen {
+            owner: Owner::Ours("files".into()),
+            device: AbsolutePath("/dev/drbd7".into()),
+            mount_point: AbsolutePath("/srv/files".into()),
+            filesystem: "gfs2".into(),
+            state: MountState::Mounted,
+            journal: None,
+            journals: None,
+            quota: None,
+            options: None,
+            refused: None,
+            capacity: 64 << 30,
+            free: (10 << 30) + 5,
+        };
+        let mut said: MountStatus = serde_json::from_str(r#"{"node": "an1"}"#).expect("one");
+        let mut words = BTreeSet::new();
+        for turn in 0..1000_u64 {
+            // It goes up and down about a border.
+            seen.free = (10 << 30) + (turn % 2) - 1;
+            said.free = Some(Size(left(&seen, Some(&said)).to_string()));
+            words.insert(format!("{:?}", said.free));
+        }
+        assert!(words.len() <= 2, "it settles on one: {words:?}");
+        seen.free = 5 << 30;
+        assert_eq!(left(&seen, Some(&said)), 5 << 30);
     }
 
     #[test]

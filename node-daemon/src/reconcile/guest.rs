@@ -379,7 +379,7 @@ fn file(case: &Case<'_>, disk: &Disk) -> Result<Option<AbsolutePath>, String> {
             Some(Some(joined(filesystem, media, medium)))
         })
         .ok_or_else(|| {
-            format!("no filesystem with a directory for media is on this host, to find {medium} on")
+            format!("no filesystem with a directory for Media is mounted on this host, to find {medium} on")
         })
 }
 

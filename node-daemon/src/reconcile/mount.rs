@@ -3,14 +3,25 @@
 use super::act::Act;
 use super::replica::bytes;
 use super::verdict::{Case, Verdict};
-use crate::drivers::{FilesystemTarget, LockTable, LockspaceSeen, MountTarget, Trouble};
-use quorate_crds::{LockspaceAssignment, LockspaceStep, MountAssignment, MountState};
+use crate::drivers::{
+    CheckTarget, FilesystemTarget, LockTable, LockspaceSeen, MountSeen, MountTarget, Trouble,
+};
+use quorate_crds::{
+    CheckAssignment, LockspaceAssignment, LockspaceStep, MountAssignment, MountState, QuotaMode,
+};
 
 pub(super) fn decide(case: &Case<'_>, assigned: &MountAssignment) -> Verdict {
     let mounted = case.seen.mount(&assigned.mount_point);
     let ours = mounted.is_some_and(|mounted| mounted.owner.object() == Some(case.name()));
     let locks = case.seen.lockspace(case.name());
     let locks = locks.filter(|_| assigned.lockspace.is_some());
+    let checked = case.seen.check(case.name());
+    if assigned.check.is_none() && checked.is_some_and(|check| check.runs) {
+        return Verdict::Waits("it is being checked".to_owned());
+    }
+    if let Some(check) = assigned.check.filter(|_| case.record.assignment.active) {
+        return self::check(case, assigned, check);
+    }
     if !case.record.assignment.active {
         return release(case, assigned, ours, locks.filter(|locks| locks.ours));
     }
@@ -33,6 +44,12 @@ pub(super) fn decide(case: &Case<'_>, assigned: &MountAssignment) -> Verdict {
         return verdict;
     }
     match mounted.map(|mounted| mounted.state) {
+        Some(MountState::Mounted) if let Some(verb) = case.work.long => {
+            Verdict::Waits(format!("{verb} is under way"))
+        }
+        Some(MountState::Mounted) if mounted.is_some_and(|it| differs(it, assigned)) => {
+            Verdict::Do(Act::Remount(target(case, assigned)))
+        }
         Some(MountState::Mounted) if case.work.adjusted || !grows(case, assigned) => {
             Verdict::Converged
         }
@@ -46,16 +63,63 @@ pub(super) fn decide(case: &Case<'_>, assigned: &MountAssignment) -> Verdict {
         _ if case.work.long.is_some() => Verdict::Waits("it is being mounted".to_owned()),
         Some(MountState::Unmounted) | None => Verdict::Do(Act::Mount(
             assigned.make.then(|| Box::new(filesystem(case, assigned))),
-            MountTarget {
-                owner: case.name().clone(),
-                device: assigned.device.clone(),
-                filesystem: assigned.filesystem.clone(),
-                mount_point: assigned.mount_point.clone(),
-                options: assigned.options.clone(),
-                lockspace: assigned.lockspace.clone().map(Box::new),
-            },
+            target(case, assigned),
         )),
     }
+}
+
+fn target(case: &Case<'_>, assigned: &MountAssignment) -> MountTarget {
+    MountTarget {
+        owner: case.name().clone(),
+        device: assigned.device.clone(),
+        filesystem: assigned.filesystem.clone(),
+        mount_point: assigned.mount_point.clone(),
+        options: assigned.options.clone(),
+        lockspace: assigned.lockspace.clone().map(Box::new),
+    }
+}
+
+/// Whether the kernel was told other options than those that are planned. A mount of a former release is judged by how it counts.
+fn differs(seen: &MountSeen, assigned: &MountAssignment) -> bool {
+    match (&seen.options, seen.quota) {
+        (Some(told), _) => *told != assigned.options,
+        (None, Some(counted)) => counted != quota(&assigned.options),
+        (None, None) => false,
+    }
+}
+
+fn quota(options: &[String]) -> QuotaMode {
+    let said = options.iter().find_map(|it| it.strip_prefix("quota="));
+    match said {
+        Some("on") => QuotaMode::Enforced,
+        Some("account") => QuotaMode::Accounted,
+        _ => QuotaMode::Ignored,
+    }
+}
+
+/// Each is made once, and what came of it is said. One that a daemon began that was killed is begun anew when its program has ended.
+fn check(case: &Case<'_>, assigned: &MountAssignment, wanted: CheckAssignment) -> Verdict {
+    let seen = case.seen.check(case.name());
+    let seen = seen.filter(|seen| seen.number == wanted.number);
+    if seen.is_some_and(|seen| seen.result.is_some()) {
+        return Verdict::Converged;
+    }
+    if let Some(mounted) = case.seen.mount(&assigned.mount_point) {
+        return Verdict::Ended(
+            Trouble::InUse,
+            format!("{} is mounted at {}", mounted.device, mounted.mount_point),
+        );
+    }
+    if case.work.long.is_some() {
+        return Verdict::Waits("it is being checked".to_owned());
+    }
+    Verdict::Do(Act::CheckFilesystem(CheckTarget {
+        owner: case.name().clone(),
+        device: assigned.device.clone(),
+        filesystem: assigned.filesystem.clone(),
+        number: wanted.number,
+        repair: wanted.repair,
+    }))
 }
 
 /// One of the hosts that have it mounted does it for all.
@@ -168,16 +232,19 @@ fn filesystem(case: &Case<'_>, assigned: &MountAssignment) -> FilesystemTarget {
             filesystem: name.to_owned(),
         }
     });
+    let manifest = case.plan.filesystem(case.name().as_str());
     FilesystemTarget {
         owner: case.name().clone(),
         device: assigned.device.clone(),
         filesystem: assigned.filesystem.clone(),
         lock_table: table,
         journals: assigned.journals,
-        journal_size: case
-            .plan
-            .filesystem(case.name().as_str())
-            .map(|filesystem| bytes(&filesystem.spec.journal_size)),
+        journal_size: manifest.map(|filesystem| bytes(&filesystem.spec.journal_size)),
+        directories: manifest
+            .iter()
+            .flat_map(|filesystem| &filesystem.spec.directories)
+            .map(|directory| directory.path.clone())
+            .collect(),
     }
 }
 

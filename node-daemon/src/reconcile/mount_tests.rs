@@ -1,12 +1,12 @@
 //! What a host does about a shared filesystem, step by step, as the cluster's members and its own kernel say.
 
 use super::*;
-use crate::drivers::{MountSeen, Owner};
+use crate::drivers::{CheckSeen, MountSeen, Owner};
 use crate::plan::{Plan, Record, Remembered};
 use crate::reconcile::seen::Seen;
 use crate::reconcile::work::Work;
-use quorate_crds::Name;
 use quorate_crds::scalar::AbsolutePath;
+use quorate_crds::{CheckResult, Name};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -17,6 +17,9 @@ struct Host {
     locks: Option<LockspaceSeen>,
     mounted: Option<Owner>,
     long: bool,
+    options: Option<Vec<String>>,
+    check: Option<CheckSeen>,
+    adjusted: bool,
 }
 
 impl Host {
@@ -35,6 +38,9 @@ impl Host {
             locks: None,
             mounted: None,
             long: false,
+            options: None,
+            check: None,
+            adjusted: true,
         }
     }
 
@@ -77,16 +83,21 @@ impl Host {
             filesystem: "gfs2".into(),
             state: MountState::Mounted,
             journal: Some(0),
+            journals: None,
+            quota: None,
+            options: self.options.clone(),
+            refused: None,
             capacity: 0,
             free: 0,
         });
         let seen = Seen {
             lockspaces: self.locks.iter().cloned().collect(),
             mounts: mounts.collect(),
+            checks: self.check.iter().cloned().collect(),
             ..Seen::default()
         };
         let work = Work {
-            adjusted: true,
+            adjusted: self.adjusted,
             long: self.long.then_some("mount"),
             ..Work::default()
         };
@@ -175,4 +186,83 @@ fn what_is_somebody_else_s_is_never_touched() {
     host.locks.iter_mut().for_each(|locks| locks.ours = false);
     host.mounted = Some(Owner::Foreign);
     assert_eq!(host.does(), "Released", "nothing of ours is here");
+}
+
+#[test]
+fn options_that_change_are_told_to_the_kernel_and_hold_up_no_locks() {
+    let both = ["an1", "an2"];
+    let mut host = Host::told(true, "Start", 6, &both)
+        .kernel(Some(6), true)
+        .mounted();
+    host.assignment["mount"]["options"] = json!(["noatime", "quota=on"]);
+    host.options = Some(vec!["noatime".into()]);
+    assert_eq!(host.does(), "remount");
+    host.long = true;
+    assert_eq!(host.does(), "wait");
+    host.assignment["mount"]["lockspace"]["step"] = json!("Stop");
+    assert_eq!(host.does(), "stop locks", "though it remounts still");
+    let mut host = Host::told(true, "Start", 6, &both)
+        .kernel(Some(6), true)
+        .mounted();
+    host.assignment["mount"]["options"] = json!(["noatime", "quota=on"]);
+    host.options = Some(vec!["noatime".into(), "quota=on".into()]);
+    assert_eq!(host.does(), "Converged", "whether it took them or not");
+}
+
+#[test]
+fn one_of_those_that_have_it_mounted_adds_what_it_needs() {
+    let grows = |first: &str| {
+        let mut host = Host::told(true, "Start", 6, &[first, "an3"])
+            .kernel(Some(6), true)
+            .mounted();
+        host.assignment["mount"]["lockspace"]["members"][1]["node"] = json!("an1");
+        host.adjusted = false;
+        host.does()
+    };
+    assert_eq!(grows("an0"), "Converged", "an0 does it");
+    let mut host = Host::told(true, "Start", 6, &["an1", "an2"])
+        .kernel(Some(6), true)
+        .mounted();
+    host.adjusted = false;
+    assert_eq!(host.does(), "grow");
+    host.long = true;
+    host.assignment["mount"]["lockspace"]["step"] = json!("Stop");
+    assert_eq!(host.does(), "stop locks", "though it grows still");
+}
+
+#[test]
+fn a_check_is_made_once_and_never_beside_a_mount() {
+    let told = || {
+        let mut host = Host::told(true, "Start", 6, &[]);
+        host.assignment["mount"]["lockspace"] = Value::Null;
+        host.assignment["mount"]["check"] = json!({"number": 4, "repair": true});
+        host
+    };
+    let seen = |number, runs, result| CheckSeen {
+        owner: "images".into(),
+        number,
+        runs,
+        result,
+        message: None,
+    };
+    let mut host = told();
+    assert_eq!(host.does(), "check");
+    host.check = Some(seen(3, false, Some(CheckResult::Clean)));
+    assert_eq!(host.does(), "check", "that was another one");
+    host.long = true;
+    assert_eq!(host.does(), "wait");
+    host.check = Some(seen(4, false, Some(CheckResult::Repaired)));
+    host.long = false;
+    assert_eq!(host.does(), "Converged");
+
+    let mut killed = told();
+    killed.check = Some(seen(4, true, None));
+    assert_eq!(killed.does(), "check", "anew, when the first has ended");
+    assert_eq!(told().mounted().does(), "InUse");
+    let mut mounts = Host::told(true, "Start", 6, &["an1"]);
+    mounts.check = Some(seen(4, true, None));
+    assert_eq!(mounts.does(), "wait", "nobody mounts what is checked");
+    let mut leaves = Host::told(false, "Start", 6, &[]);
+    leaves.check = Some(seen(4, true, None));
+    assert_eq!(leaves.does(), "wait", "it is not let go of yet");
 }

@@ -42,7 +42,9 @@ pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
             return Verdict::Converged;
         }
         // The others are not to wait for a host that itself waits for its turn.
-        Err(waits) if case.waits_for_a_plan(manifest.map(AsRef::as_ref), seen) => return Verdict::Outdated(waits),
+        Err(waits) if case.waits_for_a_plan(manifest.map(AsRef::as_ref), seen) => {
+            return Verdict::Outdated(waits);
+        }
         Err(waits) => return Verdict::Waits(waits),
     };
     let Some(node) = case.plan.node() else {

@@ -1,6 +1,6 @@
 use super::act::{Act, Job};
 use super::seen::{Observation, Subsystem};
-use crate::drivers::{DriverError, Drivers, SecretValue, Trouble};
+use crate::drivers::{DriverError, Drivers, Filesystems, GuestTarget, SecretValue, Trouble};
 use crate::link::ClusterLink;
 use crate::plan::{Memory, MemoryError, Remembered};
 use quorate_crds::SecretKey;
@@ -115,11 +115,14 @@ impl Hands {
                 filesystems.mount(&target).await
             }
             Act::GrowFilesystem(target) => filesystems.grow(&target).await,
+            Act::Remount(target) => filesystems.remount(&target).await,
+            Act::CheckFilesystem(target) => filesystems.check(&target).await,
             Act::Unmount(mount_point) => filesystems.unmount(&mount_point).await,
             Act::StopLocks(name, generation) => lockspaces.stop(&name, generation).await,
             Act::StartLocks(name, target) => lockspaces.start(&name, &target).await,
             Act::LeaveLocks(name, generation) => lockspaces.leave(&name, generation).await,
             Act::Define(mut target) => {
+                self.find_files(&target).await?;
                 target.display_password =
                     self.secret(target.spec.display.password.as_ref()).await?;
                 guests.define(&target).await
@@ -130,6 +133,7 @@ impl Hands {
             Act::ShutDown(name, method) => guests.shut_down(&name, method).await,
             Act::Destroy(name) => guests.destroy(&name).await,
             Act::Receive(mut target, from) => {
+                self.find_files(&target).await?;
                 target.display_password =
                     self.secret(target.spec.display.password.as_ref()).await?;
                 guests.receive(&target, &from).await
@@ -138,6 +142,19 @@ impl Hands {
             Act::CancelSend(name) => guests.cancel_send(&name).await,
             Act::Forget(name) => guests.forget(&name).await,
         }
+    }
+
+    /// Disks that are files, and media, are brought by people: a guest waits for them.
+    async fn find_files(&self, target: &GuestTarget) -> Result<(), DriverError> {
+        let of_files = target.spec.disks.iter();
+        let of_files = of_files.filter(|disk| disk.file.is_some() || disk.media.is_some());
+        for disk in of_files {
+            let mut sources = target.disks.iter();
+            if let Some(source) = sources.find(|source| source.disk == disk.name) {
+                self.drivers.filesystems.find(&source.path).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn make_filesystem(
@@ -188,11 +205,7 @@ pub async fn look(drivers: Drivers, subsystem: Subsystem) -> Observation {
             .observe()
             .await
             .map(Observation::Replication),
-        Subsystem::Filesystems => drivers
-            .filesystems
-            .observe()
-            .await
-            .map(Observation::Filesystems),
+        Subsystem::Filesystems => filesystems(&*drivers.filesystems).await,
         Subsystem::Lockspaces => drivers
             .lockspaces
             .observe()
@@ -201,4 +214,10 @@ pub async fn look(drivers: Drivers, subsystem: Subsystem) -> Observation {
         Subsystem::Guests => drivers.guests.observe().await.map(Observation::Guests),
     };
     seen.unwrap_or_else(|error| Observation::Failed(subsystem, error))
+}
+
+async fn filesystems(driver: &dyn Filesystems) -> Result<Observation, DriverError> {
+    let mounts = driver.observe().await?;
+    let checks = driver.checks().await?;
+    Ok(Observation::Filesystems(mounts, checks))
 }

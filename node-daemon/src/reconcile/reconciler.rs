@@ -7,7 +7,7 @@ use super::{guest, mount, network, replica, storage};
 use crate::drivers::{DriverError, Trouble};
 use crate::plan::{Accepted, Plan, Record};
 use jiff::Timestamp;
-use quorate_crds::{Name, NodePlanStatus};
+use quorate_crds::{Name, NodePlanStatus, ObjectReference};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
@@ -172,7 +172,10 @@ impl Reconciler {
             Observation::Networks(seen) => self.seen.networks = seen,
             Observation::Pools(seen) => self.seen.groups = seen,
             Observation::Replication(seen) => self.seen.replicas = seen,
-            Observation::Filesystems(seen) => self.seen.mounts = seen,
+            Observation::Filesystems(mounts, checks) => {
+                self.seen.mounts = mounts;
+                self.seen.checks = checks;
+            }
             Observation::Lockspaces(seen) => self.seen.lockspaces = seen,
             Observation::Guests(seen) => self.seen.guests = seen,
             Observation::Failed(..) => {}
@@ -390,11 +393,16 @@ impl Reconciler {
                 let mut any = false;
                 let all = others.all(|(_, work)| {
                     any = true;
-                    work.converged
+                    work.converged || self.serves(wanted)
                 });
                 !(any && all)
             })
             .map(words)
+    }
+
+    /// A filesystem that is mounted serves, also while something else about it is not as it should be.
+    fn serves(&self, wanted: &ObjectReference) -> bool {
+        wanted.kind == "SharedFilesystem" && self.seen.serves(&wanted.name)
     }
 
     /// A job has ended.

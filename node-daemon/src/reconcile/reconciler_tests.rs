@@ -101,7 +101,7 @@ impl Story {
                 Subsystem::Networks => Observation::Networks(self.networks.clone()),
                 Subsystem::Pools => Observation::Pools(self.groups.clone()),
                 Subsystem::Replication => Observation::Replication(self.replicas.clone()),
-                Subsystem::Filesystems => Observation::Filesystems(Vec::new()),
+                Subsystem::Filesystems => Observation::Filesystems(Vec::new(), Vec::new()),
                 Subsystem::Lockspaces => Observation::Lockspaces(Vec::new()),
                 Subsystem::Guests => Observation::Guests(self.guests.clone()),
             };
@@ -120,6 +120,20 @@ impl Story {
             self.reconciler.finished(job, &Ok(()), self.now);
         }
         !jobs.is_empty()
+    }
+
+    /// One turn of it, and everything that is begun fails.
+    fn fail(&mut self, trouble: Trouble) {
+        self.look();
+        let wall = Timestamp::UNIX_EPOCH;
+        let (right, now) = (&self.right, self.now);
+        for job in self.reconciler.next(&self.plan, right, now, wall) {
+            let error = DriverError::passing(trouble, "so it is");
+            self.reconciler.finished(&job, &Err(error), now);
+            self.acts.push(job.act.verb());
+        }
+        self.look();
+        self.now = self.reconciler.wake_at().unwrap_or(now);
     }
 
     fn said(&self, record: &str) -> NodePlanStatus {
@@ -462,6 +476,29 @@ fn a_medium_is_found_on_the_filesystem_for_media_or_waited_for() {
     assert_eq!(
         target.disks[0].path.as_str(),
         "/srv/shared/media/debian.iso"
+    );
+}
+
+#[test]
+fn a_guest_whose_file_people_have_yet_to_bring_waits_and_has_not_failed() {
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    for _ in 0..40 {
+        story.fail(Trouble::FileMissing);
+    }
+    assert_eq!(story.condition(WEB, "Stalled"), None);
+    let waits = Some((false, "FileMissing".to_owned()));
+    assert_eq!(story.condition(WEB, "Converged"), waits);
+    assert!(story.acts.len() > 10, "it is looked for again");
+
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    for _ in 0..40 {
+        story.fail(Trouble::Refused);
+    }
+    let stalled = Some((true, "Refused".to_owned()));
+    assert_eq!(
+        story.condition(WEB, "Stalled"),
+        stalled,
+        "that is a failure"
     );
 }
 

@@ -1,9 +1,9 @@
 use crate::drivers::{
-    DriverError, GuestSeen, LockspaceSeen, LogicalVolumeSeen, MountSeen, NetworkSeen, Owner,
-    ReplicaSeen, VolumeGroupSeen,
+    CheckSeen, DriverError, GuestSeen, LockspaceSeen, LogicalVolumeSeen, MountSeen, NetworkSeen,
+    Owner, ReplicaSeen, VolumeGroupSeen,
 };
-use quorate_crds::Name;
 use quorate_crds::scalar::AbsolutePath;
+use quorate_crds::{MountState, Name};
 
 /// A subsystem of the host: what is observed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,8 +56,8 @@ pub enum Observation {
     Pools(Vec<VolumeGroupSeen>),
     /// Replicas.
     Replication(Vec<ReplicaSeen>),
-    /// Mounts.
-    Filesystems(Vec<MountSeen>),
+    /// Mounts, and checks of what is not mounted.
+    Filesystems(Vec<MountSeen>, Vec<CheckSeen>),
     /// Lockspaces.
     Lockspaces(Vec<LockspaceSeen>),
     /// Guests.
@@ -74,7 +74,7 @@ impl Observation {
             Self::Networks(_) => Subsystem::Networks,
             Self::Pools(_) => Subsystem::Pools,
             Self::Replication(_) => Subsystem::Replication,
-            Self::Filesystems(_) => Subsystem::Filesystems,
+            Self::Filesystems(..) => Subsystem::Filesystems,
             Self::Lockspaces(_) => Subsystem::Lockspaces,
             Self::Guests(_) => Subsystem::Guests,
             Self::Failed(subsystem, _) => *subsystem,
@@ -89,6 +89,7 @@ pub struct Seen {
     pub(super) groups: Vec<VolumeGroupSeen>,
     pub(super) replicas: Vec<ReplicaSeen>,
     pub(super) mounts: Vec<MountSeen>,
+    pub(super) checks: Vec<CheckSeen>,
     pub(super) lockspaces: Vec<LockspaceSeen>,
     pub(super) guests: Vec<GuestSeen>,
 }
@@ -123,6 +124,16 @@ impl Seen {
         self.mounts
             .iter()
             .find(|seen| seen.mount_point == *mount_point)
+    }
+
+    pub(super) fn check(&self, name: &Name) -> Option<&CheckSeen> {
+        self.checks.iter().find(|seen| seen.owner == *name)
+    }
+
+    /// Whether that filesystem is mounted by us, and gives what is asked of it.
+    pub(super) fn serves(&self, name: &Name) -> bool {
+        let mut ours = self.mounts.iter().filter(|seen| is(&seen.owner, name));
+        ours.any(|seen| seen.state == MountState::Mounted)
     }
 
     pub(super) fn lockspace(&self, name: &Name) -> Option<&LockspaceSeen> {

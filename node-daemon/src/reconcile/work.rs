@@ -128,9 +128,10 @@ impl Work {
 
     /// The circuit breaker: it goes on, slowly, and says so.
     pub(super) fn stalled(&self) -> bool {
-        self.failure
-            .as_ref()
-            .is_some_and(|failure| failure.lasting || self.attempts >= PATIENCE)
+        // Nothing has failed where people have yet to bring a file.
+        let counts = |failure: &&Failure| failure.trouble != Trouble::FileMissing;
+        let failure = self.failure.as_ref().filter(counts);
+        failure.is_some_and(|failure| failure.lasting || self.attempts >= PATIENCE)
     }
 }
 

@@ -12,8 +12,9 @@ use quorate_proto::api::v1::{
     JoinRequest, RenewReply, RenewRequest, WhoAmIReply, WhoAmIRequest,
 };
 use quorate_proto::host::v1::hosts_server::{Hosts, HostsServer};
+use quorate_proto::host::v1::relay_server::{Relay, RelayServer};
 use quorate_proto::host::v1::{
-    FiguresReply, FiguresRequest, FollowRequest, LeaveReply, LeaveRequest, MemberAddress,
+    FiguresReply, FiguresRequest, FollowRequest, LeaveReply, LeaveRequest, MemberAddress, Parcel,
     PeerAnswer, PeerQuestion, PlanUpdate, RegisterReply, RegisterRequest, ReportReply,
     ReportRequest,
 };
@@ -25,7 +26,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsAcceptor;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// A cluster of members that share an authority. One of them leads.
 pub(crate) struct Cluster {
@@ -37,6 +38,8 @@ pub(crate) struct Cluster {
 pub(crate) struct Member {
     pub(crate) address: MemberAddress,
     pub(crate) asked: Arc<AtomicU64>,
+    /// Parcels that it was given.
+    carried: Arc<AtomicU64>,
     /// All of its connections, so that they end with it.
     runtime: Option<Runtime>,
 }
@@ -79,6 +82,8 @@ impl Cluster {
             leader: Arc::clone(&self.leader),
             asked: Arc::clone(&asked),
         };
+        let carried = Arc::new(AtomicU64::new(0));
+        let echo = Echo(Arc::clone(&carried));
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let incoming = stream::unfold((listener, acceptor), |(listener, acceptor)| async move {
             loop {
@@ -91,6 +96,7 @@ impl Cluster {
         runtime.spawn(async move {
             let served = Server::builder()
                 .add_service(HostsServer::new(service))
+                .add_service(RelayServer::new(echo))
                 .add_service(IdentityServer::new(identity));
             served
                 .serve_with_incoming(incoming)
@@ -100,6 +106,7 @@ impl Cluster {
         Member {
             address,
             asked,
+            carried,
             runtime: Some(runtime),
         }
     }
@@ -151,6 +158,10 @@ impl Cluster {
 impl Member {
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 
     /// As when its machine loses power.
@@ -244,6 +255,25 @@ impl Hosts for Service {
         _: Request<PeerQuestion>,
     ) -> Result<Response<PeerAnswer>, Status> {
         self.answer(PeerAnswer::default())
+    }
+}
+
+/// Every host says at once to everybody what it hears.
+struct Echo(Arc<AtomicU64>);
+
+#[tonic::async_trait]
+impl Relay for Echo {
+    type CarryStream = BoxStream<'static, Result<Parcel, Status>>;
+
+    async fn carry(
+        &self,
+        request: Request<Streaming<Parcel>>,
+    ) -> Result<Response<Self::CarryStream>, Status> {
+        let carried = Arc::clone(&self.0);
+        let parcels = request.into_inner().inspect(move |_| {
+            carried.fetch_add(1, Ordering::Relaxed);
+        });
+        Ok(Response::new(parcels.boxed()))
     }
 }
 

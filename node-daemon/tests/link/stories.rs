@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use quorate_identity::Credentials;
 use quorate_node_daemon::daemon::{Outcome, Stop};
 use quorate_node_daemon::drivers::{LibvirtSettings, of_this_host};
-use quorate_node_daemon::link::{ClusterLink, LinkError};
+use quorate_node_daemon::link::{ClusterLink, LinkError, Parcel, Relay};
 use quorate_node_daemon::node::{Node, NodeConfig};
 use quorate_proto::host::v1::{FollowRequest, RegisterRequest, ReportRequest};
 use std::time::Duration;
@@ -91,6 +91,46 @@ async fn the_cluster_says_which_members_there_are() {
     cluster.leads(Some(&two));
     one.dies();
     assert_eq!(who_registers(&link).await.expect("answered"), 2);
+}
+
+/// Says it until it is heard: what was said before a member was reached is lost.
+async fn says_until_heard(relay: &mut Relay, content: &'static str) {
+    let parcel = Parcel {
+        host: "an2".to_owned(),
+        content: content.into(),
+    };
+    loop {
+        relay.say.send(parcel.clone()).await.expect("carried");
+        let heard = async {
+            loop {
+                let heard = relay.hear.recv().await.expect("carried");
+                // What was said before may come late.
+                if heard == parcel {
+                    return;
+                }
+            }
+        };
+        let again = Duration::from_millis(100);
+        if tokio::time::timeout(again, heard).await.is_ok() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_host_is_reached_by_any_member_and_then_by_the_one_that_it_was_heard_by() {
+    let cluster = Cluster::new();
+    let (one, two) = (cluster.member(1).await, cluster.member(2).await);
+    let mut relay = cluster.link(&[&one, &two]).relay().expect("a way");
+    says_until_heard(&mut relay, "hello").await;
+    let before = one.carried() + two.carried();
+    says_until_heard(&mut relay, "again").await;
+    assert!(before >= 1 && one.carried() + two.carried() > before);
+
+    // Whichever is lost, the other one is a way.
+    one.dies();
+    says_until_heard(&mut relay, "by the other one").await;
+    assert!(two.carried() >= 1);
 }
 
 #[tokio::test]

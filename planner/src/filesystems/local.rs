@@ -57,6 +57,7 @@ fn one(
             make: !made,
             journals: None,
             lockspace: None,
+            check: None,
         }),
         guest: None,
         secrets: Vec::new(),

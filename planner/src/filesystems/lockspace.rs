@@ -20,6 +20,8 @@ pub(super) struct Seat {
     pub(super) wanted: bool,
     /// It has answered what it was last told.
     pub(super) answered: bool,
+    /// The newest form in which it settles locks of programs with others; 0: in none.
+    pub(super) locks: u32,
 }
 
 /// What is decided.
@@ -30,14 +32,26 @@ pub(super) struct Step {
     pub(super) members: BTreeSet<String>,
     /// Members of the former generation that go.
     pub(super) leaving: BTreeSet<String>,
+    /// The form in which its members settle locks of programs, the same for the whole generation: one that does not speak it
+    /// would hold up all others for ever. 0: such locks are refused.
+    pub(super) locks: u32,
+}
+
+/// The present generation, as it was decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Present {
+    pub(super) generation: u64,
+    pub(super) running: bool,
+    pub(super) locks: u32,
 }
 
 /// The next step, from the present generation and what every host says.
-pub(super) fn next<'s>(
-    generation: u64,
-    running: bool,
-    seats: impl Iterator<Item = (&'s str, Seat)> + Clone,
-) -> Step {
+pub(super) fn next<'s>(now: Present, seats: impl Iterator<Item = (&'s str, Seat)> + Clone) -> Step {
+    let Present {
+        generation,
+        running,
+        locks,
+    } = now;
     let names = |which: &dyn Fn(&Seat) -> bool| -> BTreeSet<String> {
         let chosen = seats.clone().filter(|(_, seat)| which(seat));
         chosen.map(|(name, _)| name.to_owned()).collect()
@@ -48,20 +62,28 @@ pub(super) fn next<'s>(
         running,
         members: present.clone(),
         leaving: BTreeSet::new(),
+        locks,
     };
     let any = |which: &dyn Fn(&Seat) -> bool| seats.clone().any(|(_, seat)| which(&seat));
     if any(&|seat| seat.member && seat.silent) {
         let members = names(&|seat| seat.member);
         return Step { members, ..stay };
     }
+    let common = |which: &dyn Fn(&Seat) -> bool| -> u32 {
+        let chosen = seats.clone().filter(|(_, seat)| which(seat));
+        chosen.map(|(_, seat)| seat.locks).min().unwrap_or(0)
+    };
     let died = any(&|seat| seat.member && seat.dead);
-    let changes = died || any(&|seat| seat.member != seat.wanted && !seat.dead);
+    let changes = died
+        || any(&|seat| seat.member != seat.wanted && !seat.dead)
+        || (!present.is_empty() && common(&|seat| seat.member) != locks);
     let answered = !any(&|seat| seat.member && !seat.dead && !seat.answered);
     let start = |generation| Step {
         generation,
         running: true,
         members: names(&|seat| seat.wanted && !seat.dead),
         leaving: names(&|seat| seat.member && !seat.dead && !seat.wanted),
+        locks: common(&|seat| seat.wanted && !seat.dead),
     };
     if made(Mistake::LocksGoOn) && changes {
         return start(generation + 1);
@@ -91,6 +113,7 @@ mod tests {
         silent: false,
         wanted: true,
         answered: true,
+        locks: 0,
     };
     const NEWCOMER: Seat = Seat {
         member: false,
@@ -99,7 +122,12 @@ mod tests {
     };
 
     fn step(generation: u64, running: bool, seats: &[(&str, Seat)]) -> (u64, bool, String) {
-        let step = next(generation, running, seats.iter().copied());
+        let now = Present {
+            generation,
+            running,
+            locks: 0,
+        };
+        let step = next(now, seats.iter().copied());
         let members: Vec<String> = step.members.into_iter().collect();
         (step.generation, step.running, members.join(" "))
     }
@@ -149,5 +177,63 @@ mod tests {
     #[test]
     fn the_first_one_has_nobody_to_wait_for() {
         assert_eq!(step(0, true, &[("a", NEWCOMER)]), (1, true, "a".into()));
+    }
+
+    fn speaks(locks: u32, seat: Seat) -> Seat {
+        Seat { locks, ..seat }
+    }
+
+    /// The generation, whether it runs, and the form of programs' locks.
+    fn locks(now: Present, seats: &[(&str, Seat)]) -> (u64, bool, u32) {
+        let step = next(now, seats.iter().copied());
+        (step.generation, step.running, step.locks)
+    }
+
+    const RUNS: Present = Present {
+        generation: 4,
+        running: true,
+        locks: 1,
+    };
+
+    #[test]
+    fn programs_locks_are_settled_in_the_oldest_form_that_all_members_speak_or_not_at_all() {
+        let stopped = Present {
+            running: false,
+            ..RUNS
+        };
+        let both = |one, other| [("a", speaks(one, MEMBER)), ("b", speaks(other, NEWCOMER))];
+        assert_eq!(locks(stopped, &both(1, 2)), (4, true, 1));
+        assert_eq!(locks(stopped, &both(1, 0)), (4, true, 0));
+    }
+
+    #[test]
+    fn a_generation_keeps_its_form_and_another_one_needs_another_generation() {
+        let one = |form| [("a", speaks(form, MEMBER))];
+        assert_eq!(locks(RUNS, &one(1)), (4, true, 1));
+        for form in [0, 2] {
+            assert_eq!(locks(RUNS, &one(form)), (5, false, 1), "form {form}");
+            let stopped = Present {
+                generation: 5,
+                running: false,
+                ..RUNS
+            };
+            assert_eq!(locks(stopped, &one(form)), (5, true, form));
+        }
+    }
+
+    #[test]
+    fn a_host_that_comes_with_an_older_release_has_all_stop_first() {
+        let seats = [("a", speaks(1, MEMBER)), ("b", speaks(0, NEWCOMER))];
+        assert_eq!(locks(RUNS, &seats), (5, false, 1));
+    }
+
+    #[test]
+    fn what_a_silent_member_speaks_changes_nothing() {
+        let silent = Seat {
+            silent: true,
+            ..speaks(0, MEMBER)
+        };
+        let seats = [("a", speaks(1, MEMBER)), ("b", silent)];
+        assert_eq!(locks(RUNS, &seats), (4, true, 1));
     }
 }

@@ -84,7 +84,11 @@ impl Hosts {
             };
         } else if assignment["replica"].is_object() && assignment["active"] == true {
             self.take_over_replica(place, &assignment["replica"], &status["replica"]);
-        } else if assignment["mount"].is_object() && assignment["active"] == true && converged {
+        } else if assignment["mount"].is_object()
+            && assignment["mount"]["check"].is_null()
+            && assignment["active"] == true
+            && converged
+        {
             self.mounted.insert(place);
         } else if is_logical(assignment) && assignment["active"] == true && converged {
             self.active.insert(place);
@@ -265,7 +269,9 @@ impl Trial {
         let mut status = json!({});
         if assignment["mount"].is_object() {
             let stops = assignment["mount"]["lockspace"]["step"] == "Stop";
+            let checks = assignment["mount"]["check"].is_object();
             let mounted = match assignment["active"] == true {
+                true if checks => false,
                 true if stops => self.hosts.mounted.contains(place),
                 true => {
                     self.hosts.mounted.insert(place.clone());
@@ -278,6 +284,13 @@ impl Trial {
             };
             let state = if mounted { "Mounted" } else { "Unmounted" };
             status["mount"] = json!({"node": host, "state": state});
+            if checks {
+                let number = &assignment["mount"]["check"]["number"];
+                status["mount"]["check"] = json!({"number": number, "result": "Clean"});
+            }
+            if mounted {
+                status["mount"]["journals"] = assignment["mount"]["journals"].clone();
+            }
         } else if assignment["network"].is_object() {
             status["network"] = match before["network"].is_object() {
                 true => before["network"].clone(),

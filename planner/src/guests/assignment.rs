@@ -31,8 +31,8 @@ pub(crate) fn assignment((name, guest): Guest<'_>, epoch: u64, told: Told) -> As
         Told::HandOver(migration) => (GuestStep::Release, Some(migration)),
         Told::Discard => (GuestStep::Release, None),
     };
-    let files =
-        filesystems::of(guest).map(|name| Subject::new(SubjectKind::Filesystem, name).reference());
+    let files = filesystems::of_disks(guest)
+        .map(|name| Subject::new(SubjectKind::Filesystem, name).reference());
     Assignment {
         object: Subject::guest(name).reference(),
         object_generation: guest.metadata.generation,

@@ -7,6 +7,7 @@
 
 use super::migration::fixed;
 use super::{Guest, Work, why};
+use crate::filesystems;
 use crate::networks;
 use crate::placement::{self, Liking, Wish};
 use crate::records::shortened;
@@ -102,6 +103,29 @@ impl<'a> Work<'_, 'a> {
             },
         }));
         None
+    }
+
+    /// Why it is to be stopped, when a filesystem with disks of it has shut itself down on its host, and another host can
+    /// take it. What it writes here fails, so that it cannot be moved while it runs.
+    pub(super) fn unserved(&mut self, (name, guest): Guest<'a>, host: &'a str) -> Option<Why> {
+        let round = self.round;
+        let filesystem = filesystems::withdrawn(round, guest, host)?;
+        let text = format!("filesystem {filesystem} has shut itself down on {host}");
+        let wish = Wish {
+            asking: Asking::coming_from(Some(host)),
+            ..Wish::default()
+        };
+        match placement::choose(round, &self.ledger, (name, guest), wish) {
+            Ok(chosen) => {
+                self.ledger.promise(chosen.host, name, guest);
+                Some(why(Reason::FilesystemWithdrawn, &text))
+            }
+            Err(obstacles) => {
+                let text = format!("{text}: {}", obstacles.join("; "));
+                self.stays(name, true, why(Reason::CannotMove, &text));
+                None
+            }
+        }
     }
 
     /// It stays where it is for now. Whether that is trouble, people must be told.

@@ -52,6 +52,10 @@ impl<'a> Work<'_, 'a> {
             let again = why(Reason::Recovered, text);
             return self.give((name, guest), host, again, status);
         }
+        if let Some(gone) = self.unserved((name, guest), host) {
+            let Why { reason, message } = gone;
+            return self.stop((name, guest), record, status, reason, &message);
+        }
         match answer(record) {
             Answer::Ended(ending, message) if ending != Ending::MigrationFailed => {
                 self.ended((name, guest), record, (ending, message), status)
@@ -76,6 +80,9 @@ impl<'a> Work<'_, 'a> {
                     Some(GuestState::Running | GuestState::Paused | GuestState::Migrating)
                 ) {
                     enter(status, GuestState::Starting, self.round.now);
+                }
+                if let Some(message) = file_missing(record) {
+                    return why(Reason::FileMissing, message);
                 }
                 let placed = status.placement.as_ref();
                 let text = placed.and_then(|placed| placed.message.clone());
@@ -221,6 +228,13 @@ impl<'a> Work<'_, 'a> {
         let text = format!("failure {times} on {host}: it is let go there: {message}");
         why(Reason::WaitingForRelease, &text)
     }
+}
+
+/// What its host waits for, where a file of the guest is not where it should be: people bring it.
+fn file_missing(record: &Record) -> Option<&str> {
+    let conditions = record.status.iter().flat_map(|said| &said.conditions);
+    let mut missing = conditions.filter(|one| one.reason == Reason::FileMissing.as_str());
+    missing.next().map(|one| one.message.as_str())
 }
 
 /// When the guest may be started again after so many failures, if it has to wait.

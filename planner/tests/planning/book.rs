@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What hosts say besides their troubles: word, meaning, advice.
-const HOSTS: [(&str, &str, &str); 7] = [
+const HOSTS: [(&str, &str, &str); 8] = [
     (
         "AsPlanned",
         "The host has made it so, and sees that it is.",
@@ -17,6 +17,11 @@ const HOSTS: [(&str, &str, &str); 7] = [
     (
         "InProgress",
         "The host is at it, or waits for what the message names.",
+        "Wait.",
+    ),
+    (
+        "Outdated",
+        "The host has nothing under way, and waits for the plan that follows from the present manifest.",
         "Wait.",
     ),
     (

@@ -53,7 +53,7 @@ impl CommandError {
         }
     }
 
-    pub(super) fn of_an_act(self, command: &str) -> DriverError {
+    pub(in crate::drivers) fn of_an_act(self, command: &str) -> DriverError {
         match &self {
             Self::Missing { program } => missing(program),
             Self::NotStarted { .. } => {
@@ -75,6 +75,7 @@ fn missing(program: &str) -> DriverError {
         "drbdadm" | "drbdsetup" | "drbdmeta" => "drbd-utils",
         "wipefs" => "util-linux",
         "modprobe" => "kmod",
+        "mkfs.gfs2" | "fsck.gfs2" | "gfs2_grow" | "gfs2_jadd" => "gfs2-utils",
         _ => program,
     };
     DriverError::lasting(

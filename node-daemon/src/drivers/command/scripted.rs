@@ -19,6 +19,7 @@ type Line = Result<String, CommandError>;
 pub(crate) struct Scripted {
     answer: Answer,
     called: Arc<Mutex<Vec<String>>>,
+    followed: Arc<Mutex<Vec<String>>>,
     faults: Arc<Mutex<VecDeque<(String, Outcome)>>>,
     lines: Arc<Mutex<Option<mpsc::UnboundedReceiver<Line>>>>,
 }
@@ -28,6 +29,7 @@ impl Scripted {
         Self {
             answer: Arc::new(answer),
             called: Arc::default(),
+            followed: Arc::default(),
             faults: Arc::default(),
             lines: Arc::default(),
         }
@@ -42,6 +44,11 @@ impl Scripted {
     /// What was called since it was asked last.
     pub(crate) fn called(&self) -> Vec<String> {
         std::mem::take(&mut self.called.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whose lines were asked for since it was asked last.
+    pub(crate) fn followed(&self) -> Vec<String> {
+        std::mem::take(&mut self.followed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lines for the next program that is followed.
@@ -73,7 +80,11 @@ impl Run for Scripted {
         Box::pin(async move { outcome })
     }
 
-    fn follow(&self, _command: Command) -> BoxStream<'static, Result<String, CommandError>> {
+    fn follow(&self, command: Command) -> BoxStream<'static, Result<String, CommandError>> {
+        self.followed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(command.to_string());
         let lines = self
             .lines
             .lock()

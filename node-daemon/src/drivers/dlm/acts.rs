@@ -11,7 +11,7 @@ use std::time::Duration;
 use quorate_crds::{LockspaceAssignment, LockspaceMember, Name};
 
 use super::notes::{Host, Member, Notes, Space};
-use super::{Dlm, Shared, failed};
+use super::{Dlm, Shared, failed, locks};
 use crate::drivers::command::{self, Command};
 use crate::drivers::{DriverError, LockspaceSeen, Trouble};
 
@@ -176,6 +176,10 @@ impl Shared {
     }
 
     fn forget(&self, space: &str) -> Result<Notes, DriverError> {
+        let id = self.noted()?.spaces.get(space).and_then(|space| space.id);
+        if let Some(id) = id {
+            self.locks_end(id)?;
+        }
         self.kernel
             .remove_space(space)
             .map_err(|error| failed(&format!("lockspace {space}"), error))?;
@@ -196,11 +200,19 @@ impl Shared {
         let own = own(target)?;
         self.introduce(own, own.node_id)?;
         let there = self.kernel.lockspaces().map_err(fails)?;
+        let is_new = !there.iter().any(|one| one == space);
+        if is_new {
+            // What an earlier mount of this boot has left is over.
+            self.locks_end(target.id)?;
+        }
         self.change(|notes| {
-            if !there.iter().any(|one| one == space) {
+            if is_new {
                 let fresh = Space {
                     filesystem: name.clone(),
                     table: target.table.clone(),
+                    id: Some(target.id),
+                    own: Some(own.node_id),
+                    program_locks: None,
                     generation: None,
                     running: false,
                     joined: false,
@@ -278,9 +290,10 @@ impl Shared {
 
     pub(super) fn stop(&self, name: &Name, generation: u64) -> Result<(), DriverError> {
         let notes = self.noted()?;
-        let Some((space, _)) = of(&notes, name) else {
+        let Some((space, noted)) = of(&notes, name) else {
             return Ok(());
         };
+        self.locks_stop(noted)?;
         self.kernel
             .stop(space)
             .map_err(|error| failed(&format!("lockspace {space}"), error))?;
@@ -312,6 +325,12 @@ impl Shared {
                 format!("lockspace {space} gives locks: it is stopped before its members change"),
             ));
         }
+        // A generation has one form, whoever says otherwise of it later.
+        let form = match noted.running {
+            true => noted.program_locks,
+            false => target.program_locks,
+        };
+        locks::knows(form)?;
         let own = own(target)?.node_id;
         let wanted: BTreeMap<u32, &LockspaceMember> = target
             .members
@@ -355,14 +374,27 @@ impl Shared {
             self.kernel.number(space, target.id).map_err(fails)?;
         }
         self.kernel.start(space).map_err(fails)?;
+        let started = Space {
+            id: Some(target.id),
+            own: Some(own),
+            generation: Some(target.generation),
+            running: true,
+            program_locks: form,
+            members,
+            ..noted.clone()
+        };
+        // Before a mount is let in: then its programs may ask.
+        self.locks_start(&started)?;
         if !noted.joined {
             self.kernel.answer(space, 0).map_err(fails)?;
         }
         self.change(|notes| {
             if let Some(noted) = notes.spaces.get_mut(space) {
-                noted.generation = Some(target.generation);
-                noted.running = true;
-                noted.joined = true;
+                *noted = Space {
+                    joined: true,
+                    leaving: noted.leaving,
+                    ..started
+                };
             }
         })
         .map(drop)

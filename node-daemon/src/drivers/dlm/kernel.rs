@@ -10,6 +10,20 @@ use super::tree::Tree;
 const CLUSTER: &str = "/sys/kernel/config/dlm/cluster";
 const SPACES: &str = "/sys/kernel/dlm";
 
+/// F_SETLKW, F_SETLKW64 and F_OFD_SETLKW.
+const UNTIL_FREE: [u64; 3] = [7, 14, 38];
+
+/// A thread that waits in the kernel for the answer to a question for a lock of programs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asker {
+    pub(super) process: u32,
+    pub(super) thread: String,
+    /// Until the lock is free, however long that takes.
+    pub(super) until_free: bool,
+    /// Below the filesystem, when that is known.
+    pub(super) device: Option<String>,
+}
+
 /// The kernel's lock manager.
 #[derive(Clone)]
 pub(super) struct Kernel(pub(super) Arc<dyn Tree>);
@@ -131,6 +145,61 @@ impl Kernel {
         let stacks =
             numbers.filter_map(|number| self.0.read(&format!("/proc/{number}/stack")).ok());
         stacks.filter(|stack| stack.contains(function)).count()
+    }
+
+    /// Threads that wait for the answer to a question for a lock of programs.
+    pub(super) fn askers(&self) -> Vec<Asker> {
+        let mut askers = Vec::new();
+        for process in self.0.list("/proc").unwrap_or_default() {
+            let Ok(process) = process.parse::<u32>() else {
+                continue;
+            };
+            let threads = format!("/proc/{process}/task");
+            for thread in self.0.list(&threads).unwrap_or_default() {
+                let read = |what: &str| self.0.read(&format!("{threads}/{thread}/{what}"));
+                if !read("stack").is_ok_and(|stack| stack.contains("dlm_posix_")) {
+                    continue;
+                }
+                // The number of the call, then its arguments: fcntl, of which file, and what.
+                let call = read("syscall").unwrap_or_default();
+                let argument = |at: usize| {
+                    let word = call.split_whitespace().nth(at)?;
+                    u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()
+                };
+                askers.push(Asker {
+                    process,
+                    thread,
+                    until_free: argument(2).is_some_and(|what| UNTIL_FREE.contains(&what)),
+                    device: argument(1).and_then(|file| self.device_of(process, file)),
+                });
+            }
+        }
+        askers
+    }
+
+    /// The device that a file of a process lies on.
+    fn device_of(&self, process: u32, file: u64) -> Option<String> {
+        let about = self
+            .0
+            .read(&format!("/proc/{process}/fdinfo/{file}"))
+            .ok()?;
+        let mount = about
+            .lines()
+            .find_map(|line| line.strip_prefix("mnt_id:"))?
+            .trim()
+            .to_owned();
+        let mounts = self.0.read(&format!("/proc/{process}/mountinfo")).ok()?;
+        let fields = mounts.lines().map(|line| line.split(' '));
+        let mut found = fields.filter_map(|mut fields| {
+            (fields.next()? == mount).then(|| fields.nth(1).map(str::to_owned))
+        });
+        found.next()?
+    }
+
+    /// The device that the filesystem of this lock table lies on.
+    pub(super) fn device_below(&self, table: &str) -> Option<String> {
+        let device = self.0.read(&format!("/sys/fs/gfs2/{table}/id")).ok()?;
+        Some(device.trim().to_owned())
     }
 
     /// Whether the program that usually drives it runs.

@@ -10,6 +10,8 @@ mod acts;
 mod address;
 mod kernel;
 mod locks;
+#[cfg(test)]
+mod locks_tests;
 mod notes;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,6 @@ pub(crate) use uevents::{Uevent, Uevents};
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
@@ -28,9 +29,11 @@ use futures_util::stream;
 use quorate_crds::{LockspaceAssignment, Name};
 
 use super::command::Run;
-use super::{Doing, DriverError, Hint, Hints, LockspaceSeen, Lockspaces, Trouble};
+use super::{Doing, DriverError, Hint, Hints, LockTalk, LockspaceSeen, Lockspaces, Trouble};
 use kernel::Kernel;
+use locks::ProgramLocks;
 use notes::Notes;
+use tokio::task::JoinSet;
 
 /// The lock manager of this host.
 #[derive(Clone)]
@@ -46,25 +49,38 @@ struct Shared {
     notes: Mutex<Option<Notes>>,
     /// Members of several lockspaces are not changed at once: they share what the kernel knows of hosts.
     changing: tokio::sync::Mutex<()>,
-    /// Questions for POSIX locks are answered.
-    answering: AtomicBool,
+    locks: ProgramLocks,
+    /// Who answers programs that ask for locks, once somebody does.
+    answering: Mutex<JoinSet<()>>,
 }
 
 impl Dlm {
     pub(crate) fn of_this_machine(run: Arc<dyn Run>, kept: PathBuf) -> Self {
-        Self::at(run, Kernel(Arc::new(tree::OfThisMachine)), kept)
+        let kernel = Kernel(Arc::new(tree::OfThisMachine));
+        Self::at(run, kernel, kept, Box::new(locks::of_this_machine))
     }
 
-    fn at(run: Arc<dyn Run>, kernel: Kernel, kept: PathBuf) -> Self {
+    fn at(run: Arc<dyn Run>, kernel: Kernel, kept: PathBuf, device: Box<locks::Open>) -> Self {
+        let directory = kept.with_file_name("locks");
         Self {
             run,
             shared: Arc::new(Shared {
+                locks: ProgramLocks::new(kernel.clone(), directory, device),
                 kernel,
                 kept,
                 notes: Mutex::default(),
                 changing: tokio::sync::Mutex::default(),
-                answering: AtomicBool::new(false),
+                answering: Mutex::default(),
             }),
+        }
+    }
+
+    /// Begins to answer programs that ask for locks; whoever begins again changes nothing.
+    fn answer(&self) {
+        let answering = &self.shared.answering;
+        let mut answering = answering.lock().unwrap_or_else(PoisonError::into_inner);
+        if answering.is_empty() {
+            answering.spawn(locks::answer(Arc::downgrade(&self.shared)));
         }
     }
 
@@ -126,7 +142,12 @@ impl Lockspaces for Dlm {
         Box::pin(self.aside(Shared::seen))
     }
 
+    fn talk(&self) -> Option<LockTalk> {
+        self.shared.locks.talk()
+    }
+
     fn watch(&self) -> Hints {
+        self.answer();
         let listening = match Uevents::listen() {
             Ok(listening) => listening,
             Err(error) => {
@@ -134,9 +155,6 @@ impl Lockspaces for Dlm {
                 return stream::empty().boxed();
             }
         };
-        if !self.shared.answering.swap(true, Ordering::SeqCst) {
-            locks::answer(Arc::downgrade(&self.shared));
-        }
         stream::unfold((listening, self.clone()), |(mut listening, dlm)| async move {
             let event = match listening.next(&["dlm", "gfs2"]).await {
                 Ok(event) => event,

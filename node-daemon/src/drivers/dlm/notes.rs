@@ -39,9 +39,18 @@ pub(super) struct Space {
     pub(super) filesystem: Name,
     /// The lock table of the filesystem.
     pub(super) table: String,
+    /// The number by which the kernel names it when programs ask for locks.
+    #[serde(default)]
+    pub(super) id: Option<u32>,
+    /// The number of this host.
+    #[serde(default)]
+    pub(super) own: Option<u32>,
     /// The generation in which it was last stopped or started.
     pub(super) generation: Option<u64>,
     pub(super) running: bool,
+    /// The form in which this generation settles locks of programs. None: they are refused.
+    #[serde(default)]
+    pub(super) program_locks: Option<u32>,
     /// The mount was let in.
     pub(super) joined: bool,
     /// The kernel has said that an unmount waits.
@@ -99,6 +108,9 @@ mod tests {
             Space {
                 filesystem: "images".into(),
                 table: "anvil:images".into(),
+                id: Some(77),
+                own: Some(1),
+                program_locks: Some(1),
                 generation: Some(4),
                 running: true,
                 joined: true,

@@ -24,10 +24,10 @@ struct Machine {
 }
 
 #[derive(Clone, Default)]
-struct Linux(Arc<Mutex<Machine>>);
+pub(super) struct Linux(Arc<Mutex<Machine>>);
 
 impl Linux {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let linux = Self::default();
         linux.has("/sys/kernel/config/dlm");
         linux.file("/proc/sys/kernel/random/boot_id", "one\n");
@@ -39,7 +39,7 @@ impl Linux {
         how(&mut self.0.lock().expect("whole"))
     }
 
-    fn has(&self, path: &str) {
+    pub(super) fn has(&self, path: &str) {
         let mut path = Path::new(path);
         while let Some(above) = path.parent() {
             let text = path.to_string_lossy().into_owned();
@@ -48,7 +48,7 @@ impl Linux {
         }
     }
 
-    fn file(&self, path: &str, text: &str) {
+    pub(super) fn file(&self, path: &str, text: &str) {
         if let Some((above, _)) = path.rsplit_once('/') {
             self.has(above);
         }
@@ -56,12 +56,12 @@ impl Linux {
     }
 
     /// A mount has got as far as the door.
-    fn mount_waits(&self) {
+    pub(super) fn mount_waits(&self) {
         self.has("/sys/kernel/dlm/images");
         self.file("/sys/fs/gfs2/anvil:images/id", "147:0\n");
     }
 
-    fn mounted(&self) {
+    pub(super) fn mounted(&self) {
         self.file(
             "/proc/self/mountinfo",
             "55 27 147:0 / /srv/images rw - gfs2 /dev/drbd0 rw\n",
@@ -79,7 +79,7 @@ impl Linux {
         );
     }
 
-    fn gone(&self) {
+    pub(super) fn gone(&self) {
         self.change(|machine| {
             machine
                 .directories
@@ -229,7 +229,8 @@ impl Host {
 fn daemon(linux: &Linux, directory: &Path) -> Dlm {
     let run = Scripted::new(|_| None);
     let kernel = Kernel(Arc::new(linux.clone()));
-    Dlm::at(Arc::new(run), kernel, directory.join("dlm.json"))
+    let kept = directory.join("dlm.json");
+    Dlm::at(Arc::new(run), kernel, kept, Box::new(|| Ok(None)))
 }
 
 fn member((number, incarnation): (u32, u64)) -> LockspaceMember {
@@ -242,7 +243,7 @@ fn member((number, incarnation): (u32, u64)) -> LockspaceMember {
 }
 
 /// This host is number 1.
-fn target(generation: u64, members: &[(u32, u64)]) -> LockspaceAssignment {
+pub(super) fn target(generation: u64, members: &[(u32, u64)]) -> LockspaceAssignment {
     LockspaceAssignment {
         id: 77,
         table: "anvil:images".to_owned(),
@@ -253,6 +254,7 @@ fn target(generation: u64, members: &[(u32, u64)]) -> LockspaceAssignment {
             incarnation: None,
             ..member((1, 7))
         }),
+        program_locks: None,
     }
 }
 

@@ -2,14 +2,19 @@
 
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Mounts, failed, mounted_for, superblock};
 use crate::drivers::command::{self, Command};
-use crate::drivers::{DriverError, FilesystemTarget, LockTable, SeenFilesystem, Trouble, wipefs};
+use crate::drivers::{
+    DriverError, FilesystemTarget, LockTable, MountSeen, SeenFilesystem, Trouble, wipefs,
+};
 
 /// A device that is larger than its filesystem by less than this part is not worth a word: a filesystem needs some for itself.
 const PART: u64 = 64;
 const MIB: u64 = 1 << 20;
+/// A journal is written whole, and nothing is said meanwhile.
+const FOR_JOURNALS: Duration = Duration::from_secs(600);
 
 /// The first of the signatures.
 fn signature(text: &str) -> Result<Option<(String, String)>, serde_json::Error> {
@@ -98,15 +103,36 @@ impl Mounts {
         if let Some(command) = growing.filter(|_| larger && mounted.capacity > 0) {
             command::act(&*self.run, command).await?;
         }
-        let Some(wanted) = target.journals.filter(|_| target.filesystem == "gfs2") else {
-            return Ok(());
-        };
-        let has = self.superblock(device).await?.map_or(0, |it| it.journals);
+        if let Some(wanted) = target.journals.filter(|_| target.filesystem == "gfs2") {
+            self.add_journals(target, mounted, wanted).await?;
+        }
+        self.make_directories(point, &target.directories).await
+    }
+
+    /// Journals that were added lately may not be on the device yet: what is noted counts, too. They can never be taken away.
+    async fn add_journals(
+        &self,
+        target: &FilesystemTarget,
+        mounted: &MountSeen,
+        wanted: u32,
+    ) -> Result<(), DriverError> {
+        let point = mounted.mount_point.0.as_str();
+        let on_device = self.superblock(&target.device.0).await?;
+        let on_device = on_device.map_or(0, |it| it.journals);
+        let mut has = on_device.max(mounted.journals.unwrap_or(0));
         if has > 0 && has < wanted {
             let more = (wanted - has).to_string();
             let size = journal_size(target);
             let command = Command::new("gfs2_jadd", ["-j", &more, "-J", &size, point]);
-            command::act(&*self.run, command).await?;
+            command::act(&*self.run, command.patience(FOR_JOURNALS)).await?;
+            has = wanted;
+        }
+        if has > 0 && mounted.journals != Some(has) {
+            self.note(|notes| {
+                if let Some(kept) = notes.get_mut(point) {
+                    kept.journals = Some(has);
+                }
+            })?;
         }
         Ok(())
     }

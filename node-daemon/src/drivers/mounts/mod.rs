@@ -2,6 +2,8 @@
 //!
 //! A mount is ours when we have noted it before we began it. Whatever else is mounted is reported and left alone.
 
+mod check;
+mod inside;
 mod kept;
 mod make;
 mod mountinfo;
@@ -20,12 +22,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use quorate_crds::scalar::AbsolutePath;
-use quorate_crds::{MountState, Name};
+use quorate_crds::{MountState, Name, QuotaMode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::command::{self, Command, Run};
 use super::{
-    Doing, DriverError, FilesystemTarget, Filesystems, Hint, Hints, MountSeen, MountTarget, Owner,
-    SeenFilesystem, Trouble,
+    CheckSeen, CheckTarget, Doing, DriverError, FilesystemTarget, Filesystems, Hint, Hints,
+    MountSeen, MountTarget, Owner, SeenFilesystem, Trouble,
 };
 use kept::{Kept, Notes};
 use mountinfo::Line;
@@ -35,6 +39,7 @@ use mountinfo::Line;
 const FOR_OTHERS: Duration = Duration::from_secs(u32::MAX as u64);
 /// For the filesystem's own figures: one that has stopped may not answer.
 const FIGURES: Duration = Duration::from_secs(2);
+const QUOTA: &str = "quota=";
 /// Between looks at a mount that somebody else has begun.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -78,13 +83,21 @@ impl Mounts {
     }
 
     fn note(&self, how: impl FnOnce(&mut Notes)) -> Result<(), DriverError> {
+        self.keep(&self.places.kept, how)
+    }
+
+    fn keep<T: Default + Serialize + DeserializeOwned>(
+        &self,
+        path: &Path,
+        how: impl FnOnce(&mut T),
+    ) -> Result<(), DriverError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut notes = kept::read(&self.places.kept);
+        let mut notes: T = kept::read(path);
         how(&mut notes);
-        kept::write(&self.places.kept, &notes).map_err(|error| {
+        kept::write(path, &notes).map_err(|error| {
             DriverError::passing(
                 Trouble::Refused,
-                "this host cannot note which mounts are ours, so it changes none",
+                "this host cannot note what is ours of its filesystems, so it changes nothing",
             )
             .because(error)
         })
@@ -93,7 +106,7 @@ impl Mounts {
     /// What lies uppermost at that mount point.
     fn at(&self, point: &str) -> Result<Option<(Line, Owner)>, DriverError> {
         let line = self.lines()?.into_iter().rfind(|line| line.point == point);
-        let notes = kept::read(&self.places.kept);
+        let notes: Notes = kept::read(&self.places.kept);
         Ok(line.map(|line| {
             let owner = owner(&notes, &line);
             (line, owner)
@@ -101,7 +114,7 @@ impl Mounts {
     }
 
     async fn seen(&self) -> Result<Vec<MountSeen>, DriverError> {
-        let notes = kept::read(&self.places.kept);
+        let notes: Notes = kept::read(&self.places.kept);
         let mut all: Vec<MountSeen> = Vec::new();
         for line in self.lines()? {
             if !line.source.starts_with('/') {
@@ -120,11 +133,16 @@ impl Mounts {
                 None
             };
             let (capacity, free) = figures.unwrap_or((0, 0));
+            let kept = owner.object().and_then(|_| notes.get(&line.point));
             all.push(MountSeen {
-                device: AbsolutePath(match owner.object().and_then(|_| notes.get(&line.point)) {
+                device: AbsolutePath(match kept {
                     Some(kept) => kept.device.display().to_string(),
                     None => line.source.clone(),
                 }),
+                journals: kept.and_then(|kept| kept.journals),
+                quota: gfs2.map(|_| quota(&line.options)),
+                options: kept.and_then(|kept| kept.options.clone()),
+                refused: kept.and_then(|kept| kept.refused.clone()),
                 owner,
                 mount_point,
                 filesystem: line.filesystem.clone(),
@@ -168,6 +186,9 @@ impl Mounts {
             let kept = Kept {
                 owner: target.owner.clone(),
                 device: PathBuf::from(&target.device.0),
+                options: Some(target.options.clone()),
+                refused: None,
+                journals: None,
             };
             notes.insert(point.to_owned(), kept);
         })?;
@@ -192,6 +213,36 @@ impl Mounts {
         arguments.extend([target.device.0.clone(), point.to_owned()]);
         let command = Command::new("mount", arguments).patience(FOR_OTHERS);
         command::act(&*self.run, command).await.map(drop)
+    }
+
+    /// Options that the kernel refuses are noted as such: they count from the next mount on.
+    async fn remount(&self, target: &MountTarget) -> Result<(), DriverError> {
+        let point = target.mount_point.0.as_str();
+        if !self.is_mounted(target)? {
+            return Ok(());
+        }
+        let mut options = vec!["remount".to_owned()];
+        options.extend(target.options.iter().cloned());
+        // What is not said stays as it was.
+        if target.filesystem == "gfs2" && !target.options.iter().any(|it| it.starts_with(QUOTA)) {
+            options.push(format!("{QUOTA}off"));
+        }
+        let arguments = [
+            "-t",
+            &target.filesystem,
+            "-o",
+            &options.join(","),
+            &target.device.0,
+            point,
+        ];
+        let ended = command::run_to_end(&*self.run, Command::new("mount", arguments)).await?;
+        let refused = (!ended.succeeded()).then(|| ended.words());
+        self.note(|notes| {
+            if let Some(kept) = notes.get_mut(point) {
+                kept.options = Some(target.options.clone());
+                kept.refused = refused;
+            }
+        })
     }
 
     fn is_mounted(&self, target: &MountTarget) -> Result<bool, DriverError> {
@@ -243,6 +294,16 @@ impl Mounts {
         self.note(|notes| {
             notes.remove(point);
         })
+    }
+}
+
+/// As the kernel shows it among the options of a GFS2.
+fn quota(options: &str) -> QuotaMode {
+    let said = options.split(',').find_map(|it| it.strip_prefix(QUOTA));
+    match said {
+        Some("on" | "quiet") => QuotaMode::Enforced,
+        Some("account") => QuotaMode::Accounted,
+        _ => QuotaMode::Ignored,
     }
 }
 
@@ -318,6 +379,22 @@ impl Filesystems for Mounts {
 
     fn mount<'a>(&'a self, target: &'a MountTarget) -> Doing<'a, ()> {
         Box::pin(self.mount(target))
+    }
+
+    fn remount<'a>(&'a self, target: &'a MountTarget) -> Doing<'a, ()> {
+        Box::pin(self.remount(target))
+    }
+
+    fn find<'a>(&'a self, path: &'a AbsolutePath) -> Doing<'a, ()> {
+        Box::pin(self.find(Path::new(&path.0)))
+    }
+
+    fn checks(&self) -> Doing<'_, Vec<CheckSeen>> {
+        Box::pin(async { Ok(self.checks_seen()) })
+    }
+
+    fn check<'a>(&'a self, target: &'a CheckTarget) -> Doing<'a, ()> {
+        Box::pin(self.check(target))
     }
 
     fn unmount<'a>(&'a self, mount_point: &'a AbsolutePath) -> Doing<'a, ()> {

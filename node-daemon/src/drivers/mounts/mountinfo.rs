@@ -8,6 +8,8 @@ pub(super) struct Line {
     pub(super) point: String,
     pub(super) filesystem: String,
     pub(super) source: String,
+    /// Those of the filesystem itself.
+    pub(super) options: String,
 }
 
 /// Those lines that can be understood. The last one at a mount point is the one that is seen there.
@@ -27,6 +29,7 @@ fn line(text: &str) -> Option<Line> {
         point,
         filesystem: fields.next()?.to_owned(),
         source: plain(fields.next()?),
+        options: fields.next().unwrap_or_default().to_owned(),
     })
 }
 

@@ -1,13 +1,16 @@
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quorate_crds::MountState;
 use quorate_crds::scalar::AbsolutePath;
+use quorate_crds::{CheckResult, MountState, QuotaMode};
 
 use super::{Mounts, Places};
+use crate::drivers::command::CommandError;
 use crate::drivers::command::scripted::{Scripted, failed, fine};
 use crate::drivers::{
-    FilesystemTarget, Filesystems, LockTable, MountSeen, MountTarget, Owner, Trouble,
+    CheckTarget, FilesystemTarget, Filesystems, LockTable, MountSeen, MountTarget, Owner, Trouble,
 };
 
 struct Host {
@@ -70,6 +73,17 @@ impl Host {
         }
     }
 
+    /// A device that is a file, mounted by us.
+    async fn has_mounted(&self, device: &Path) -> MountTarget {
+        let mut target = self.target();
+        target.device = AbsolutePath(device.display().to_string());
+        self.mounts.mount(&target).await.expect("mounted");
+        let (point, device) = (self.point(), device.display());
+        self.mounted(&format!("55 27 147:7 / {point} rw - gfs2 {device} rw\n"));
+        self.run.called();
+        target
+    }
+
     async fn sees(&self) -> Vec<MountSeen> {
         self.mounts.observe().await.expect("seen")
     }
@@ -86,6 +100,7 @@ fn filesystem(kind: &str) -> FilesystemTarget {
         }),
         journals: Some(3),
         journal_size: Some(64 << 20),
+        directories: Vec::new(),
     }
 }
 
@@ -200,4 +215,276 @@ async fn a_filesystem_that_is_not_mounted_is_not_grown() {
         .await
         .expect("nothing to do");
     assert_eq!(host.run.called(), [""; 0]);
+}
+
+/// A device with a GFS2 of three journals on it.
+fn three_journals(host: &Host) -> PathBuf {
+    let path = host.file("device", "");
+    let image = File::options().write(true).open(&path).expect("open");
+    image.set_len(1 << 30).expect("long enough");
+    let recorded = include_str!("../../../tests/recorded/gfs2/superblock-three-journals.txt");
+    for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+        let (at, hex) = line.split_once(' ').expect("an offset");
+        let bytes: Vec<u8> = (0..hex.len() / 2)
+            .map(|byte| u8::from_str_radix(&hex[2 * byte..2 * byte + 2], 16).expect("hex"))
+            .collect();
+        let at = at.parse().expect("a number");
+        image.write_all_at(&bytes, at).expect("written");
+    }
+    path
+}
+
+#[tokio::test]
+async fn journals_are_added_once_though_the_device_does_not_show_them_yet() {
+    let host = Host::new();
+    let device = three_journals(&host);
+    let mounted = host.has_mounted(&device).await;
+    let mut target = filesystem("gfs2");
+    target.device = mounted.device;
+    host.mounts.grow(&target).await.expect("it has three");
+    assert_eq!(host.run.called(), [""; 0]);
+    assert_eq!(host.sees().await[0].journals, Some(3));
+
+    target.journals = Some(5);
+    host.run
+        .fault("gfs2_jadd", failed(1, "No space left on device"));
+    host.mounts.grow(&target).await.expect_err("no room");
+    assert_eq!(host.sees().await[0].journals, Some(3), "nothing is claimed");
+    host.run.called();
+    host.mounts.grow(&target).await.expect("grown");
+    let point = host.point();
+    assert_eq!(host.run.called(), [format!("gfs2_jadd -j 2 -J 64 {point}")]);
+    host.mounts.grow(&target).await.expect("it has five");
+    assert_eq!(host.run.called(), [""; 0]);
+    assert_eq!(host.sees().await[0].journals, Some(5));
+}
+
+#[tokio::test]
+async fn directories_are_made_inside_and_nowhere_else() {
+    let host = Host::new();
+    let device = three_journals(&host);
+    let mounted = host.has_mounted(&device).await;
+    let point = PathBuf::from(host.point());
+    let outside = host.file("outside/kept", "");
+    let outside = outside.parent().expect("a directory");
+    let mut target = filesystem("gfs2");
+    target.device = mounted.device;
+    target.directories = vec!["files".into(), "guests/images/".into()];
+    host.mounts.grow(&target).await.expect("made");
+    host.mounts.grow(&target).await.expect("as they are");
+    assert!(point.join("files").is_dir() && point.join("guests/images").is_dir());
+
+    symlink(outside, point.join("out")).expect("linked");
+    File::create(point.join("file")).expect("made");
+    for path in ["out/new", "../new", "file", "file/new"] {
+        target.directories = vec![path.into()];
+        let error = host.mounts.grow(&target).await.expect_err(path);
+        let trouble = error.trouble();
+        let refused = [Trouble::ForeignInTheWay, Trouble::Refused].contains(&trouble);
+        assert!(refused, "{path}: {error}");
+    }
+    assert!(!outside.join("new").exists() && !point.join("../new").exists());
+}
+
+#[tokio::test]
+async fn a_file_of_a_guest_is_looked_for_where_it_is_and_not_behind_a_link() {
+    let host = Host::new();
+    let device = host.file("device", "");
+    let point = PathBuf::from(host.point());
+    let wanted = point.join("media/debian.iso");
+    let find = |path: &Path| {
+        let path = AbsolutePath(path.display().to_string());
+        let mounts = host.mounts.clone();
+        async move {
+            Filesystems::find(&mounts, &path)
+                .await
+                .map_err(|error| error.trouble())
+        }
+    };
+    assert_eq!(
+        find(&wanted).await,
+        Err(Trouble::FileMissing),
+        "not mounted"
+    );
+    host.has_mounted(&device).await;
+    assert_eq!(find(&wanted).await, Err(Trouble::FileMissing), "not there");
+    host.file("srv/images/media/debian.iso", "");
+    assert_eq!(find(&wanted).await, Ok(()));
+    let secret = host.file("secret", "");
+    symlink(&secret, point.join("media/link.iso")).expect("linked");
+    assert_eq!(
+        find(&point.join("media/link.iso")).await,
+        Err(Trouble::Refused)
+    );
+    symlink(&wanted, point.join("media/latest.iso")).expect("linked");
+    assert_eq!(find(&point.join("media/latest.iso")).await, Ok(()));
+    assert_eq!(find(&point.join("media")).await, Err(Trouble::Refused));
+}
+
+#[tokio::test]
+async fn quotas_are_switched_while_it_is_mounted_and_what_the_kernel_refuses_is_shown() {
+    let host = Host::new();
+    let device = host.file("device", "");
+    let mut target = host.has_mounted(&device).await;
+    let (point, device) = (host.point(), device.display().to_string());
+    host.file("sys/fs/gfs2/anvil:images/id", "147:7\n");
+    assert_eq!(host.sees().await[0].quota, Some(QuotaMode::Ignored));
+    target.options = vec!["noatime".into(), "quota=on".into()];
+    host.mounts.remount(&target).await.expect("done");
+    assert_eq!(
+        host.run.called(),
+        [format!(
+            "mount -t gfs2 -o remount,noatime,quota=on {device} {point}"
+        )]
+    );
+    host.mounted(&format!(
+        "55 27 147:7 / {point} rw,noatime - gfs2 {device} rw,quota=on\n"
+    ));
+    let seen = host.sees().await;
+    assert_eq!(seen[0].quota, Some(QuotaMode::Enforced));
+    assert_eq!(seen[0].options.as_ref(), Some(&target.options));
+
+    target.options = vec!["noatime".into()];
+    host.run.fault("remount", failed(32, "mount point is busy"));
+    host.mounts
+        .remount(&target)
+        .await
+        .expect("it goes on as it is");
+    assert_eq!(
+        host.run.called(),
+        [format!(
+            "mount -t gfs2 -o remount,noatime,quota=off {device} {point}"
+        )]
+    );
+    let seen = host.sees().await;
+    let refused = seen[0].refused.as_deref().expect("it says so");
+    assert!(refused.contains("busy"), "{refused}");
+    assert_eq!(seen[0].options.as_ref(), Some(&target.options), "once");
+}
+
+fn check(number: u64, repair: bool) -> CheckTarget {
+    CheckTarget {
+        owner: "images".into(),
+        device: AbsolutePath("/dev/drbd7".into()),
+        filesystem: "gfs2".into(),
+        number,
+        repair,
+    }
+}
+
+fn ends(host: &Host, lines: &[&str], code: i32) {
+    let sender = host.run.lines();
+    for line in lines {
+        sender.send(Ok((*line).to_owned())).expect("followed");
+    }
+    let words = String::new();
+    let end = CommandError::Ended { code, words };
+    sender.send(Err(end)).expect("followed");
+}
+
+#[tokio::test]
+async fn a_check_is_made_once_under_its_number_and_its_end_is_kept() {
+    let host = Host::new();
+    ends(&host, &[], 0);
+    host.mounts.check(&check(1, false)).await.expect("checked");
+    host.mounts.check(&check(1, false)).await.expect("known");
+    assert_eq!(host.run.followed(), ["fsck.gfs2 -q -n /dev/drbd7"]);
+    let seen = host.mounts.checks_seen();
+    assert_eq!(
+        (seen[0].number, seen[0].result),
+        (1, Some(CheckResult::Clean))
+    );
+    assert_eq!(seen[0].message, None);
+
+    let lines = ["Found unlinked inode at 1234", "", "Fixed it"];
+    ends(&host, &lines, 1);
+    host.mounts.check(&check(2, true)).await.expect("checked");
+    assert_eq!(host.run.followed(), ["fsck.gfs2 -q -y /dev/drbd7"]);
+    let seen = &host.mounts.checks_seen()[0];
+    assert_eq!(seen.result, Some(CheckResult::Repaired));
+    assert_eq!(
+        seen.message.as_deref(),
+        Some("Found unlinked inode at 1234; Fixed it")
+    );
+
+    for (number, code, result) in [
+        (3, 4, CheckResult::Damaged),
+        (4, 8, CheckResult::Broken),
+        (5, 32, CheckResult::Broken),
+    ] {
+        ends(&host, &["words"], code);
+        host.mounts
+            .check(&check(number, true))
+            .await
+            .expect("ended");
+        assert_eq!(host.mounts.checks_seen()[0].result, Some(result), "{code}");
+    }
+    let sender = host.run.lines();
+    sender
+        .send(Err(CommandError::Killed { signal: 9 }))
+        .expect("followed");
+    host.mounts.check(&check(6, true)).await.expect("ended");
+    let seen = &host.mounts.checks_seen()[0];
+    assert_eq!(
+        seen.result,
+        Some(CheckResult::Broken),
+        "killed in its middle"
+    );
+    assert!(
+        seen.message
+            .as_deref()
+            .is_some_and(|text| text.contains("signal 9"))
+    );
+}
+
+#[tokio::test]
+async fn a_check_that_could_not_begin_has_no_result_and_none_is_made_of_what_is_mounted() {
+    let host = Host::new();
+    let missing = || CommandError::Missing {
+        program: "fsck.gfs2",
+    };
+    host.run.lines().send(Err(missing())).expect("followed");
+    let error = host
+        .mounts
+        .check(&check(1, true))
+        .await
+        .expect_err("missing");
+    assert_eq!(error.trouble(), Trouble::NotInstalled);
+    assert!(error.to_string().contains("gfs2-utils"), "{error}");
+    assert_eq!(host.mounts.checks_seen(), []);
+
+    host.run.followed();
+    host.mounted("55 27 147:7 / /elsewhere rw - gfs2 /dev/drbd7 rw\n");
+    let error = host
+        .mounts
+        .check(&check(1, true))
+        .await
+        .expect_err("in use");
+    assert_eq!(error.trouble(), Trouble::InUse);
+    assert_eq!(host.run.followed(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_of_a_former_daemon_is_waited_for_and_made_anew() {
+    let host = Host::new();
+    host.file(
+        "run/checks.json",
+        r#"{"images":{"number":1,"device":"/dev/drbd7","result":null,"message":null}}"#,
+    );
+    assert!(
+        !host.mounts.checks_seen()[0].runs,
+        "it has ended, and nobody knows how"
+    );
+    host.file("proc/77/cmdline", "/sbin/fsck.gfs2\0-q\0-y\0/dev/drbd7\0");
+    assert!(host.mounts.checks_seen()[0].runs);
+    ends(&host, &[], 0);
+    let target = check(1, true);
+    let checking = host.mounts.check(&target);
+    tokio::pin!(checking);
+    let early = tokio::time::timeout(std::time::Duration::from_secs(60), &mut checking).await;
+    assert!(early.is_err(), "the first one is at work still");
+    assert_eq!(host.run.followed(), [""; 0]);
+    std::fs::remove_dir_all(host.directory.path().join("proc/77")).expect("it ends");
+    checking.await.expect("checked");
+    assert_eq!(host.run.followed(), ["fsck.gfs2 -q -y /dev/drbd7"]);
 }

@@ -3,9 +3,10 @@
 mod dial;
 mod members;
 mod refusal;
+mod relay;
 mod visits;
 
-use super::{Answer, ClusterLink, LinkError, Updates, Visits};
+use super::{Answer, ClusterLink, LinkError, Relay, Updates, Visits};
 use crate::drivers::SecretValue;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt;
@@ -258,6 +259,11 @@ impl ClusterLink for GrpcLink {
 
     fn visits(&self) -> Visits {
         visits::wait(Arc::clone(&self.tls), Arc::clone(&self.members))
+    }
+
+    fn relay(&self) -> Option<Relay> {
+        let members = Arc::clone(&self.members);
+        Some(relay::open(Arc::clone(&self.tls), members))
     }
 
     fn members_are(&self, members: &[MemberAddress]) {

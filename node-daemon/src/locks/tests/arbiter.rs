@@ -116,6 +116,7 @@ fn nothing_is_offered_to_a_former_session_while_the_next_one_begins() {
         file,
         token,
         range: part.range,
+        pid: part.pid,
     });
     host.tick();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Hosts with desks, whose kernels take answers as `fs/dlm/plock.c` of Linux 6.6 does.
 
 use crate::locks::record::{self, Record};
-use crate::locks::{Desk, Mode, Outside, Packet, Question, Wish};
+use crate::locks::{Desk, Mode, Outside, Packet, Question, Waiting, Wish};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
@@ -58,8 +58,10 @@ impl Outside for Linux {
             && [32, 56]
                 .iter()
                 .all(|at| field(&asked, *at) == field(answer, *at));
-        assert!(same, "process {process} is given the answer of another one");
         let result = i32::from_ne_bytes([answer[24], answer[25], answer[26], answer[27]]);
+        // What was lost with a daemon has an answer that is nobody's.
+        let same = same || (field(answer, 56) == 0 && result == NO_LOCKS);
+        assert!(same, "process {process} is given the answer of another one");
         self.results.insert(process, result);
         Ok(())
     }
@@ -71,11 +73,22 @@ impl Outside for Linux {
         self.sent.push_back((filesystem, to, packet));
     }
 
-    fn still_waits(&mut self, filesystem: u32, question: &Question) -> bool {
-        let asked = |(_, record): &(Process, Record)| {
-            record::filesystem(record) == filesystem && record::question(record) == Ok(*question)
-        };
-        self.read.iter().any(asked)
+    fn waiting(&mut self, filesystem: u32) -> Waiting {
+        let mut waiting = Waiting::default();
+        let all = self.read.iter().map(|(_, record)| record);
+        for record in all.filter(|record| record::filesystem(record) == filesystem) {
+            let question = record::question(record).expect("a question");
+            // The kernel does not show a signal: only where the thread stands.
+            let stands = question.waits() || matches!(question, Question::Cancel { .. });
+            let threads = match stands {
+                true => &mut waiting.until_free,
+                false => &mut waiting.in_order,
+            };
+            *threads
+                .entry(question.process().expect("it waits"))
+                .or_default() += 1;
+        }
+        waiting
     }
 }
 
@@ -210,8 +223,12 @@ fn waiting(wish: Wish) -> Question {
 
 fn unlocks(wish: Wish) -> Question {
     let Wish { file, token, part } = wish;
-    let range = part.range;
-    Question::Unlock { file, token, range }
+    Question::Unlock {
+        file,
+        token,
+        range: part.range,
+        pid: part.pid,
+    }
 }
 
 #[test]
@@ -258,16 +275,7 @@ fn whoever_is_killed_leaves_everything_to_the_next_daemon() {
     assert_eq!(room.result(3, asks), Some(AGREED));
     assert_eq!(room.result(3, waits), None);
     let token = lock().token;
-    let ends_waiting = false;
-    room.asks(
-        2,
-        IMAGES,
-        &Question::Close {
-            file: 5,
-            token,
-            ends_waiting,
-        },
-    );
+    room.asks(2, IMAGES, &Question::Close { file: 5, token });
     room.carry();
     assert_eq!(room.result(3, waits), Some(AGREED));
 }
@@ -354,4 +362,95 @@ fn notes_stay_short_while_the_same_lock_comes_and_goes() {
     room.restart(1, 1);
     let other = Wish { token: 2, ..lock() };
     assert_eq!(room.gets(1, &tries(other)), Some(AGAIN));
+}
+
+#[test]
+fn what_a_former_daemon_was_asked_is_given_up_as_well() {
+    let mut room = Room::new(2);
+    room.desks.remove(&1).expect("a host");
+    let tried = room.asks(2, IMAGES, &tries(lock()));
+    let mut former = room.desks.remove(&2).expect("a host");
+    let kernel = std::mem::take(former.outside());
+    drop(former);
+    room.begin(2, kernel);
+    room.passes(1);
+    assert_eq!(room.result(2, tried), None);
+    room.passes(31);
+    assert_eq!(room.result(2, tried), Some(NO_LOCKS));
+}
+
+#[test]
+fn where_not_all_settle_such_locks_they_are_refused_and_what_was_held_is_let_go_at_once() {
+    let mut room = Room::new(2);
+    room.gets(2, &tries(lock()));
+    let elsewhere = Wish { file: 6, ..lock() };
+    let waits = room.asks(1, IMAGES, &waiting(lock()));
+    let stopped = |room: &mut Room| {
+        for desk in room.desks.values_mut() {
+            desk.stop(IMAGES);
+        }
+    };
+    stopped(&mut room);
+    let tried = room.asks(1, IMAGES, &tries(elsewhere));
+    for desk in room.desks.values_mut() {
+        desk.refuse(IMAGES);
+    }
+    assert_eq!(room.result(1, waits), Some(NOT_SUPPORTED));
+    assert_eq!(room.result(1, tried), Some(NOT_SUPPORTED));
+    assert_eq!(room.gets(2, &tries(elsewhere)), Some(NOT_SUPPORTED));
+    assert_eq!(room.gets(1, &unlocks(elsewhere)), Some(AGREED));
+
+    // Only what its holder has not let go yet is held when all can again.
+    stopped(&mut room);
+    room.start(3);
+    assert_eq!(room.gets(1, &tries(lock())), Some(AGAIN));
+    assert_eq!(room.gets(2, &unlocks(lock())), Some(AGREED));
+    assert_eq!(room.gets(1, &tries(lock())), Some(AGREED));
+}
+
+#[test]
+fn what_was_read_and_not_noted_is_answered_in_its_place_and_takes_no_answer_of_others() {
+    let mut room = Room::new(2);
+    room.gets(2, &tries(lock()));
+    let first = room.asks(2, IMAGES, &tries(Wish { file: 6, ..lock() }));
+    // The daemon is killed in that moment.
+    let desk = room.desks.get_mut(&2).expect("a host");
+    let mut lost = Wish { file: 7, ..lock() };
+    lost.part.pid = 99;
+    let record = record::answer(IMAGES, &tries(lost), crate::locks::Answer::Done);
+    desk.outside().read.push((1_000, record.expect("a record")));
+    room.restart(2, 1);
+    let next = room.asks(2, IMAGES, &tries(Wish { file: 8, ..lock() }));
+    room.passes(1);
+    assert_eq!(room.result(2, first), Some(AGREED));
+    assert_eq!(room.result(2, 1_000), Some(NO_LOCKS));
+    assert_eq!(room.result(2, next), Some(AGREED));
+    assert_eq!(
+        room.gets(1, &tries(Wish { file: 7, ..lock() })),
+        Some(AGREED),
+        "nobody has what was lost"
+    );
+}
+
+#[test]
+fn an_answer_that_the_kernel_has_is_told_from_one_that_it_has_not() {
+    for has_it in [true, false] {
+        let mut room = Room::new(1);
+        let asked = room.asks(1, IMAGES, &tries(lock()));
+        let notes = room.directory.path().join(format!("1/{IMAGES}.notes"));
+        let text = std::fs::read_to_string(&notes).expect("there");
+        let (before, told) = text.trim_end().rsplit_once('\n').expect("lines");
+        assert!(told.contains("told"), "{told}");
+        std::fs::write(&notes, format!("{before}\n")).expect("written");
+        if !has_it {
+            let record = record::answer(IMAGES, &tries(lock()), crate::locks::Answer::Done);
+            let kernel = room.desks.get_mut(&1).expect("a host").outside();
+            kernel.read.push((asked, record.expect("a record")));
+            kernel.results.remove(&asked);
+        }
+        room.restart(1, 1);
+        let other = Wish { token: 2, ..lock() };
+        assert_eq!(room.gets(1, &tries(other)), Some(AGAIN));
+        assert_eq!(room.result(1, asked), Some(AGREED));
+    }
 }

@@ -18,17 +18,17 @@ fn some_wish(world: &mut World) -> Wish {
 fn some_question(world: &mut World, node: u32) -> Question {
     let wish = some_wish(world);
     let Wish { file, token, part } = wish;
-    let range = part.range;
     match world.dice.below(16) {
         0..5 => Question::Lock { wish, wait: true },
         5..8 => Question::Lock { wish, wait: false },
-        8..12 => Question::Unlock { file, token, range },
-        12 => Question::Get { wish },
-        13 => Question::Close {
+        8..12 => Question::Unlock {
             file,
             token,
-            ends_waiting: world.dice.one_in(2),
+            range: part.range,
+            pid: part.pid,
         },
+        12 => Question::Get { wish },
+        13 => Question::Close { file, token },
         _ => {
             // What waits, or else something that does not.
             let open = world.open(node);
@@ -98,15 +98,7 @@ fn end_all(world: &mut World) {
             }
         }
         for (file, token) in (1..3).flat_map(|file| (1..4).map(move |token| (file, token))) {
-            let ends_waiting = false;
-            world.ask(
-                node,
-                Question::Close {
-                    file,
-                    token,
-                    ends_waiting,
-                },
-            );
+            world.ask(node, Question::Close { file, token });
         }
     }
     world.calm_down();
@@ -127,14 +119,7 @@ fn end_all(world: &mut World) {
             if world.last_answer(node) != Some(Answer::Done) {
                 world.found(format!("{node} cannot have file {file}, which nobody has"));
             }
-            world.ask(
-                node,
-                Question::Close {
-                    file,
-                    token: 1,
-                    ends_waiting: false,
-                },
-            );
+            world.ask(node, Question::Close { file, token: 1 });
         }
         world.calm_down();
     }

@@ -28,17 +28,17 @@ fn waits(wish: Wish) -> Question {
 
 fn unlocks(wish: Wish) -> Question {
     let Wish { file, token, part } = wish;
-    let range = part.range;
-    Question::Unlock { file, token, range }
-}
-
-fn closes(wish: Wish, ends_waiting: bool) -> Question {
-    let Wish { file, token, .. } = wish;
-    Question::Close {
+    Question::Unlock {
         file,
         token,
-        ends_waiting,
+        range: part.range,
+        pid: part.pid,
     }
+}
+
+fn closes(wish: Wish) -> Question {
+    let Wish { file, token, .. } = wish;
+    Question::Close { file, token }
 }
 
 impl World {
@@ -95,7 +95,7 @@ fn readers_share_and_a_writer_waits_for_the_last_of_them() {
     assert_eq!(world.asked(THIRD, waits(lock(Exclusive))), None);
     world.asked(FIRST, unlocks(lock(Shared)));
     assert_eq!(world.open(THIRD).len(), 1);
-    world.asked(SECOND, closes(lock(Shared), false));
+    world.asked(SECOND, closes(lock(Shared)));
     assert_eq!(world.answers(THIRD), [Answer::Done]);
     world.ends_right();
 }
@@ -181,8 +181,8 @@ fn a_process_that_is_killed_has_nothing_and_waits_for_nothing() {
     let wish = lock(Exclusive);
     world.asked(SECOND, tries(wish));
     world.asked(THIRD, waits(wish));
-    // So old kernels tell of it.
-    world.ask(THIRD, closes(wish, true));
+    // So kernels before 6.6 tell of it.
+    world.ask(THIRD, closes(wish));
     world.all_arrives();
     world.asked(SECOND, unlocks(wish));
     assert_eq!(world.asked(FIRST, tries(wish)), Some(Answer::Done));
@@ -190,14 +190,15 @@ fn a_process_that_is_killed_has_nothing_and_waits_for_nothing() {
 }
 
 #[test]
-fn a_thread_that_closes_the_file_does_not_end_the_wait_of_another() {
+fn a_thread_that_closes_the_file_ends_the_wait_of_another_because_kernels_say_the_same_of_a_killed_one()
+ {
     let mut world = three();
     let wish = lock(Exclusive);
     world.asked(SECOND, tries(wish));
     world.asked(THIRD, waits(wish));
-    world.ask(THIRD, closes(wish, false));
+    world.ask(THIRD, closes(wish));
+    assert_eq!(world.answers(THIRD), [Answer::Ended]);
     world.asked(SECOND, unlocks(wish));
-    assert_eq!(world.answers(THIRD), [Answer::Done]);
     world.ends_right();
 }
 
@@ -297,6 +298,7 @@ fn notes_in_their_short_form_say_the_same() {
         file: 5,
         token: 1,
         range: Range::new(20, 29).expect("bytes"),
+        pid: 7,
     });
     let notes: Vec<Note> = host
         .effects()

@@ -212,10 +212,10 @@ impl World {
     /// What becomes true in the kernel when the question is read.
     fn was_read(&mut self, node: u32, number: u64, question: Question) {
         let lets_go = match question {
-            Question::Unlock { file, token, range } => {
-                Some((file, token, range, Until::Answered(number)))
-            }
-            Question::Close { file, token, .. } => Some((file, token, Range::ALL, Until::Heard)),
+            Question::Unlock {
+                file, token, range, ..
+            } => Some((file, token, range, Until::Answered(number))),
+            Question::Close { file, token } => Some((file, token, Range::ALL, Until::Heard)),
             _ => None,
         };
         if let Some((file, token, range, until)) = lets_go {
@@ -231,12 +231,7 @@ impl World {
         if question.has_answer() {
             self.machine(node).kernel.open.push((number, question));
         }
-        if let Question::Close {
-            file,
-            token,
-            ends_waiting: true,
-        } = question
-        {
+        if let Question::Close { file, token } = question {
             // The process that waited is gone already, or is told; both is well.
             let kernel = &mut self.machine(node).kernel;
             let of_it = |wish: &Wish| wish.file == file && wish.token == token;

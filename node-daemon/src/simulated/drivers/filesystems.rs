@@ -2,7 +2,8 @@ use quorate_crds::scalar::AbsolutePath;
 
 use super::{Host, unexpected};
 use crate::drivers::{
-    Doing, FilesystemTarget, Filesystems, Hints, MountSeen, MountTarget, SeenFilesystem,
+    CheckSeen, CheckTarget, Doing, FilesystemTarget, Filesystems, Hints, MountSeen, MountTarget,
+    SeenFilesystem,
 };
 use crate::simulated::room::{FilesystemCall, HostCall, Reply};
 
@@ -55,6 +56,34 @@ impl Filesystems for Host {
                 point: target.mount_point.to_string(),
             })),
         )
+    }
+
+    fn remount<'a>(&'a self, _target: &'a MountTarget) -> Doing<'a, ()> {
+        // Options mean nothing to it.
+        Box::pin(async { Ok(()) })
+    }
+
+    fn find<'a>(&'a self, _path: &'a AbsolutePath) -> Doing<'a, ()> {
+        // Its filesystems have every file.
+        Box::pin(async { Ok(()) })
+    }
+
+    fn checks(&self) -> Doing<'_, Vec<CheckSeen>> {
+        Box::pin(async move {
+            let call = HostCall::Filesystems(FilesystemCall::Checks);
+            match self.call(call).await? {
+                Reply::Checks(seen) => Ok(seen),
+                other => Err(unexpected(&other)),
+            }
+        })
+    }
+
+    fn check<'a>(&'a self, target: &'a CheckTarget) -> Doing<'a, ()> {
+        self.act(HostCall::Filesystems(FilesystemCall::Check {
+            owner: target.owner.to_string(),
+            device: target.device.to_string(),
+            number: target.number,
+        }))
     }
 
     fn unmount<'a>(&'a self, mount_point: &'a AbsolutePath) -> Doing<'a, ()> {

@@ -245,6 +245,14 @@ impl MachineRoom {
                 .mount(host, &point, &owner, &device, &filesystem)
                 .map(done),
             FilesystemCall::Unmount { point } => self.unmount(host, &point).map(done),
+            FilesystemCall::Checks => Ok(Reply::Checks(self.checks_on(host))),
+            FilesystemCall::Check {
+                owner,
+                device,
+                number,
+            } => self
+                .check_filesystem(host, &owner, &device, number)
+                .map(|()| Reply::Done),
         }
     }
 
@@ -516,10 +524,11 @@ fn act_of(call: &HostCall) -> Option<Subsystem> {
             ReplicationCall::Observe | ReplicationCall::Questions | ReplicationCall::Answer { .. }
         ))
         .then_some(Subsystem::Replication),
-        HostCall::Filesystems(call) => {
-            (!matches!(call, FilesystemCall::Observe | FilesystemCall::Read { .. }))
-                .then_some(Subsystem::Filesystems)
-        }
+        HostCall::Filesystems(call) => (!matches!(
+            call,
+            FilesystemCall::Observe | FilesystemCall::Read { .. } | FilesystemCall::Checks
+        ))
+        .then_some(Subsystem::Filesystems),
         HostCall::Lockspaces(call) => {
             (!matches!(call, LockspaceCall::Observe)).then_some(Subsystem::Lockspaces)
         }

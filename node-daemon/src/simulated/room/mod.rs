@@ -118,6 +118,8 @@ pub struct MachineRoom {
     groups: BTreeMap<String, BTreeMap<String, storage::Group>>,
     shared_groups: BTreeMap<String, shared_groups::SharedGroup>,
     mounts: BTreeMap<String, BTreeMap<String, storage::Mount>>,
+    /// The last check of each filesystem on each host.
+    checks: BTreeMap<(String, String), u64>,
     lockspaces: BTreeMap<String, BTreeMap<String, LockspaceSeen>>,
     networks: BTreeMap<String, BTreeMap<String, NetworkSeen>>,
     domains: guests::Domains,
@@ -171,6 +173,7 @@ impl MachineRoom {
             groups: BTreeMap::new(),
             shared_groups: BTreeMap::new(),
             mounts: BTreeMap::new(),
+            checks: BTreeMap::new(),
             lockspaces: BTreeMap::new(),
             networks: BTreeMap::new(),
             domains: BTreeMap::new(),

@@ -14,7 +14,7 @@ use super::{
     truth::Truth,
 };
 use crate::drivers::{
-    GuestSeen, HostFacts, LockTable, LockspaceSeen, MountSeen, NetworkSeen, ReplicaSeen,
+    CheckSeen, GuestSeen, HostFacts, LockTable, LockspaceSeen, MountSeen, NetworkSeen, ReplicaSeen,
     SeenFilesystem, VolumeGroupSeen,
 };
 
@@ -197,6 +197,12 @@ pub enum FilesystemCall {
     },
     Unmount {
         point: String,
+    },
+    Checks,
+    Check {
+        owner: String,
+        device: String,
+        number: u64,
     },
 }
 
@@ -433,6 +439,7 @@ pub enum Reply {
     Replicas(Vec<ReplicaSeen>),
     Questions(Vec<LostPeer>),
     Mounts(Vec<MountSeen>),
+    Checks(Vec<CheckSeen>),
     Filesystem(Option<SeenFilesystem>),
     Lockspaces(Vec<LockspaceSeen>),
     Guests(Vec<GuestSeen>),

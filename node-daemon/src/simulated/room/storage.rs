@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_crds::{MountState, Name, scalar::AbsolutePath};
+use quorate_crds::{CheckResult, MountState, Name, scalar::AbsolutePath};
 
 use super::{
     MachineRoom,
@@ -11,7 +11,7 @@ use super::{
     request::Changed,
 };
 use crate::drivers::{
-    LockspaceSeen, LogicalVolumeSeen, MountSeen, Owner, SeenFilesystem, VolumeGroupSeen,
+    CheckSeen, LockspaceSeen, LogicalVolumeSeen, MountSeen, Owner, SeenFilesystem, VolumeGroupSeen,
 };
 
 pub(crate) const EXTENT: u64 = 4 << 20;
@@ -492,6 +492,46 @@ impl MachineRoom {
         Ok(true)
     }
 
+    /// It is sound. On real hosts a check beside a host that has it mounted destroys it: here that is refused.
+    pub(crate) fn check_filesystem(
+        &mut self,
+        host: &str,
+        owner: &str,
+        path: &str,
+        number: u64,
+    ) -> Result<(), Refusal> {
+        let volume = self
+            .volume_at(host, path)
+            .ok_or_else(|| Refusal::NotThere(format!("{path} does not exist on {host}")))?;
+        let mut mounts = self.mounts.iter();
+        let user = mounts.find(|(_, mounts)| {
+            let mut mounts = mounts.values();
+            mounts.any(|mount| mount.volume == volume && mount.there())
+        });
+        if let Some((user, _)) = user {
+            return Err(Refusal::Busy(format!("{user} has {owner} mounted")));
+        }
+        if self.read_device(host, path).is_none() {
+            return Err(Refusal::NotThere(format!("{path} carries no filesystem")));
+        }
+        let place = (host.to_owned(), owner.to_owned());
+        self.checks.insert(place, number);
+        self.touch(host, Changed::Anything);
+        Ok(())
+    }
+
+    pub(crate) fn checks_on(&self, host: &str) -> Vec<CheckSeen> {
+        let here = self.checks.iter().filter(|((place, _), _)| place == host);
+        here.map(|((_, owner), number)| CheckSeen {
+            owner: owner.as_str().into(),
+            number: *number,
+            runs: false,
+            result: Some(CheckResult::Clean),
+            message: None,
+        })
+        .collect()
+    }
+
     pub(crate) fn mounts_on(&self, host: &str) -> Vec<MountSeen> {
         let mounts = self.mounts.get(host).into_iter().flatten();
         mounts
@@ -506,6 +546,10 @@ impl MachineRoom {
                     false => MountState::Mounting,
                 },
                 journal: None,
+                journals: None,
+                quota: None,
+                options: None,
+                refused: None,
                 capacity: u64::from(BLOCKS),
                 free: u64::from(BLOCKS),
             })

@@ -389,6 +389,11 @@ impl Report {
                     Place::Unmounting => MountState::Unmounting,
                 }),
                 journal: None,
+                journals: None,
+                quota: None,
+                capacity: None,
+                free: None,
+                check: None,
                 message: None,
             }),
             ..NodePlanStatus::default()
@@ -419,6 +424,7 @@ impl Record {
             },
             members: members.collect(),
             own: Some(member(at, None)),
+            program_locks: None,
         };
         Assignment {
             object: Subject::new(SubjectKind::Filesystem, FILESYSTEM).reference(),
@@ -437,6 +443,7 @@ impl Record {
                 make: self.make,
                 journals: u32::try_from(HOSTS).ok(),
                 lockspace: Some(lockspace),
+                check: None,
             }),
             guest: None,
             secrets: Vec::new(),

@@ -64,11 +64,37 @@ impl World {
             ["snapshot-lost", snapshot, host] => {
                 self.truth.snapshots.remove(&place(snapshot, host));
             }
+            ["shuts-itself-down", filesystem, host] => {
+                self.truth.withdrawn.insert(place(filesystem, host));
+            }
+            ["file-missing", guest] => {
+                self.truth.fileless.insert((*guest).to_owned());
+            }
+            ["file-brought", guest] => {
+                self.truth.fileless.remove(*guest);
+            }
+            ["full", filesystem] => {
+                self.truth.full.insert((*filesystem).to_owned());
+            }
+            ["room", filesystem] => {
+                self.truth.full.remove(*filesystem);
+            }
+            ["damage", filesystem] => {
+                self.truth.damaged.insert((*filesystem).to_owned());
+            }
             ["differ", volume, size] => {
                 self.truth
                     .differ
                     .insert((*volume).to_owned(), (*size).to_owned());
             }
+            // Its daemon is of another release, and says so.
+            ["settles-locks", host, form] => self.edit("Node", host, |node| {
+                let form = number(form);
+                node["status"]["versions"]["programLocks"] = match form {
+                    0 => Value::Null,
+                    form => json!(form),
+                };
+            }),
             ["split", volume] => {
                 self.truth.apart.insert((*volume).to_owned());
             }

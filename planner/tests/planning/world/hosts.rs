@@ -59,7 +59,7 @@ impl World {
         } else if !assignment["after"].is_null() && assignment.get("storage").is_some() {
             self.act_above(assignment, &here, active)
         } else if assignment.get("mount").is_some() {
-            self.act_on_mount(&assignment["mount"], &here, active)
+            self.act_on_filesystem(&assignment["mount"], &here, active)
         } else if assignment.get("guest").is_some() {
             self.act_on_guest(assignment, &here, active)
         } else if assignment.get("network").is_some() {
@@ -219,7 +219,8 @@ impl World {
                 && self.truth.running.contains(&(name, here.1.clone()))
                 && after.any(|one| one["kind"] == "Volume" && one["name"] == here.0.as_str())
         });
-        guest || self.truth.mounted.contains_key(here) || self.above(&here.0, &here.1)
+        let checked = self.is_checked(here);
+        guest || checked || self.truth.mounted.contains_key(here) || self.above(&here.0, &here.1)
     }
 
     /// A replica, as its host sees it.
@@ -327,7 +328,7 @@ impl World {
         up(one) && up(other) && !self.storage_cut && !self.truth.apart.contains(&one.0)
     }
 
-    fn act_on_mount(&mut self, mount: &Value, here: &Place, active: bool) -> Value {
+    pub(super) fn act_on_mount(&mut self, mount: &Value, here: &Place, active: bool) -> Value {
         let lockspace = &mount["lockspace"];
         let members = lockspace["members"].as_array();
         let members: BTreeSet<String> = members
@@ -352,7 +353,7 @@ impl World {
             if stop {
                 self.truth.locks.remove(here);
             } else {
-                self.gives_locks(here, members);
+                self.gives_locks(here, members, lockspace);
             }
             return waits(stop, "Unmounting");
         }
@@ -377,16 +378,17 @@ impl World {
             return converged(true);
         }
         if !lockspace.is_null() {
-            self.gives_locks(here, members);
+            self.gives_locks(here, members, lockspace);
         }
         self.truth.mounted.insert(here.clone(), lockspace.is_null());
         waits(true, "Mounted")
     }
 
-    /// At that very moment nobody gives locks with other members: each has stopped before.
-    fn gives_locks(&mut self, here: &Place, members: BTreeSet<String>) {
+    /// At that very moment nobody gives locks with other members, or settles those of programs in another form: each has stopped before.
+    pub(super) fn gives_locks(&mut self, here: &Place, members: BTreeSet<String>, told: &Value) {
         let names: Vec<String> = members.into_iter().collect();
-        let names = names.join(" ");
+        let form = told["programLocks"].as_u64().unwrap_or(0);
+        let names = format!("{} in form {form}", names.join(" "));
         for (place, with) in &self.truth.locks {
             assert!(
                 place.0 != here.0 || place.1 == here.1 || *with == names,
@@ -405,6 +407,9 @@ impl World {
         }
         if self.truth.incapable.contains(&here.1) {
             return present(stalled("NotInstalled"), "Absent");
+        }
+        if self.truth.fileless.contains(&here.0) && !self.truth.running.contains(here) {
+            return present(file_missing(), "Absent");
         }
         let open = assignment["after"]
             .as_array()
@@ -585,7 +590,7 @@ pub(super) fn released() -> Value {
     json!({"released": true, "conditions": [condition("Converged", "AsPlanned")]})
 }
 
-fn stalled(reason: &str) -> Value {
+pub(super) fn stalled(reason: &str) -> Value {
     json!({"released": false, "conditions": [condition("Stalled", reason)]})
 }
 
@@ -595,4 +600,12 @@ fn present(mut status: Value, presence: &str) -> Value {
         status["guest"]["agent"] = json!({"connected": true});
     }
     status
+}
+
+fn file_missing() -> Value {
+    let message = "/srv/images/iso/debian.iso is not there";
+    json!({"released": false, "conditions": [{
+        "type": "Converged", "status": "False", "reason": "FileMissing", "message": message,
+        "lastTransitionTime": "2026-03-01T12:00:00Z",
+    }]})
 }

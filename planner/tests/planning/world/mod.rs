@@ -6,6 +6,7 @@
 mod above;
 mod commands;
 mod faults;
+mod filesystems;
 mod foresee;
 mod hosts;
 mod objects;

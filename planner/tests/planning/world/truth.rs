@@ -47,6 +47,17 @@ pub(crate) struct Truth {
     pub(super) asks: BTreeMap<Place, BTreeSet<String>>,
     /// Filesystems that are mounted, `true` when by one host at a time.
     pub(crate) mounted: BTreeMap<Place, bool>,
+    /// Filesystems that shut themselves down on a host; those that are not sound.
+    pub(crate) withdrawn: BTreeSet<Place>,
+    pub(crate) damaged: BTreeSet<String>,
+    /// Guests a file of which is not where it should be.
+    pub(crate) fileless: BTreeSet<String>,
+    /// Filesystems without room for another journal.
+    pub(crate) full: BTreeSet<String>,
+    /// How many journals filesystems have.
+    pub(crate) journals: BTreeMap<String, u32>,
+    /// Filesystems that are checked, or were last: since when, and under which number.
+    pub(crate) checks: BTreeMap<Place, (u64, Timestamp)>,
     /// Logical volumes above others that can be opened.
     pub(crate) active: BTreeSet<Place>,
     /// Those that exist, with their sizes; and volume groups above volumes, with nothing.
@@ -77,6 +88,8 @@ impl Truth {
         self.ended.retain(|place, _| elsewhere(place));
         self.mounted.retain(|place, _| elsewhere(place));
         self.locks.retain(|place, _| elsewhere(place));
+        self.withdrawn.retain(elsewhere);
+        self.checks.retain(|place, _| elsewhere(place));
         self.active.retain(elsewhere);
     }
 
