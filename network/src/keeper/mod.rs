@@ -340,10 +340,9 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
 
     fn adopt(&mut self, wanted: &Wanted) -> Result<(), Trouble> {
         let name = &wanted.network;
-        let rejected = self.records.rejected.get(name);
-        let put_back = rejected.is_some_and(|rejected| rejected.gone);
+        let rejected = self.records.rejected.contains_key(name);
         let as_kept = self.records.kept.get(name) == Some(wanted);
-        if self.records.trial.is_some() || (as_kept && !put_back) {
+        if self.records.trial.is_some() || (as_kept && !rejected) {
             return Ok(());
         }
         let mut records = self.records.clone();

@@ -25,12 +25,20 @@ fn a_change_that_is_kept_stays_and_one_that_is_not_goes() {
     assert!(matches!(again, Trouble::TakenBack(_)), "{again}");
     let words = again.to_string();
     assert!(words.contains("not reached within 30 s"), "{words}");
-    // A person wants it tried again.
+    // A person goes back to what is there, which ends the matter.
+    assert!(keeper.records().rejected.contains_key("bcn"));
+    keeper.apply(&old, 82_000).expect("as it is");
+    assert!(!keeper.records().rejected.contains_key("bcn"));
+    assert_eq!(keeper.due(), None);
+    keeper.apply(&new, 83_000).expect("tried once more");
+    keeper.tick(113_000);
+    assert_eq!(machine.shown(), made(&[&old]));
+    // A person wants it tried again as it is.
     let patient = quorate_network::Wanted {
         rollback_after: 31_000,
         ..new
     };
-    keeper.apply(&patient, 90_000).expect("applied");
+    keeper.apply(&patient, 120_000).expect("applied");
     keeper.keep("bcn").expect("kept");
     assert!(machine.shown().links.contains_key("br-bcn"));
 }

@@ -95,6 +95,9 @@ fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
         };
         words.push(format!("{what}: {}", rejected.why));
     }
+    // What is kept is not what was wanted last: whoever wants it still is told so by the one that keeps it.
+    let rejected = records.rejected.get(name);
+    let rejected = tried.is_none() && rejected.is_some_and(|rejected| !rejected.gone);
     let as_applied = match &layout {
         Ok(layout) => {
             let without = layout.without.iter();
@@ -114,7 +117,10 @@ fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
             message: (!words.is_empty()).then(|| words.join("; ")),
             ..status
         },
-        as_applied: as_applied && !going && trial.is_none_or(|trial| trial.taken_back.is_none()),
+        as_applied: as_applied
+            && !going
+            && !rejected
+            && trial.is_none_or(|trial| trial.taken_back.is_none()),
         on_trial: tried.is_some(),
         links: Vec::new(),
         unheard: false,
@@ -418,5 +424,25 @@ mod tests {
 
         host.links.get_mut("bond-bcn").expect("there").mtu = 1400;
         assert!(!seen(&host).as_applied, "somebody changed it by hand");
+    }
+
+    #[test]
+    fn what_was_taken_back_is_not_as_it_was_wanted_although_all_is_as_it_was_before() {
+        let mut host = host();
+        let layout = bonded().layout(&host, &[]).expect("possible");
+        for step in steps(&host, &layout.desired).expect("possible") {
+            for change in &step.changes {
+                host.change(change).expect("possible");
+            }
+        }
+        let mut records = Records::default();
+        records.kept.insert("bcn".to_owned(), bonded());
+        assert!(networks(&host, &records)[0].as_applied);
+        let rejected = serde_json::from_value(serde_json::json!({
+            "wanted": bonded(), "why": "the cluster was not reached", "gone": false,
+        }));
+        let rejected = rejected.expect("a rejected change");
+        records.rejected.insert("bcn".to_owned(), rejected);
+        assert!(!networks(&host, &records)[0].as_applied);
     }
 }
