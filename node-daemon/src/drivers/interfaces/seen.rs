@@ -385,8 +385,7 @@ mod tests {
         assert!(message.contains("nft is not installed"), "{message}");
     }
 
-    #[test]
-    fn a_bond_without_one_cable_is_degraded_and_without_both_down() {
+    fn with_a_bond() -> (Host, Records) {
         let mut host = host();
         let layout = bonded().layout(&host, &[]).expect("possible");
         for step in steps(&host, &layout.desired).expect("possible") {
@@ -396,6 +395,12 @@ mod tests {
         }
         let mut records = Records::default();
         records.kept.insert("bcn".to_owned(), bonded());
+        (host, records)
+    }
+
+    #[test]
+    fn a_bond_without_one_cable_is_degraded_and_without_both_down() {
+        let (mut host, records) = with_a_bond();
         let carrier = |host: &mut Host, device: &str, carrier| {
             host.links.get_mut(device).expect("there").seen.carrier = carrier;
         };
@@ -428,15 +433,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_back_is_not_as_it_was_wanted_although_all_is_as_it_was_before() {
-        let mut host = host();
-        let layout = bonded().layout(&host, &[]).expect("possible");
-        for step in steps(&host, &layout.desired).expect("possible") {
-            for change in &step.changes {
-                host.change(change).expect("possible");
-            }
-        }
-        let mut records = Records::default();
-        records.kept.insert("bcn".to_owned(), bonded());
+        let (host, mut records) = with_a_bond();
         assert!(networks(&host, &records)[0].as_applied);
         let rejected = serde_json::from_value(serde_json::json!({
             "wanted": bonded(), "why": "the cluster was not reached", "gone": false,
