@@ -38,7 +38,7 @@ fn start_writer(room: &Room, host: u8) {
 
 fn stop_writer(room: &Room, host: u8) {
     room.host(host)
-        .run("pkill -f /root/writer.py; while pgrep -f /root/writer.py >/dev/null; do sleep 0.1; done")
+        .run("pkill -f '/root/[w]riter.py'; while pgrep -f '/root/[w]riter.py' >/dev/null; do sleep 0.1; done")
         .expect("it ends");
 }
 

@@ -14,6 +14,8 @@ use crate::stories::counting::{
 const FILES: &str = "/srv/files";
 const TOLD: &str = "/run/locks-told";
 const LOCKER: &str = "/root/locker.py";
+/// The same as a pattern that does not match the command in which it stands.
+const LOCKERS_ONLY: &str = "/root/[l]ocker.py";
 /// On each host: POSIX and OFD locks in turn.
 const LOCKERS: [u8; 4] = [1, 2, 3, 4];
 
@@ -32,7 +34,7 @@ fn start_lockers(room: &Room, host: u8) {
 fn stop_lockers(room: &Room, host: u8) {
     room.host(host)
         .run(&format!(
-            "pkill -f {LOCKER}; while pgrep -f {LOCKER} >/dev/null; do sleep 0.1; done"
+            "pkill -f '{LOCKERS_ONLY}'; while pgrep -f '{LOCKERS_ONLY}' >/dev/null; do sleep 0.1; done"
         ))
         .expect("they end");
 }
