@@ -31,6 +31,11 @@ pub(crate) fn of(object: &Value) -> Vec<Condition<'_>> {
         .collect()
 }
 
+/// The condition of this type, if the object has one.
+pub(crate) fn find<'a>(object: &'a Value, type_: &str) -> Option<Condition<'a>> {
+    of(object).into_iter().find(|one| one.type_ == type_)
+}
+
 impl Condition<'_> {
     /// Whether this is as it should be. Conditions are named for the good state, except for those that
     /// name a trouble.

@@ -83,6 +83,26 @@ pub(super) fn field(room: &Room, from: u8, object: &str, path: &str) -> Result<S
     .map_err(|error| error.to_string())
 }
 
+/// Which of the two hosts has the guest, as the first one's member knows it.
+pub(super) fn home_of(room: &Room) -> u8 {
+    match field(room, 1, "vm/counter", "node").as_deref() {
+        Ok("node1") => 1,
+        _ => 2,
+    }
+}
+
+/// Some host was proven off by its devices, as the member on this host knows it.
+pub(super) fn assert_proven_off_first(room: &Room, from: u8) {
+    let proof = quorate(
+        room.host(from),
+        "get fenceoperations -o 'jsonpath={.items[*].status.evidence.kind}'",
+    );
+    assert!(
+        proof.expect("known").contains("Devices"),
+        "proven off first"
+    );
+}
+
 /// The cluster, as the member on this host tells of it.
 pub(super) fn cluster_status(room: &Room, from: u8) -> Result<Value, String> {
     let text = quorate(room.host(from), "cluster status -o json");

@@ -11,8 +11,8 @@ use quorate_lab::{Room, request::HostState};
 use serde_json::Value;
 
 use crate::stories::counting::{
-    PATIENCE, administer_from, counts_beyond, eventually_is, field, guests_running, in_sync, room,
-    said, start_the_guest,
+    PATIENCE, administer_from, counts_beyond, eventually_is, field, guests_running, home_of,
+    in_sync, room, said, start_the_guest,
 };
 use crate::stories::ledger::{self, Ledger};
 use crate::stories::{reaches, succeeded};
@@ -328,13 +328,6 @@ fn nothing_is_open_to_strangers(room: &Room) {
                 "{address} lets strangers in at {port}"
             );
         }
-    }
-}
-
-fn home_of(room: &Room) -> u8 {
-    match field(room, 1, "vm/counter", "node").as_deref() {
-        Ok("node1") => 1,
-        _ => 2,
     }
 }
 

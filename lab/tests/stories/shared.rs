@@ -8,7 +8,7 @@ use quorate_lab::Room;
 use quorate_lab::cluster::quorate;
 
 use crate::stories::counting::{
-    PATIENCE, administer_from, eventually_is, eventually_up, field, room,
+    PATIENCE, administer_from, assert_proven_off_first, eventually_is, eventually_up, field, room,
 };
 
 const FILES: &str = "/srv/files";
@@ -120,14 +120,7 @@ pub(crate) fn a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it(
             "    node{survivor} writes on {:.1} s after the power of node{victim} was cut; silence counts as loss after 15 s here",
             cut.elapsed().as_secs_f64()
         );
-        let proof = quorate(
-            room.host(survivor),
-            "get fenceoperations -o 'jsonpath={.items[*].status.evidence.kind}'",
-        );
-        assert!(
-            proof.expect("known").contains("Devices"),
-            "proven off first"
-        );
+        assert_proven_off_first(&room, survivor);
         assert_turns(&room, survivor, acknowledged);
         eventually_up(&room, victim);
         mounted(&room, survivor, "2/2");

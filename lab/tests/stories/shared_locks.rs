@@ -8,7 +8,7 @@ use quorate_lab::Room;
 use quorate_lab::cluster::quorate;
 
 use crate::stories::counting::{
-    PATIENCE, administer_from, eventually_is, eventually_up, field, room,
+    PATIENCE, administer_from, assert_proven_off_first, eventually_is, eventually_up, field, room,
 };
 
 const FILES: &str = "/srv/files";
@@ -143,14 +143,7 @@ pub(crate) fn programs_on_two_hosts_lock_pieces_of_one_file_whatever_daemons_and
             "    node{survivor} locks on {:.1} s after the power of node{victim} was cut",
             cut.elapsed().as_secs_f64()
         );
-        let proof = quorate(
-            room.host(survivor),
-            "get fenceoperations -o 'jsonpath={.items[*].status.evidence.kind}'",
-        );
-        assert!(
-            proof.expect("known").contains("Devices"),
-            "proven off first"
-        );
+        assert_proven_off_first(&room, survivor);
         no_breach(&room, survivor);
         eventually_up(&room, victim);
         eventually_is(&room, survivor, "fs/files", "mountedSummary", "2/2");

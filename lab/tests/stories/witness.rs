@@ -9,8 +9,8 @@ use quorate_lab::{Progress, Room};
 use serde_json::Value;
 
 use crate::stories::counting::{
-    PATIENCE, administer_from, cluster_status, counts_beyond, eventually_is, eventually_up, field,
-    guests_running, in_sync, room, said, start_the_guest,
+    PATIENCE, administer_from, cluster_status, counts_beyond, eventually_is, eventually_up,
+    guests_running, home_of, in_sync, room, said, start_the_guest,
 };
 use crate::stories::ledger::{self, FAULT, Ledger, WRITTEN_AGAIN, seconds_until};
 
@@ -71,10 +71,7 @@ pub(crate) fn a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_d
     ledger::open(&room);
     start_the_guest(&room);
     administer_from(&room, 2);
-    let home = match field(&room, 1, "vm/counter", "node").as_deref() {
-        Ok("node1") => 1,
-        _ => 2,
-    };
+    let home = home_of(&room);
     let peer = 3 - home;
 
     Ledger::kept(&room, |ledger| {

@@ -68,13 +68,8 @@ fn checked(seen: &Seen, name: &str, asked: Timestamp) -> Verdict {
     }
 }
 
-fn said(filesystem: &Value) -> String {
-    let conditions = conditions::of(filesystem);
-    let known = conditions.iter().find(|one| one.type_ == "Checked");
-    known.map_or_else(
-        || "nothing is checked yet".to_owned(),
-        |one| one.message.to_owned(),
-    )
+fn said(filesystem: &Value) -> &str {
+    conditions::find(filesystem, "Checked").map_or("nothing is checked yet", |one| one.message)
 }
 
 #[cfg(test)]

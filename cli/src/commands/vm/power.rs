@@ -156,9 +156,7 @@ fn started(guest: &Value, stuck: &mut Stuck) -> Verdict {
         let node = object::text(guest, "/status/node");
         return Verdict::Done(format!("virtualmachine/{name} runs on {node}"));
     }
-    let all = conditions::of(guest);
-    let scheduled = all.iter().find(|condition| condition.type_ == "Scheduled");
-    let Some(scheduled) = scheduled else {
+    let Some(scheduled) = conditions::find(guest, "Scheduled") else {
         return Verdict::Going(format!("{name} waits for the planner"));
     };
     let why = format!("{} {}", scheduled.reason, scheduled.message);

@@ -226,8 +226,7 @@ fn made_one(seen: &Seen, name: &str, victim: &str, number: u64) -> Verdict {
             "somebody decided otherwise about volume/{name} meanwhile"
         ));
     }
-    let conditions = conditions::of(volume);
-    match conditions.iter().find(|one| one.type_ == "InSync") {
+    match conditions::find(volume, "InSync") {
         Some(in_sync) if in_sync.status == "True" => Verdict::Done(format!(
             "volume/{name} is in sync again; what {victim} had written is kept there as {name}-split-{number}"
         )),

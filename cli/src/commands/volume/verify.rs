@@ -80,13 +80,9 @@ fn waits_for(volume: &Value) -> String {
     }
 }
 
-fn said(volume: &Value, condition: &str) -> String {
-    let conditions = conditions::of(volume);
-    let known = conditions.iter().find(|one| one.type_ == condition);
-    known.map_or_else(
-        || "its hosts have not said anything yet".to_owned(),
-        |one| one.message.to_owned(),
-    )
+fn said<'a>(volume: &'a Value, condition: &str) -> &'a str {
+    conditions::find(volume, condition)
+        .map_or("its hosts have not said anything yet", |one| one.message)
 }
 
 #[cfg(test)]

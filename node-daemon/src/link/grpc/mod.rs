@@ -4,6 +4,7 @@ mod dial;
 mod members;
 mod refusal;
 mod relay;
+mod stay;
 mod visits;
 
 use super::{Answer, ClusterLink, LinkError, Relay, Updates, Visits};

@@ -1,7 +1,7 @@
 //! The way to other hosts: connected to every member, because only a member that both hosts reach can hand on what they say.
 
-use super::dial;
 use super::members::Members;
+use super::stay;
 use crate::link::{Parcel, Relay};
 use futures_util::stream;
 use quorate_proto::host::v1::Parcel as Carried;
@@ -13,17 +13,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
 /// How often the membership is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// After a member could not be reached.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A member of a former release hands nothing on.
-const MUCH_LATER: Duration = Duration::from_secs(60);
-/// Then the connection is opened anew, with the certificate that is in use by then.
-const LONG: Duration = Duration::from_secs(3600);
 /// Parcels that wait. More are dropped.
 const QUEUE: usize = 256;
 /// For so long a host is believed to hear by the member by which it was heard last.
@@ -127,7 +123,7 @@ impl Ways {
     }
 }
 
-/// Stays connected to one member, over whichever ring.
+/// Stays connected to one member.
 async fn stay(
     tls: Arc<ClientConfig>,
     member: Member,
@@ -136,29 +132,18 @@ async fn stay(
 ) {
     loop {
         let mut pause = AGAIN;
-        for address in &member {
-            let Ok(channel) = dial::dial(address, &tls).await else {
-                continue;
-            };
+        if let Some(channel) = stay::connect(&member, &tls).await {
             // What was said while nobody was there to hear it is past.
             while to.try_recv().is_ok() {}
-            let connected = connect(channel, &member, &mut to, &arrive);
-            pause = match tokio::time::timeout(LONG, connected).await {
-                Ok(status) if status.code() == Code::Unimplemented => MUCH_LATER,
-                Ok(status) => {
-                    tracing::debug!(member = address, %status, "the way to other hosts is opened anew");
-                    AGAIN
-                }
-                Err(_) => Duration::ZERO,
-            };
-            break;
+            let carrying = carry_by(channel, &member, &mut to, &arrive);
+            pause = stay::work(&member, ("the way to other hosts", AGAIN), carrying).await;
         }
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Carries parcels both ways; ends when the member does.
-async fn connect(
+async fn carry_by(
     channel: Channel,
     member: &Member,
     to: &mut mpsc::Receiver<Carried>,

@@ -1,7 +1,7 @@
 //! Waiting for visitors at every member: people ask any of them, and no member can call a host.
 
-use super::dial;
 use super::members::Members;
+use super::stay;
 use crate::link::{Visit, Visits};
 use futures_util::{StreamExt, stream};
 use prost::bytes::Bytes;
@@ -13,17 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
 /// How often the membership is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// After a member could not be reached.
 const AGAIN: Duration = Duration::from_secs(3);
-/// A member of a former release knows no visitors.
-const MUCH_LATER: Duration = Duration::from_secs(60);
-/// Then the connection is opened anew, with the certificate that is in use by then.
-const LONG: Duration = Duration::from_secs(3600);
 /// Visitors, and parts of what they say or hear, that wait.
 const QUEUE: usize = 16;
 
@@ -62,23 +58,17 @@ async fn wait_at_all(
     }
 }
 
-/// Waits at one member, over whichever ring.
+/// Waits at one member.
 async fn wait_at(tls: Arc<ClientConfig>, member: Vec<String>, visits: mpsc::Sender<Visit>) {
     loop {
         let mut pause = AGAIN;
-        for address in &member {
-            let Ok(channel) = dial::dial(address, &tls).await else {
-                continue;
-            };
-            pause = match tokio::time::timeout(LONG, announce(channel, &visits)).await {
-                Ok(status) if status.code() == Code::Unimplemented => MUCH_LATER,
-                Ok(status) => {
-                    tracing::debug!(member = address, %status, "visitors are awaited anew");
-                    AGAIN
-                }
-                Err(_) => Duration::ZERO,
-            };
-            break;
+        if let Some(channel) = stay::connect(&member, &tls).await {
+            pause = stay::work(
+                &member,
+                ("the line of visitors", AGAIN),
+                announce(channel, &visits),
+            )
+            .await;
         }
         tokio::time::sleep(pause).await;
     }
