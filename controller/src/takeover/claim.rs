@@ -29,18 +29,8 @@ impl Halves {
         if self.shoots_first(head_start, view) {
             return (Duration::ZERO, "this half has the head start");
         }
-        let duration = head_start.duration.parse().unwrap_or_default();
-        let slowest = self
-            .ours
-            .iter()
-            .filter_map(|host| room.node(host)?.spec.fencing.levels.first())
-            .map(|level| longest(room, level))
-            .max()
-            .unwrap_or_default();
-        (
-            slowest.min(LONGEST_WAIT).max(duration),
-            "the other half has the head start",
-        )
+        let head_start = HeadStartLength::of(room, self.ours.iter().map(String::as_str));
+        (head_start.length, "the other half has the head start")
     }
 
     fn shoots_first(&self, head_start: &HeadStart, view: &View) -> bool {
@@ -83,6 +73,29 @@ impl Halves {
             }
         }
         (ours, theirs)
+    }
+}
+
+/// How long the half of some hosts lets the other shoot first.
+pub(super) struct HeadStartLength {
+    pub(super) length: Duration,
+    /// What the first fence level of these hosts may take.
+    pub(super) level: Duration,
+}
+
+impl HeadStartLength {
+    pub(super) fn of<'a>(room: &Room, hosts: impl Iterator<Item = &'a str>) -> Self {
+        let level = hosts
+            .filter_map(|host| room.node(host)?.spec.fencing.levels.first())
+            .map(|level| longest(room, level))
+            .max()
+            .unwrap_or_default();
+        let said = room.cluster.quorum.head_start.duration.as_ref();
+        let said = said.and_then(|duration| duration.parse().ok());
+        Self {
+            length: said.unwrap_or(level.min(LONGEST_WAIT)),
+            level,
+        }
     }
 }
 

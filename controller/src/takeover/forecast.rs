@@ -1,8 +1,10 @@
 //! What the loss of voters does, for people. It must say what [`quorate_store::takeover`] will do.
 
 use quorate_crds::{EvenSplit, FenceDeviceType, NodeMode};
+use quorate_schema::duration;
 use quorate_store::{MemberId, MemberStatus, Role, StoreStatus, View};
 
+use super::claim::HeadStartLength;
 use crate::fencing::Room;
 
 /// What becomes of a cluster whose voters are lost.
@@ -89,6 +91,12 @@ impl<'a> Voters<'a> {
         }
     }
 
+    /// How long these wait for the others' shots first, when the others have the head start.
+    fn head_start(&self, left: &[MemberId]) -> HeadStartLength {
+        let left = self.all.iter().filter(|voter| left.contains(&voter.id));
+        HeadStartLength::of(&self.room, left.map(|voter| self.machine(voter)))
+    }
+
     fn machine(&'a self, voter: &'a MemberStatus) -> &'a str {
         self.room.machine_of(&voter.name)
     }
@@ -111,10 +119,8 @@ pub fn next_loss(
         let left = present.iter().filter(|id| *id != lost);
         left.copied().collect()
     };
-    let outlooks: Vec<Outlook> = present
-        .iter()
-        .map(|lost| voters.outlook(&without(lost)))
-        .collect();
+    let lefts: Vec<Vec<MemberId>> = present.iter().map(without).collect();
+    let outlooks: Vec<Outlook> = lefts.iter().map(|left| voters.outlook(left)).collect();
     let mut unproven: Vec<&str> = outlooks
         .iter()
         .filter_map(|outlook| match outlook {
@@ -128,10 +134,10 @@ pub fn next_loss(
     unproven.dedup();
     match outlooks.iter().max() {
         Some(Outlook::GoesOn(_)) => "the cluster goes on".to_owned(),
-        Some(Outlook::AfterFencing) => {
-            "the cluster stands still until fencing has proven the lost ones off, then goes on"
-                .to_owned()
-        }
+        Some(Outlook::AfterFencing) => format!(
+            "the cluster stands still until fencing has proven the lost ones off, then goes on{}",
+            of_head_starts(lefts.iter().map(|left| voters.head_start(left)))
+        ),
         Some(Outlook::NotProven(_)) => format!(
             "the cluster stands still until fencing has proven the lost ones off, then goes on; but nothing can prove off: \
              {}",
@@ -144,6 +150,23 @@ pub fn next_loss(
             "the cluster stops: nothing is started or recovered until a majority is back".to_owned()
         }
     }
+}
+
+/// What the head start costs, and whether it is too short for what it is there for.
+fn of_head_starts(of_halves: impl Iterator<Item = HeadStartLength>) -> String {
+    let Some(longest) = of_halves.max_by_key(|it| (it.level > it.length, it.length)) else {
+        return String::new();
+    };
+    let length = duration::format(longest.length);
+    let short = if longest.level > longest.length {
+        let level = duration::format(longest.level);
+        format!(
+            "; a fence level may take {level}, so two that are cut apart may shoot each other (quorum.headStart.duration)"
+        )
+    } else {
+        String::new()
+    };
+    format!("; it waits {length} longer when the lost ones have the head start{short}")
 }
 
 /// Why a host cannot be proven off, as far as it is known before it is tried.

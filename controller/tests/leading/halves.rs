@@ -45,8 +45,9 @@ fn evidence(world: &World, host: &str) -> Value {
 async fn a_machine_that_is_lost_is_proven_off_and_its_guests_run_on_the_other() {
     let (mut world, first, second) = with_guest().await;
     let next_loss = world.get("Cluster", "test")["status"]["quorum"]["nextLoss"].clone();
-    let expected = "stands still until fencing has proven the lost ones off, then goes on";
-    assert_eq!(next_loss, format!("the cluster {expected}"));
+    let expected = "the cluster stands still until fencing has proven the lost ones off, then goes on; it waits 40s longer \
+                    when the lost ones have the head start";
+    assert_eq!(next_loss, expected);
     world.host(&format!("an{first}")).switch_off();
     world.mind_machines().await;
     let runs_again = format!("an{second}");
@@ -81,6 +82,41 @@ async fn a_machine_that_is_lost_is_proven_off_and_its_guests_run_on_the_other() 
     assert_eq!(evidence["incarnation"], 1);
     assert!(world.host("an1").powered() && world.host("an2").powered());
     assert_eq!(world.runs_on("web"), [runs_again.as_str()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_start_is_as_long_as_the_cluster_says_and_a_short_one_is_pointed_out() {
+    let (mut world, first, second) = with_guest().await;
+    let five = json!({"spec": {"quorum": {"headStart": {"duration": "5s"}}}});
+    world.merge("Cluster", "test", five).await;
+    world
+        .until_minded("it says what that means", |world| {
+            let next_loss = &world.get("Cluster", "test")["status"]["quorum"]["nextLoss"];
+            next_loss.as_str().is_some_and(|said| {
+                said.contains("waits 5s longer")
+                    && said.ends_with(
+                        "a fence level may take 40s, so two that are cut apart may shoot each other \
+                         (quorum.headStart.duration)",
+                    )
+            })
+        })
+        .await;
+    world.host(&format!("an{first}")).switch_off();
+    world.mind_machines().await;
+    let fell_silent = tokio::time::Instant::now();
+    world
+        .until_minded("the other one has waited, and shoots", |world| {
+            !world.boards.asked().is_empty()
+        })
+        .await;
+    let waited = fell_silent.elapsed();
+    assert!(waited > 5 * SECOND && waited < 20 * SECOND, "{waited:?}");
+    let runs_again = format!("an{second}");
+    world
+        .until_minded("web runs on the other machine", |world| {
+            world.runs_on("web") == [runs_again.as_str()]
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -234,8 +234,11 @@ pub struct HeadStart {
     /// The host whose half shoots first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred_node: Option<Name>,
-    /// How long the other half waits. It is made longer when a whole fence level takes longer.
-    pub duration: Duration,
+    /// How long the other half waits. By default as long as the first fence level of its own hosts may take, which is twice
+    /// the longest `timeout` of its devices and their `powerWait`, two minutes at most. What is given here counts as it is:
+    /// when it is shorter than a shot takes, two halves that are cut apart may shoot each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Duration>,
 }
 
 impl Default for HeadStart {
@@ -243,7 +246,7 @@ impl Default for HeadStart {
         Self {
             by: HeadStartBy::ProtectedGuests,
             preferred_node: None,
-            duration: Duration::from("15s"),
+            duration: None,
         }
     }
 }
