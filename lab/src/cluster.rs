@@ -202,7 +202,7 @@ pub fn join_anew(room: &Room, from: u8, number: u8, progress: &Progress) -> Resu
     let host = room.host(number);
     stop_member(host)?;
     host.run(&format!(
-        "aside=/var/lib/quorate-aside && mkdir -p $aside/data $aside/pki && mv {MEMBER_CONFIG} $aside/ &&
+        "aside=$(mktemp -d /var/lib/quorate-aside.XXXXXX) && mkdir $aside/data $aside/pki && mv {MEMBER_CONFIG} $aside/ &&
          find /var/lib/quorate -mindepth 1 -maxdepth 1 -exec mv -t $aside/data {{}} + &&
          find /etc/quorate/pki -mindepth 1 -maxdepth 1 -exec mv -t $aside/pki {{}} +"
     ))?;

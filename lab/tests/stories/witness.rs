@@ -1,5 +1,5 @@
-//! Two hosts and a witness (Q1): it may go alone and nothing happens; with it and a host gone nothing is decided until a person vouches
-//! for what they have seen.
+//! Two hosts and a witness (Q1): it may go alone and nothing happens; it is taken out and added again while the store is written to; with it
+//! and a host gone nothing is decided until a person vouches for what they have seen.
 
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,16 @@ fn for_a_while(room: &Room, what: &str, mut so: impl FnMut() -> bool) {
     outcome.expect("watched");
 }
 
+/// Until more is acknowledged than now.
+fn written_on(room: &Room, ledger: &Ledger<'_>) {
+    let written = ledger.acknowledged();
+    room.eventually("the store is written to", PATIENCE, |_| {
+        let now = ledger.acknowledged();
+        (now > written).then_some(()).ok_or("not yet".to_owned())
+    })
+    .expect("it is");
+}
+
 /// It was started once, and nobody else has written.
 fn assert_never_restarted(room: &Room, home: u8) {
     let said = said(room, home).expect("heard");
@@ -90,6 +100,20 @@ pub(crate) fn a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_d
     });
     assert_never_restarted(&room, home);
 
+    Ledger::kept(&room, |ledger| {
+        let told = counts_beyond(&room, home, 0);
+        quorate(room.host(home), "cluster remove node3").expect("removed");
+        eventually_answer(&room, home, 2, 2);
+        written_on(&room, ledger);
+        cluster::join_anew(&room, home, WITNESS, &Progress::aloud()).expect("a member again");
+        eventually_answer(&room, home, 3, 3);
+        written_on(&room, ledger);
+        counts_beyond(&room, home, told);
+        let shot = fence_operations(&room, home);
+        assert!(shot.is_empty(), "nobody is shot for it: {shot}");
+    });
+    assert_never_restarted(&room, home);
+
     let seen = room.timeline(0).expect("a timeline").len();
     Ledger::kept(&room, |ledger| {
         let told = counts_beyond(&room, home, 0);
@@ -112,11 +136,7 @@ pub(crate) fn a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_d
         assert_eq!(guests_running(&room, home), "1", "what runs, runs on");
         a_person_has_seen_them_off(&room, home, peer);
         counts_beyond(&room, home, told);
-        room.eventually("the store is written to", PATIENCE, |_| {
-            let now = ledger.acknowledged();
-            (now > written).then_some(()).ok_or("not yet".to_owned())
-        })
-        .expect("it is");
+        written_on(&room, ledger);
     });
     assert_never_restarted(&room, home);
     if let Some(seconds) = seconds_until(&room, seen, WRITTEN_AGAIN) {
