@@ -10,7 +10,7 @@ mod turns;
 
 use crate::outcome::Outcome;
 use crate::records::checksum;
-use crate::rights::{Host, observed};
+use crate::rights::{Answer, Host, answer, observed};
 use crate::round::Round;
 use crate::state::{ClusterState, Subject, SubjectKind};
 use aspects::Aspects;
@@ -18,8 +18,8 @@ use names::Names;
 use openings::Members;
 use quorate_crds::scalar::IpAddress;
 use quorate_crds::{
-    Addressing, Assignment, FirewallAssignment, HostAlias, Network, NetworkAssignment, NetworkHost,
-    NetworkPeer, NetworkRole, NodeMode,
+    Addressing, Assignment, FirewallAssignment, HostAlias, Name, Network, NetworkAssignment,
+    NetworkHost, NetworkPeer, NetworkRole, NodeMode,
 };
 use serde_json::json;
 use std::net::IpAddr;
@@ -185,6 +185,7 @@ fn assignment(
             layout: Some(layout(network, host, &nics)),
             firewall,
             peers: peers(round, network, host.name),
+            changed_before: changed_before(round, (name, network), host.name),
             names,
             nics,
         }),
@@ -238,6 +239,26 @@ fn peers(round: &Round<'_>, network: &Network, own: &str) -> Vec<NetworkPeer> {
         })
         .take(128)
         .collect()
+}
+
+/// The other hosts that are through with this manifest's change. What was written when the host was told of it stays.
+fn changed_before(round: &Round<'_>, (name, network): (&str, &Network), own: &str) -> Vec<Name> {
+    let subject = Subject::new(SubjectKind::Network, name);
+    let generation = network.metadata.generation;
+    let written = |host: &str| {
+        let record = round.state.record(&subject, host)?;
+        let written = record.spec.assignment.as_ref()?;
+        (written.active && written.object_generation == generation).then_some((record, written))
+    };
+    if let Some((_, written)) = written(own) {
+        let network = written.network.as_ref();
+        return network.map_or_else(Vec::new, |network| network.changed_before.clone());
+    }
+    let others = round.hosts.values().filter(|host| {
+        let through = |(record, _)| answer(record) == Answer::Converged;
+        host.name != own && host.online() && written(host.name).is_some_and(through)
+    });
+    others.map(|host| host.name.into()).take(128).collect()
 }
 
 /// The topmost interface: the bridge, or else the VLAN, the bond, the card.

@@ -83,6 +83,11 @@ pub struct NetworkAssignment {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), transform = atomic)]
     pub peers: Vec<NetworkPeer>,
+    /// The hosts that had this manifest's change already when this one was told to make it: where the largest packets passed to
+    /// one of them before, they must pass after it, or it is taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128), transform = atomic)]
+    pub changed_before: Vec<Name>,
     /// What else is known by name on this host: the Cluster's `hostAliases`, hosts' management boards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 384), transform = atomic)]

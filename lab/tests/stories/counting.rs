@@ -110,6 +110,27 @@ pub(super) fn cluster_status(room: &Room, from: u8) -> Result<Value, String> {
         .map_err(|error| error.to_string())
 }
 
+/// Until so many of so many members answer, and vote.
+pub(super) fn eventually_answer(room: &Room, from: u8, wanted: usize, of: usize) {
+    let what = format!("{wanted} of {of} members answer");
+    let outcome = room.eventually(&what, PATIENCE, |room| {
+        let status = cluster_status(room, from)?;
+        let members = status["members"].as_array().cloned().unwrap_or_default();
+        // The witness is a "voter, witness".
+        let votes = |member: &&Value| {
+            let role = member["role"].as_str().unwrap_or_default();
+            member["reachable"] == true && (role.starts_with("voter") || role == "leader")
+        };
+        let answering = members.iter().filter(votes).count();
+        if (answering, members.len()) == (wanted, of) {
+            Ok(())
+        } else {
+            Err(status["members"].to_string())
+        }
+    });
+    outcome.expect("they do");
+}
+
 /// How many guests libvirt runs on this host.
 pub(super) fn guests_running(room: &Room, host: u8) -> String {
     room.host(host)

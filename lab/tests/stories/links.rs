@@ -78,14 +78,14 @@ fn eventually_says(room: &Room, object: &str, kind: &str, status: &str, words: &
     }
 }
 
-fn numbers_of_links(room: &Room, host: u8) -> String {
+pub(super) fn numbers_of_links(room: &Room, host: u8) -> String {
     room.host(host)
         .run("cd /sys/class/net && grep . *-bond/ifindex *-bond/address */carrier_changes")
         .expect("links")
 }
 
 /// Quorate has the room's bonds from now on, and nothing about them has changed.
-fn taken_over_as_they_are(room: &Room) {
+pub(super) fn taken_over_as_they_are(room: &Room) {
     let before = [1, 2].map(|host| numbers_of_links(room, host));
     for host in [1, 2] {
         let nics: Vec<String> = NETWORKS
@@ -297,6 +297,44 @@ fn a_manifest_that_cuts_off_is_taken_back(room: &Room, home: u8) {
         .expect("in sync");
 }
 
+/// Packets that the switches do not let pass: the first host cannot know, for nobody else sends any yet. The second one finds out, and
+/// goes back by itself.
+fn packets_that_are_too_large_are_taken_back(room: &Room, home: u8) {
+    let large = r#"patch network sn -p '{"spec":{"mtu":9000}}'"#;
+    quorate(room.host(1), large).expect("patched");
+    let begun = Instant::now();
+    let words = "packets of 9000 bytes do not pass to node";
+    eventually_says(room, "network/sn", "RolledBack", "True", words);
+    println!(
+        "    packets that the switches do not pass were taken back, and that was known, after {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
+    let mut sizes = [1, 2].map(|host| {
+        let found = room.host(host).run("cat /sys/class/net/sn-bond/mtu");
+        found.expect("looked")
+    });
+    sizes.sort();
+    assert_eq!(sizes, ["1500", "9000"]);
+    counts_on(room);
+    in_sync(room, home)
+        .expect("replication goes on between a host with large packets and one with small ones");
+    let right = r#"patch network sn -p '{"spec":{"mtu":1500}}'"#;
+    quorate(room.host(1), right).expect("patched");
+    eventually_says(room, "network/sn", "RolledBack", "", "");
+    eventually_says(room, "network/sn", "MtuConsistent", "True", "");
+    for host in [1, 2] {
+        let what = format!("node{host} has small packets again");
+        room.eventually(&what, PATIENCE, |room| {
+            succeeded(
+                room.host(host)
+                    .exec("grep -qx 1500 /sys/class/net/sn-bond/mtu"),
+            )
+        })
+        .expect("corrected");
+    }
+    eventually_says(room, "network/sn", "Ready", "True", "");
+}
+
 /// Somebody outside finds nothing open, whatever listens.
 fn nothing_is_open_to_strangers(room: &Room) {
     let desk = |program: &str, arguments: &[&str]| succeeded(room.at_desk(program, arguments));
@@ -362,6 +400,7 @@ pub(crate) fn cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host
         a_ring_goes(&room, 3 - home);
         the_storage_network_goes(&room, home);
         a_manifest_that_cuts_off_is_taken_back(&room, home);
+        packets_that_are_too_large_are_taken_back(&room, home);
         nothing_is_open_to_strangers(&room);
     });
 

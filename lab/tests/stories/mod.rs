@@ -1,5 +1,6 @@
 //! What is told of the room.
 
+mod broken_off;
 mod cables;
 mod commands;
 mod counting;
@@ -139,6 +140,7 @@ stories! { STORIES:
     Packages All fencing::a_lost_host_is_shot_by_its_cluster_with_the_first_device_that_proves_it;
     Packages All recovery::a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power;
     Packages All links::cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host_cut_off;
+    Packages All broken_off::a_change_that_is_broken_off_leaves_the_old_network_or_the_new_one;
     Packages All witness::a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_decides;
     Packages All shared::a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it;
     Packages All shared_locks::programs_on_two_hosts_lock_pieces_of_one_file_whatever_daemons_and_hosts_are_lost;

@@ -9,35 +9,14 @@ use quorate_lab::{Progress, Room};
 use serde_json::Value;
 
 use crate::stories::counting::{
-    PATIENCE, administer_from, cluster_status, counts_beyond, eventually_is, eventually_up,
-    guests_running, home_of, in_sync, room, said, start_the_guest,
+    PATIENCE, administer_from, cluster_status, counts_beyond, eventually_answer, eventually_is,
+    eventually_up, guests_running, home_of, in_sync, room, said, start_the_guest,
 };
 use crate::stories::ledger::{self, FAULT, Ledger, WRITTEN_AGAIN, seconds_until};
 
 const WITNESS: u8 = 3;
 /// Longer than silence takes to count as loss, and an election after it.
 const A_WHILE: Duration = Duration::from_secs(60);
-
-/// Until so many of so many members answer, and vote.
-fn eventually_answer(room: &Room, from: u8, wanted: usize, of: usize) {
-    let what = format!("{wanted} of {of} members answer");
-    let outcome = room.eventually(&what, PATIENCE, |room| {
-        let status = cluster_status(room, from)?;
-        let members = status["members"].as_array().cloned().unwrap_or_default();
-        // The witness is a "voter, witness".
-        let votes = |member: &&Value| {
-            let role = member["role"].as_str().unwrap_or_default();
-            member["reachable"] == true && (role.starts_with("voter") || role == "leader")
-        };
-        let answering = members.iter().filter(votes).count();
-        if (answering, members.len()) == (wanted, of) {
-            Ok(())
-        } else {
-            Err(status["members"].to_string())
-        }
-    });
-    outcome.expect("they do");
-}
 
 /// Waits, while it is looked whether something is still so.
 fn for_a_while(room: &Room, what: &str, mut so: impl FnMut() -> bool) {

@@ -213,6 +213,21 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         }
     }
 
+    /// Takes the change of a network back before its time is over.
+    ///
+    /// # Errors
+    /// When no change of that network is on trial, or it cannot be taken back yet.
+    pub fn give_up(&mut self, network: &str, why: &str) -> Result<(), Trouble> {
+        match &self.records.trial {
+            Some(trial) if trial.network == network && !trial.gone => self.take_back(why),
+            _ => return Err(Trouble::NotOnTrial(network.to_owned())),
+        }
+        match self.records.trial {
+            None => Ok(()),
+            Some(_) => Err(Trouble::OnTrial(network.to_owned())),
+        }
+    }
+
     /// Takes a network away, on trial as long as a change of it would be. What was never kept goes at once.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub use tally::Reach;
 use crate::netlink::neighbours;
 use packet::{Answer, Echo};
 use sockets::{Socket, wait};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -88,7 +88,9 @@ struct Network {
     heard: Option<Instant>,
     /// An answer to a later question than this one is waited for.
     awaited: Option<u32>,
-    told: (Vec<Found>, bool),
+    /// The largest packets must pass to these, as they did before.
+    large: BTreeSet<String>,
+    told: (Vec<Found>, bool, Option<String>),
 }
 
 impl Prober {
@@ -123,7 +125,9 @@ impl Prober {
         if known.is_some_and(|known| known.probed == probed) {
             return;
         }
-        let (heard, awaited) = known.map_or((None, None), |known| (known.heard, known.awaited));
+        let (heard, awaited, large) = known.map_or_else(Default::default, |known| {
+            (known.heard, known.awaited, known.large.clone())
+        });
         let mut tallies: BTreeMap<String, Tally> = probed
             .peers
             .keys()
@@ -150,7 +154,8 @@ impl Prober {
             clocks: BTreeMap::new(),
             heard,
             awaited,
-            told: (Vec::new(), false),
+            large,
+            told: (Vec::new(), false, None),
         };
         state.networks.insert(network, new);
     }
@@ -184,12 +189,43 @@ impl Prober {
         }
     }
 
+    /// From now on it is waited for that the network's largest packets pass to these hosts, which what was tried before does
+    /// not count for.
+    pub fn wait_for_large(&self, network: &str, peers: BTreeSet<String>) {
+        let mut state = lock(&self.0);
+        if let Some(known) = state.networks.get_mut(network) {
+            for peer in &peers {
+                if let Some(tally) = known.tallies.get_mut(peer) {
+                    tally.try_size();
+                }
+            }
+            known.large = peers;
+        }
+    }
+
+    /// The hosts to which the network's largest packets pass, as far as anything is known of them: all others are not named.
+    #[must_use]
+    pub fn passes_large(&self, network: &str) -> BTreeSet<String> {
+        let found = self.found(network).into_iter();
+        found
+            .filter(|found| found.reach == Some(Reach::Works) && found.passes.is_none())
+            .map(|found| found.peer)
+            .collect()
+    }
+
     /// Whether an answer over the network is still waited for.
     #[must_use]
     pub fn waits_for_answer(&self, network: &str) -> bool {
         let state = lock(&self.0);
         let known = state.networks.get(network);
-        known.is_some_and(|known| known.awaited.is_some())
+        known.is_some_and(Network::waits)
+    }
+
+    /// A host to which the network's largest packets passed before, and do not now, although small ones do.
+    #[must_use]
+    pub fn too_large_for(&self, network: &str) -> Option<String> {
+        let state = lock(&self.0);
+        state.networks.get(network)?.too_large_for()
     }
 
     /// What was found of a network's ways.
@@ -253,7 +289,7 @@ impl State {
     fn news(&mut self) -> bool {
         let mut news = false;
         for network in self.networks.values_mut() {
-            let found = (network.found(), network.awaited.is_some());
+            let found = (network.found(), network.waits(), network.too_large_for());
             news |= found != network.told;
             network.told = found;
         }
@@ -369,6 +405,24 @@ impl Network {
             }
             _ => {}
         }
+    }
+
+    fn waits(&self) -> bool {
+        self.awaited.is_some()
+            || self
+                .large()
+                .any(|(_, tally)| tally.own_size() != Some(true))
+    }
+
+    fn too_large_for(&self) -> Option<String> {
+        self.large()
+            .find(|(_, tally)| tally.own_size() == Some(false))
+            .map(|(peer, _)| peer.clone())
+    }
+
+    fn large(&self) -> impl Iterator<Item = (&String, &Tally)> {
+        let all = self.large.iter();
+        all.filter_map(|peer| Some((peer, self.tallies.get(peer)?)))
     }
 
     fn found(&self) -> Vec<Found> {

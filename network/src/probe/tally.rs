@@ -59,6 +59,8 @@ struct Size {
     due: u64,
     /// What passes, where the network's own does not.
     passes: Option<u32>,
+    /// Whether the network's own passes, as far as that was tried since it was asked for.
+    own: Option<bool>,
 }
 
 impl Tally {
@@ -79,6 +81,7 @@ impl Tally {
                 open: None,
                 due: 0,
                 passes: None,
+                own: None,
             },
             ahead: None,
             apart: VecDeque::new(),
@@ -104,6 +107,20 @@ impl Tally {
         Some(self.size.trying)
     }
 
+    /// Tries the network's own size now, whatever was found before.
+    pub(super) fn try_size(&mut self) {
+        self.size.open = None;
+        self.size.trying = self.mtu;
+        self.size.failed = 0;
+        self.size.due = 0;
+        self.size.own = None;
+    }
+
+    /// Whether the network's own size passes, as far as that was tried since.
+    pub(super) fn own_size(&self) -> Option<bool> {
+        self.size.own
+    }
+
     /// The kernel itself refuses a packet of that size.
     pub(super) fn refused(&mut self, number: u32, now: u64) {
         if let Some((_, size)) = self.size.open.take_if(|open| open.0 == number) {
@@ -117,6 +134,9 @@ impl Tally {
             return;
         }
         self.size.failed = 0;
+        if size == self.mtu {
+            self.size.own = Some(false);
+        }
         let smaller = SIZES.into_iter().find(|smaller| *smaller < size);
         match smaller {
             Some(smaller) => self.size.trying = smaller,
@@ -132,6 +152,7 @@ impl Tally {
     pub(super) fn answered(&mut self, number: u32, now: u64) -> Option<u64> {
         if let Some((_, size)) = self.size.open.take_if(|open| open.0 == number) {
             self.size.passes = (size < self.mtu).then_some(size);
+            self.size.own = Some(size == self.mtu);
             self.size.trying = self.mtu;
             self.size.failed = 0;
             self.size.due = now + BELIEVED;
@@ -312,6 +333,40 @@ mod tests {
         );
         ask(&mut tally, now, [true; 70]);
         assert_eq!((tally.reach(), tally.loss()), (Some(Reach::Works), 0));
+    }
+
+    #[test]
+    fn whether_the_networks_own_size_passes_is_tried_anew_when_it_is_asked_for() {
+        let mut tally = Tally::new(9_000);
+        let mut now = 0;
+        let mut number = 0;
+        let mut second = |tally: &mut Tally, passes: u32| {
+            tally.asks(number, now);
+            tally.answered(number, now + 300);
+            let size = tally.asks_for_size(number + 1, now);
+            if size.is_some_and(|size| size <= passes) {
+                tally.answered(number + 1, now + 300);
+            }
+            now += SECOND;
+            number += 2;
+        };
+        second(&mut tally, 9_000);
+        assert_eq!(tally.own_size(), Some(true));
+        tally.try_size();
+        assert_eq!(
+            tally.own_size(),
+            None,
+            "what was found before does not count"
+        );
+        for _ in 0..3 {
+            second(&mut tally, 1_500);
+            assert_eq!(tally.own_size(), None, "one that is lost says nothing");
+        }
+        second(&mut tally, 1_500);
+        assert_eq!(tally.own_size(), Some(false), "three in a row do");
+        tally.try_size();
+        second(&mut tally, 9_000);
+        assert_eq!(tally.own_size(), Some(true));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Question {
     Keep(String),
     /// Take this network away.
     Remove(String),
+    /// The change of this network does not do, for this reason: take it back.
+    TakeBack(String, String),
 }
 
 /// What came of it.

@@ -108,6 +108,7 @@ impl<K: Kernel, S: Shelf> Server<K, S> {
             Question::Apply(wanted) => self.keeper.apply(wanted, now()),
             Question::Keep(network) => self.keeper.keep(network),
             Question::Remove(network) => self.keeper.remove(network, now()),
+            Question::TakeBack(network, why) => self.keeper.give_up(network, why),
         };
         let answer = match outcome {
             Ok(()) => Answer::Done,

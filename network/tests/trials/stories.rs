@@ -44,6 +44,31 @@ fn a_change_that_is_kept_stays_and_one_that_is_not_goes() {
 }
 
 #[test]
+fn a_change_that_does_not_do_is_taken_back_before_its_time_is_over() {
+    let machine = Machine::new();
+    let mut keeper = machine.keeper("first", 0);
+    let old = bonded("bcn", [0, 1], "10.20.0.1/16");
+    let none = keeper.give_up("bcn", "it is unfit");
+    assert!(matches!(none, Err(Trouble::NotOnTrial(_))), "{none:?}");
+    keeper.apply(&old, 0).expect("applied");
+    keeper.keep("bcn").expect("kept");
+    let none = keeper.give_up("bcn", "it is unfit");
+    assert!(matches!(none, Err(Trouble::NotOnTrial(_))), "{none:?}");
+    assert_eq!(machine.shown(), made(&[&old]), "what is kept stays");
+
+    keeper.apply(&changed("bcn"), 1_000).expect("applied");
+    let other = keeper.give_up("sn", "it is unfit");
+    assert!(matches!(other, Err(Trouble::NotOnTrial(_))), "{other:?}");
+    keeper.give_up("bcn", "it is unfit").expect("taken back");
+    assert_eq!(machine.shown(), made(&[&old]));
+    assert_eq!(keeper.due(), None);
+    let again = keeper
+        .apply(&changed("bcn"), 2_000)
+        .expect_err("it was tried");
+    assert!(again.to_string().contains("it is unfit"), "{again}");
+}
+
+#[test]
 fn a_second_change_over_one_on_trial_is_taken_back_to_before_both() {
     let machine = Machine::new();
     let mut keeper = machine.keeper("first", 0);

@@ -22,6 +22,9 @@ pub struct NetworkSeen {
     /// Whether somebody answered over it before the change on trial, and nobody does since.
     #[serde(default)]
     pub unheard: bool,
+    /// Why the change on trial is to be taken back, when that is known before its time is over.
+    #[serde(default)]
+    pub unfit: Option<String>,
     /// Whether it was taken away, on trial.
     #[serde(default)]
     pub going: bool,
@@ -54,6 +57,9 @@ pub trait Networks: Send + Sync {
 
     /// The cluster was reached after the change, or after it was taken away: so it stays.
     fn keep<'a>(&'a self, network: &'a Name) -> Doing<'a, ()>;
+
+    /// The change on trial does not do: the host takes it back at once.
+    fn take_back<'a>(&'a self, network: &'a Name, why: &'a str) -> Doing<'a, ()>;
 
     /// Takes it away, on trial like a change.
     fn remove<'a>(&'a self, network: &'a Name) -> Doing<'a, ()>;

@@ -13,6 +13,8 @@ pub enum Act {
     ApplyNetwork(Box<NetworkTarget>),
     /// The trial was passed.
     KeepNetwork(Name),
+    /// The trial was not passed, for this reason.
+    TakeBackNetwork(Name, String),
     /// Take a network away.
     RemoveNetwork(Name),
     /// Make or extend a volume group.
@@ -99,6 +101,7 @@ impl Act {
         !matches!(
             self,
             Self::KeepNetwork(_)
+                | Self::TakeBackNetwork(..)
                 | Self::Activate(_, _, Activation::Off)
                 | Self::Demote(_)
                 | Self::Outdate(_)
@@ -133,9 +136,10 @@ impl Act {
     #[must_use]
     pub fn touches(&self) -> &'static [Subsystem] {
         match self {
-            Self::ApplyNetwork(_) | Self::KeepNetwork(_) | Self::RemoveNetwork(_) => {
-                &[Subsystem::Networks]
-            }
+            Self::ApplyNetwork(_)
+            | Self::KeepNetwork(_)
+            | Self::TakeBackNetwork(..)
+            | Self::RemoveNetwork(_) => &[Subsystem::Networks],
             Self::EnsureGroup(_)
             | Self::EnsureVolume(_)
             | Self::Activate(..)
@@ -177,6 +181,7 @@ impl Act {
         match self {
             Self::ApplyNetwork(_) => "apply",
             Self::KeepNetwork(_) => "keep",
+            Self::TakeBackNetwork(..) => "take back",
             Self::RemoveNetwork(_) | Self::RemoveVolume(..) => "remove",
             Self::EnsureGroup(_) | Self::EnsureVolume(_) | Self::CreateReplica(_) => "make",
             Self::Activate(..) => "activate",

@@ -80,6 +80,7 @@ impl Hands {
         match act {
             Act::ApplyNetwork(target) => networks.apply(&target).await,
             Act::KeepNetwork(name) => networks.keep(&name).await,
+            Act::TakeBackNetwork(name, why) => networks.take_back(&name, &why).await,
             Act::RemoveNetwork(name) => networks.remove(&name).await,
             Act::EnsureGroup(target) => pools.ensure_group(&target).await,
             Act::EnsureVolume(target) => pools.ensure_volume(&target).await,

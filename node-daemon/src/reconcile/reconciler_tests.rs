@@ -451,6 +451,30 @@ fn a_change_of_a_network_over_which_nobody_is_heard_any_more_is_not_kept() {
 }
 
 #[test]
+fn a_change_after_which_large_packets_do_not_pass_is_taken_back_at_once() {
+    let mut story = Story::new(&[storage(1)], &storage_manifest(1));
+    let mut unfit = storage_seen(true, true);
+    unfit.unfit = Some("packets of 9000 bytes do not pass to an2".to_owned());
+    story.networks = vec![unfit.clone()];
+    story.look();
+    story.act();
+    story.look();
+    story.act();
+    assert_eq!(story.acts, ["apply", "take back"]);
+
+    unfit.on_trial = false;
+    story.acts.clear();
+    story.networks = vec![unfit];
+    story.reconciler.hint(Subsystem::Networks);
+    story.pass(Duration::from_secs(20));
+    assert!(
+        story.acts.is_empty(),
+        "what is kept stays: {:?}",
+        story.acts
+    );
+}
+
+#[test]
 fn a_medium_is_found_on_the_filesystem_for_media_or_waited_for() {
     let mut drive = web_manifest();
     drive["spec"]["disks"] =

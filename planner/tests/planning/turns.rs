@@ -111,3 +111,28 @@ fn never_two_hosts_are_at_work_and_in_the_end_all_have_changed() {
     }
     assert!(at_work > 100, "hardly anything was changed: {at_work}");
 }
+
+#[test]
+fn a_host_is_told_who_has_the_change_already_and_that_is_not_told_anew() {
+    let mut world = cluster();
+    let before = |world: &World, host: &str| {
+        let record = world.record("Network", "sn", host);
+        let before = &record["spec"]["assignment"]["network"]["changedBefore"];
+        before.as_array().cloned().unwrap_or_default()
+    };
+    for host in HOSTS {
+        assert!(before(&world, host).is_empty(), "all were made at once");
+    }
+    world.command("set Network sn /metadata/generation 2");
+    world.command("set Network sn /spec/mtu 9000");
+    world.command("run 20s");
+    for (at, host) in HOSTS.iter().enumerate() {
+        assert_eq!(before(&world, host), HOSTS[..at], "{host}");
+    }
+    world.command("set Network sn /metadata/generation 3");
+    world.command("set Network sn /spec/pingTargets [\"10.0.0.1\"]");
+    world.command("run 20s");
+    for host in HOSTS {
+        assert!(before(&world, host).is_empty(), "all took it at once");
+    }
+}

@@ -23,7 +23,7 @@ use quorate_network::kernel::{Kernel, KernelError};
 use quorate_network::netlink::{Machine, Watch};
 use quorate_network::probe::Prober;
 use quorate_network::service::{Answer, AskError, Client, Question, Word};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -246,6 +246,8 @@ impl Networks for Interfaces {
                     let found = prober.found(name.as_str()).into_iter();
                     seen.links = found.map(ways::link).collect();
                     seen.unheard = prober.waits_for_answer(name.as_str());
+                    let unfit = prober.too_large_for(name.as_str());
+                    seen.unfit = unfit.map(|peer| ways::too_large(seen.status.mtu, &peer));
                     let outside = prober.found(&ways::outside_of(name.as_str()));
                     if let Some(why) = ways::cut_off(&outside) {
                         seen.status.state = Some(LinkState::Down);
@@ -281,6 +283,9 @@ impl Networks for Interfaces {
             let name = target.name.as_str();
             let prober = self.prober.as_ref();
             let heard = prober.is_some_and(|prober| prober.hears(name));
+            let mut large =
+                prober.map_or_else(Default::default, |prober| prober.passes_large(name));
+            large.retain(|peer| ways::has_it_already(target, peer));
             let answer = self.ask(Question::Apply(Box::new(wanted))).await;
             lock(&self.mark).forget();
             if answer.is_ok() {
@@ -308,6 +313,7 @@ impl Networks for Interfaces {
                 if heard {
                     prober.wait_for_answer(name, true);
                 }
+                prober.wait_for_large(name, large);
             }
             answer
         })
@@ -318,8 +324,21 @@ impl Networks for Interfaces {
             self.ask(Question::Keep(network.to_string())).await?;
             if let Some(prober) = &self.prober {
                 prober.wait_for_answer(network.as_str(), false);
+                prober.wait_for_large(network.as_str(), BTreeSet::new());
             }
             self.tidy(network).await
+        })
+    }
+
+    fn take_back<'a>(&'a self, network: &'a Name, why: &'a str) -> Doing<'a, ()> {
+        Box::pin(async move {
+            let question = Question::TakeBack(network.to_string(), why.to_owned());
+            self.ask(question).await?;
+            lock(&self.mark).forget();
+            if let Some(prober) = &self.prober {
+                prober.wait_for_large(network.as_str(), BTreeSet::new());
+            }
+            Ok(())
         })
     }
 

@@ -196,6 +196,7 @@ mod tests {
                 nics: Vec::new(),
                 layout: None,
                 firewall: None,
+                changed_before: Vec::new(),
                 peers: vec![NetworkPeer {
                     node: "an1".into(),
                     address: "10.20.0.1".into(),

@@ -38,6 +38,7 @@ pub(super) fn networks(host: &Host, records: &Records) -> Vec<NetworkSeen> {
         on_trial: false,
         links: Vec::new(),
         unheard: false,
+        unfit: None,
         going: false,
     });
     ours.chain(foreign).collect()
@@ -79,6 +80,7 @@ fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
             on_trial: false,
             links: Vec::new(),
             unheard: false,
+            unfit: None,
             going: false,
         };
     };
@@ -124,6 +126,7 @@ fn network(host: &Host, records: &Records, name: &str) -> NetworkSeen {
         on_trial: tried.is_some(),
         links: Vec::new(),
         unheard: false,
+        unfit: None,
         going,
     }
 }

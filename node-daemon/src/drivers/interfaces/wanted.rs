@@ -257,6 +257,7 @@ mod tests {
                 layout: None,
                 firewall: None,
                 peers: Vec::new(),
+                changed_before: Vec::new(),
                 names: Vec::new(),
             },
             cards: vec![nic("ifn1", "eth4"), nic("ifn2", "eth5")],

@@ -30,6 +30,21 @@ pub(super) fn probed(target: &NetworkTarget) -> Option<Probed> {
     (!probed.peers.is_empty()).then_some(probed)
 }
 
+/// Whether that host is through with the change that this one begins.
+pub(super) fn has_it_already(target: &NetworkTarget, peer: &str) -> bool {
+    let done = &target.assignment.changed_before;
+    done.iter().any(|host| host.as_str() == peer)
+}
+
+/// Why a change is taken back after which large packets do not pass any more.
+pub(super) fn too_large(mtu: Option<u32>, peer: &str) -> String {
+    let size = mtu.map_or_else(
+        || "the largest size".to_owned(),
+        |mtu| format!("{mtu} bytes"),
+    );
+    format!("packets of {size} do not pass to {peer}, which has this change already; small ones do")
+}
+
 /// The addresses outside that must answer; none where the manifest names none that this host can ask from there.
 pub(super) fn outside(target: &NetworkTarget) -> Option<Probed> {
     let own = probed_from(target)?;

@@ -52,6 +52,13 @@ impl Networks for Host {
         }))
     }
 
+    fn take_back<'a>(&'a self, network: &'a Name, _why: &'a str) -> Doing<'a, ()> {
+        // Nothing here is ever unfit.
+        self.act(HostCall::Networks(NetworkCall::Remove {
+            network: network.to_string(),
+        }))
+    }
+
     fn remove<'a>(&'a self, network: &'a Name) -> Doing<'a, ()> {
         self.act(HostCall::Networks(NetworkCall::Remove {
             network: network.to_string(),

@@ -127,6 +127,7 @@ impl MachineRoom {
                     on_trial: true,
                     links: Vec::new(),
                     unheard: false,
+                    unfit: None,
                     going: false,
                 };
                 networks.insert(network, seen);
