@@ -79,11 +79,9 @@ impl fmt::Display for End {
     }
 }
 
-/// A trap in the keeper of networks, at its so-many-th deed of a kind from now on.
-struct Trap {
-    keeper: String,
-    end: End,
-}
+/// A trap in the keeper of networks, at its so-many-th deed of a kind from now on. It has one thread for all; the programs that it runs
+/// are not followed.
+struct Trap(End);
 
 impl Trap {
     fn set(room: &Room, end: End, (deed, number): (&str, usize)) -> Trap {
@@ -94,32 +92,26 @@ impl Trap {
             End::Power => "STOP",
         };
         host.run(&format!(
-            "setsid strace -f -q -p {keeper} -e trace={deed} -e inject={deed}:signal={signal}:when={number} \
+            "setsid strace -q -p {keeper} -e trace={deed} -e inject={deed}:signal={signal}:when={number} \
              -o /run/trap.log </dev/null >/dev/null 2>&1 &"
         ))
         .expect("started");
         room.eventually("the trap is set", PATIENCE, |room| {
-            room.host(VICTIM).run(&format!(
-                "for task in /proc/{keeper}/task/*; do ! grep -q 'TracerPid:.0$' $task/status || exit 1; done"
-            ))
+            room.host(VICTIM)
+                .run(&format!("! grep -q 'TracerPid:.0$' /proc/{keeper}/status"))
         })
         .expect("set");
-        Trap { keeper, end }
+        Trap(end)
     }
 
     fn has_fallen(&self, room: &Room) -> Result<bool, String> {
-        let there = format!(
-            "grep -h State /proc/{}/task/*/status 2>/dev/null | cut -f 2 | cut -c 1",
-            self.keeper
-        );
-        let states = room
-            .host(VICTIM)
-            .run(&format!("{there} || true"))
-            .map_err(|error| error.to_string())?;
-        Ok(match self.end {
-            End::Kill => states.is_empty(),
-            End::Power => states.lines().any(|state| state == "t" || state == "T"),
-        })
+        let word = match self.0 {
+            End::Kill => "killed by SIGKILL",
+            End::Power => "stopped by SIGSTOP",
+        };
+        let look = format!("grep -c '{word}' /run/trap.log || true");
+        let found = room.host(VICTIM).run(&look);
+        Ok(found.map_err(|error| error.to_string())? != "0")
     }
 
     fn take_away(&self, room: &Room) {
