@@ -58,6 +58,14 @@ struct Visitor {
     granted: bool,
 }
 
+/// This program, by the name that it was started by: it is still there when the program is built anew meanwhile.
+fn own_program() -> Result<PathBuf, LabError> {
+    match std::env::args_os().next().map(PathBuf::from) {
+        Some(name) if name.is_absolute() => Ok(name),
+        _ => std::env::current_exe().on("find", "/proc/self/exe"),
+    }
+}
+
 impl Bmc {
     /// A BMC that is not powered yet, and its relays.
     pub(crate) async fn new(
@@ -261,7 +269,7 @@ impl Bmc {
     }
 
     fn configuration(&self) -> Result<String, LabError> {
-        let program = std::env::current_exe().on("find", "/proc/self/exe")?;
+        let program = own_program()?;
         Ok(format!(
             "name \"lab\"\n\
              set_working_mc 0x20\n\
