@@ -335,6 +335,40 @@ fn packets_that_are_too_large_are_taken_back(room: &Room, home: u8) {
     eventually_says(room, "network/sn", "Ready", "True", "");
 }
 
+/// From now on all that passes on the internet-facing network is kept, as each host's card sees it.
+fn overhear_the_outside(room: &Room) {
+    for host in [1, 2] {
+        room.host(host)
+            .run("setsid tcpdump -i ifn-bond -nn -U -w /run/outside.pcap 'tcp or udp' </dev/null >/run/outside.log 2>&1 &")
+            .expect("started");
+        let listens = room.eventually("it listens", PATIENCE, |room| {
+            succeeded(
+                room.host(host)
+                    .exec("grep -q 'listening on' /run/outside.log"),
+            )
+        });
+        listens.expect("it does");
+    }
+}
+
+/// The stranger's questions were heard, and not one answer, nor anything else that a host would have said there.
+fn nothing_was_said_outside(room: &Room) {
+    for host in [1, 2] {
+        let heard = |filter: &str| {
+            let count = format!("tcpdump -nn -r /run/outside.pcap '{filter}' 2>/dev/null | wc -l");
+            let count = room.host(host).run(&count).expect("read");
+            count.parse::<u32>().expect("a number")
+        };
+        room.host(host).run("pkill -x tcpdump").expect("ended");
+        assert!(
+            heard(&format!("src host {STRANGER}")) > 0,
+            "node{host} was asked"
+        );
+        let said = heard(&format!("not src host {STRANGER}"));
+        assert_eq!(said, 0, "packets of hosts on the outside of node{host}");
+    }
+}
+
 /// Somebody outside finds nothing open, whatever listens.
 fn nothing_is_open_to_strangers(room: &Room) {
     let desk = |program: &str, arguments: &[&str]| succeeded(room.at_desk(program, arguments));
@@ -386,6 +420,7 @@ pub(crate) fn cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host
     Ledger::kept(&room, |_| {
         taken_over_as_they_are(&room);
         patient_with_signals(&room);
+        overhear_the_outside(&room);
         println!("    the bonds are Quorate's");
         for host in [1, 2] {
             for network in ["bcn", "sn"] {
@@ -402,6 +437,7 @@ pub(crate) fn cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host
         a_manifest_that_cuts_off_is_taken_back(&room, home);
         packets_that_are_too_large_are_taken_back(&room, home);
         nothing_is_open_to_strangers(&room);
+        nothing_was_said_outside(&room);
     });
 
     eventually_is(&room, 1, "vm/counter", "state", "Running");
