@@ -2,8 +2,9 @@
 //! what it had or what it was to have, and is reached.
 
 use std::fmt;
+use std::path::Path;
 
-use quorate_lab::cluster::quorate;
+use quorate_lab::cluster::{self, quorate};
 use quorate_lab::{Host, Room, request::HostState};
 use serde_json::Value;
 
@@ -22,40 +23,40 @@ const DEEDS: [(&str, usize); 3] = [("rename", 1), ("fsync", 1), ("sendto", 3)];
 /// A loss of power takes long to come back from.
 const DEEDS_WITHOUT_POWER: [(&str, usize); 2] = [("rename", 1), ("sendto", 9)];
 
-/// How the victim's internet-facing network is made.
+/// How the network that is changed is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
-    /// Its address is on its bond.
-    Bond,
-    /// Its address is on a bridge above the bond.
+    /// Its address is on its VLAN.
+    Vlan,
+    /// Its address is on a bridge above the VLAN.
     Bridge,
 }
 
 impl Shape {
     fn other(self) -> Shape {
         match self {
-            Shape::Bond => Shape::Bridge,
-            Shape::Bridge => Shape::Bond,
+            Shape::Vlan => Shape::Bridge,
+            Shape::Bridge => Shape::Vlan,
         }
     }
 
     fn manifest(self) -> &'static str {
         match self {
-            Shape::Bond => "null",
-            Shape::Bridge => r#"{"name":"ifn-br"}"#,
+            Shape::Vlan => "null",
+            Shape::Bridge => r#"{"name":"spare-br"}"#,
         }
     }
 
     /// What a host has, when it is whole.
     fn of(host: &Host<'_>) -> Result<Shape, String> {
-        let look = "cd /sys/class/net; ls -d ifn-br 2>/dev/null; ls -d ifn-bond/master 2>/dev/null
-             for dev in ifn-bond ifn-br; do
-                 ip -o -4 address show dev $dev 2>/dev/null | grep -q 10.255.0 && echo $dev is addressed
-             done; cat ifn-bond/operstate";
+        let look = "cd /sys/class/net; ls -d spare-br 2>/dev/null; ls -d spare.50/master 2>/dev/null
+             for dev in spare.50 spare-br; do
+                 ip -o -4 address show dev $dev 2>/dev/null | grep -q 10.50.0 && echo $dev is addressed
+             done; cat spare.50/operstate";
         let found = host.run(look).map_err(|error| error.to_string())?;
         match found.lines().collect::<Vec<_>>()[..] {
-            ["ifn-bond is addressed", "up"] => Ok(Shape::Bond),
-            ["ifn-br", "ifn-bond/master", "ifn-br is addressed", "up"] => Ok(Shape::Bridge),
+            ["spare.50 is addressed", "up"] => Ok(Shape::Vlan),
+            ["spare-br", "spare.50/master", "spare-br is addressed", "up"] => Ok(Shape::Bridge),
             _ => Err(format!("neither the one nor the other: {found:?}")),
         }
     }
@@ -137,7 +138,7 @@ impl Changes<'_> {
             shape.manifest(),
             30 + self.asked
         );
-        let line = format!("patch network ifn -p '{patch}'");
+        let line = format!("patch network spare -p '{patch}'");
         quorate(self.room.host(3 - VICTIM), &line).expect("patched");
     }
 
@@ -233,7 +234,7 @@ impl Changes<'_> {
 }
 
 fn the_network(room: &Room) -> Result<Value, String> {
-    let text = ledger::at_desk(room, &["get", "network", "ifn", "-o", "json"])?;
+    let text = ledger::at_desk(room, &["get", "network", "spare", "-o", "json"])?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
@@ -259,6 +260,12 @@ pub(crate) fn a_change_that_is_broken_off_leaves_the_old_network_or_the_new_one(
     ledger::open(&room);
     administer_from(&room, 2);
     taken_over_as_they_are(&room);
+    let spare = Path::new(env!("CARGO_MANIFEST_DIR")).join("links/spare.yaml");
+    cluster::apply(&room, &[spare]).expect("applied");
+    room.eventually("the spare network is there", PATIENCE, |room| {
+        Changes::is_done(room, Shape::Vlan)
+    })
+    .expect("made");
 
     Ledger::kept(&room, |_| {
         let mut changes = Changes {

@@ -15,7 +15,7 @@ use crate::kernel::{Kernel, KernelError};
 use crate::model::{Address, Host};
 use crate::plan::{Desired, Refusal, next};
 use crate::wanted::{Layout, Wanted};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// More steps than any change of one network has.
@@ -66,8 +66,8 @@ pub struct Keeper<K, S> {
     kernel: K,
     shelf: S,
     records: Records,
-    /// Kept networks that could not be brought up yet.
-    missing: BTreeSet<String>,
+    /// Kept networks that could not be brought up yet, and what was said of each.
+    missing: BTreeMap<String, String>,
 }
 
 impl<K: Kernel, S: Shelf> Keeper<K, S> {
@@ -82,7 +82,7 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
             kernel,
             shelf,
             records,
-            missing: BTreeSet::new(),
+            missing: BTreeMap::new(),
         };
         if keeper.records.boot != boot {
             let mut records = keeper.records.clone();
@@ -91,7 +91,8 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
                 reject(&mut records, trial, "the host went down before it was kept");
             }
             keeper.store(records)?;
-            keeper.missing = keeper.records.kept.keys().cloned().collect();
+            let kept = keeper.records.kept.keys();
+            keeper.missing = kept.map(|name| (name.clone(), String::new())).collect();
         }
         keeper.tick(now);
         if keeper.records.trial.is_some() && !keeper.is_whole() {
@@ -114,10 +115,17 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
 
     /// Does what is due: takes back what was not kept in time, and brings up what could not be so far.
     pub fn tick(&mut self, now: u64) {
-        for name in self.missing.clone() {
-            if self.bring_up(&name) {
+        for (name, said) in self.missing.clone() {
+            let Err(trouble) = self.bring_up(&name) else {
                 self.missing.remove(&name);
                 self.guard_or_say_why();
+                continue;
+            };
+            let words = trouble.to_string();
+            // It is tried every second, and may take days.
+            if words != said {
+                tracing::warn!(network = name, %trouble, "cannot be brought up yet");
+                self.missing.insert(name, words);
             }
         }
         let over = self
@@ -366,17 +374,11 @@ impl<K: Kernel, S: Shelf> Keeper<K, S> {
         self.store(records)
     }
 
-    fn bring_up(&self, name: &str) -> bool {
+    fn bring_up(&self, name: &str) -> Result<(), Trouble> {
         let Some(wanted) = self.records.kept.get(name) else {
-            return true;
+            return Ok(());
         };
-        match self.carry_out(|host| Ok(wanted.layout(host, &wanted.addresses)?.desired)) {
-            Ok(()) => true,
-            Err(trouble) => {
-                tracing::warn!(network = name, %trouble, "cannot be brought up yet");
-                false
-            }
-        }
+        self.carry_out(|host| Ok(wanted.layout(host, &wanted.addresses)?.desired))
     }
 
     fn carry_out(

@@ -71,9 +71,7 @@ impl<K: Kernel, S: Shelf> Server<K, S> {
     /// When the socket is broken.
     pub fn turn(&mut self) -> io::Result<()> {
         let due = self.keeper.due();
-        // What is overdue was tried and did not succeed: not at once again.
-        let wait = due.map(|due| due.saturating_sub(now()).clamp(10, AGAIN));
-        let wait = wait.map(|wait| Timespec {
+        let wait = due.map(|due| pause(due, now())).map(|wait| Timespec {
             tv_sec: i64::try_from(wait / 1_000).unwrap_or(1),
             tv_nsec: i64::try_from(wait % 1_000 * 1_000_000).unwrap_or(0),
         });
@@ -121,6 +119,14 @@ impl<K: Kernel, S: Shelf> Server<K, S> {
     }
 }
 
+/// How long nothing has to be done, in milliseconds. What is overdue was tried and did not succeed: not at once again.
+fn pause(due: u64, now: u64) -> u64 {
+    match due.saturating_sub(now) {
+        0 => AGAIN,
+        left => left.min(AGAIN),
+    }
+}
+
 /// With everything that lies behind it: a source does not cross a socket.
 fn words(trouble: &Trouble) -> String {
     let mut words = trouble.to_string();
@@ -131,4 +137,21 @@ fn words(trouble: &Trouble) -> String {
         behind = error.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_met_to_the_millisecond_and_what_failed_is_not_tried_at_once_again() {
+        assert_eq!(pause(5_000, 4_993), 7);
+        assert_eq!(pause(35_000, 5_000), AGAIN, "it is looked every second");
+        assert_eq!(pause(5_000, 5_000), AGAIN);
+        assert_eq!(
+            pause(0, 5_000),
+            AGAIN,
+            "what waits for a card is always due"
+        );
+    }
 }
