@@ -97,6 +97,11 @@ impl HeadStartLength {
             level,
         }
     }
+
+    /// Whether a shot may take longer.
+    pub(super) fn is_short(&self) -> bool {
+        self.level > self.length
+    }
 }
 
 /// How long a level may take: each device is told, given time, and asked.

@@ -154,11 +154,11 @@ pub fn next_loss(
 
 /// What the head start costs, and whether it is too short for what it is there for.
 fn of_head_starts(of_halves: impl Iterator<Item = HeadStartLength>) -> String {
-    let Some(longest) = of_halves.max_by_key(|it| (it.level > it.length, it.length)) else {
+    let Some(longest) = of_halves.max_by_key(|it| (it.is_short(), it.length)) else {
         return String::new();
     };
     let length = duration::format(longest.length);
-    let short = if longest.level > longest.length {
+    let short = if longest.is_short() {
         let level = duration::format(longest.level);
         format!(
             "; a fence level may take {level}, so two that are cut apart may shoot each other (quorum.headStart.duration)"

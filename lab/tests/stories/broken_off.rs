@@ -6,13 +6,12 @@ use std::path::Path;
 
 use quorate_lab::cluster::{self, quorate};
 use quorate_lab::{Host, Room, request::HostState};
-use serde_json::Value;
 
 use crate::stories::counting::{
     PATIENCE, administer_from, eventually_answer, eventually_is, eventually_up, room,
 };
 use crate::stories::ledger::{self, Ledger};
-use crate::stories::links::{numbers_of_links, taken_over_as_they_are};
+use crate::stories::links::{condition, numbers_of_links, object, taken_over_as_they_are};
 
 /// The host whose change is broken off. It is asked first, as the others are no further.
 const VICTIM: u8 = 1;
@@ -149,7 +148,7 @@ impl Changes<'_> {
                 return Err(format!("node{host} has its {found:?}"));
             }
         }
-        let network = the_network(room)?;
+        let network = object(room, "network/spare")?;
         let ready = condition(&network, "Ready");
         let changing = condition(&network, "Changing");
         let (wanted, planned) = (
@@ -213,7 +212,7 @@ impl Changes<'_> {
                 .run("pgrep -x quorate-network")
                 .map_err(|error| error.to_string())?;
             found = Shape::of(&room.host(VICTIM))?;
-            let network = the_network(room)?;
+            let network = object(room, "network/spare")?;
             if found == before && condition(&network, "RolledBack")["status"] == "True" {
                 return Ok(());
             }
@@ -231,19 +230,6 @@ impl Changes<'_> {
             done.expect("made");
         }
     }
-}
-
-fn the_network(room: &Room) -> Result<Value, String> {
-    let text = ledger::at_desk(room, &["get", "network", "spare", "-o", "json"])?;
-    serde_json::from_str(&text).map_err(|error| error.to_string())
-}
-
-fn condition(object: &Value, kind: &str) -> Value {
-    let all = object["status"]["conditions"].as_array();
-    let mut all = all.into_iter().flatten();
-    all.find(|one| one["type"] == kind)
-        .cloned()
-        .unwrap_or_default()
 }
 
 /// The rings' interfaces, which no change here has to do with.
@@ -274,17 +260,17 @@ pub(crate) fn a_change_that_is_broken_off_leaves_the_old_network_or_the_new_one(
             broken_off: [0; 2],
             undone: 0,
         };
-        for (deed, stride) in DEEDS {
-            (1..)
-                .step_by(stride)
-                .take_while(|number| changes.break_off(End::Kill, (deed, *number)))
-                .for_each(drop);
-        }
-        for (deed, stride) in DEEDS_WITHOUT_POWER {
-            (1..)
-                .step_by(stride)
-                .take_while(|number| changes.break_off(End::Power, (deed, *number)))
-                .for_each(drop);
+        let ends = [
+            (End::Kill, &DEEDS[..]),
+            (End::Power, &DEEDS_WITHOUT_POWER[..]),
+        ];
+        for (end, deeds) in ends {
+            for (deed, stride) in deeds {
+                (1..)
+                    .step_by(*stride)
+                    .take_while(|number| changes.break_off(end, (deed, *number)))
+                    .for_each(drop);
+            }
         }
         let [killed, dark] = changes.broken_off;
         println!(

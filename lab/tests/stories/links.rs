@@ -48,32 +48,35 @@ fn eventually_active(room: &Room, host: u8, network: &str, switch: char) {
     outcome.expect("the bond fails over");
 }
 
-/// A condition of an object: its status and its message.
-fn condition(room: &Room, object: &str, kind: &str) -> Result<(String, String), String> {
-    let text = ledger::at_desk(room, &["get", object, "-o", "json"])?;
-    let object: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-    let all = object["status"]["conditions"].as_array().cloned();
-    let found = all.unwrap_or_default().into_iter();
-    let found = found.into_iter().find(|one| one["type"] == kind);
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    Ok(found.map_or_else(Default::default, |one| {
-        (word(&one["status"]), word(&one["message"]))
-    }))
+/// An object, as the desk is told of it.
+pub(super) fn object(room: &Room, name: &str) -> Result<Value, String> {
+    let text = ledger::at_desk(room, &["get", name, "-o", "json"])?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+/// A condition of an object; null when it has none of that type.
+pub(super) fn condition(object: &Value, kind: &str) -> Value {
+    let all = object["status"]["conditions"].as_array();
+    let mut all = all.into_iter().flatten();
+    all.find(|one| one["type"] == kind)
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Until a condition is so and its message has these words.
-fn eventually_says(room: &Room, object: &str, kind: &str, status: &str, words: &str) {
-    let what = format!("{kind} of {object} is {status:?}");
+fn eventually_says(room: &Room, name: &str, kind: &str, status: &str, words: &str) {
+    let what = format!("{kind} of {name} is {status:?}");
     let outcome = room.eventually(&what, PATIENCE, |room| {
-        let found = condition(room, object, kind)?;
-        if found.0 == status && found.1.contains(words) {
+        let found = condition(&object(room, name)?, kind);
+        let word = |field: &str| found[field].as_str().unwrap_or_default();
+        if word("status") == status && word("message").contains(words) {
             Ok(())
         } else {
-            Err(format!("{found:?}"))
+            Err(found.to_string())
         }
     });
     if let Err(error) = outcome {
-        let words = quorate(room.host(1), &format!("describe {object}"));
+        let words = quorate(room.host(1), &format!("describe {name}"));
         panic!("{error}\n{words:?}");
     }
 }

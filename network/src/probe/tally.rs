@@ -63,6 +63,20 @@ struct Size {
     own: Option<bool>,
 }
 
+impl Size {
+    /// The network's own is tried next.
+    fn unknown(mtu: u32) -> Self {
+        Self {
+            trying: mtu,
+            failed: 0,
+            open: None,
+            due: 0,
+            passes: None,
+            own: None,
+        }
+    }
+}
+
 impl Tally {
     pub(super) fn new(mtu: u32) -> Self {
         Self {
@@ -75,14 +89,7 @@ impl Tally {
             loss: 0,
             fastest: VecDeque::new(),
             round_trip: None,
-            size: Size {
-                trying: mtu,
-                failed: 0,
-                open: None,
-                due: 0,
-                passes: None,
-                own: None,
-            },
+            size: Size::unknown(mtu),
             ahead: None,
             apart: VecDeque::new(),
         }
@@ -109,11 +116,10 @@ impl Tally {
 
     /// Tries the network's own size now, whatever was found before.
     pub(super) fn try_size(&mut self) {
-        self.size.open = None;
-        self.size.trying = self.mtu;
-        self.size.failed = 0;
-        self.size.due = 0;
-        self.size.own = None;
+        self.size = Size {
+            passes: self.size.passes,
+            ..Size::unknown(self.mtu)
+        };
     }
 
     /// Whether the network's own size passes, as far as that was tried since.

@@ -59,11 +59,12 @@ pub(super) fn decide(case: &Case<'_>, assigned: &NetworkAssignment) -> Verdict {
             cards: node.spec.nics.iter().filter(named).cloned().collect(),
         })));
     }
-    let unfit = seen.filter(|seen| seen.on_trial);
-    if let Some(why) = unfit.and_then(|seen| seen.unfit.clone()) {
-        return Verdict::Do(Act::TakeBackNetwork(case.name().clone(), why));
-    }
     match seen {
+        Some(NetworkSeen {
+            on_trial: true,
+            unfit: Some(why),
+            ..
+        }) => Verdict::Do(Act::TakeBackNetwork(case.name().clone(), why.clone())),
         Some(seen) if seen.on_trial && seen.unheard => Verdict::Waits(
             "it is kept once another host is heard over it again, as one was before".to_owned(),
         ),
