@@ -12,6 +12,7 @@ use quorate_lab::{Progress, Room};
 use serde_json::Value;
 
 use crate::stories::AFTER_A_BOOT;
+use crate::stories::desk;
 use crate::stories::packages::packages;
 
 /// How long the daemons may take for anything, on processors that are translated.
@@ -76,11 +77,8 @@ pub(super) fn administer_from(room: &Room, host: u8) {
 
 /// A field of an object's status, asked of the member on this host.
 pub(super) fn field(room: &Room, from: u8, object: &str, path: &str) -> Result<String, String> {
-    quorate(
-        room.host(from),
-        &format!("get {object} -o 'jsonpath={{.status.{path}}}'"),
-    )
-    .map_err(|error| error.to_string())
+    let path = format!("jsonpath={{.status.{path}}}");
+    desk::ask_member(room, from, &["get", object, "-o", &path])
 }
 
 /// Which of the two hosts has the guest, as the first one's member knows it.
@@ -105,9 +103,8 @@ pub(super) fn assert_proven_off_first(room: &Room, from: u8) {
 
 /// The cluster, as the member on this host tells of it.
 pub(super) fn cluster_status(room: &Room, from: u8) -> Result<Value, String> {
-    let text = quorate(room.host(from), "cluster status -o json");
-    serde_json::from_str(&text.map_err(|error| error.to_string())?)
-        .map_err(|error| error.to_string())
+    let text = desk::ask_member(room, from, &["cluster", "status", "-o", "json"])?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
 /// Until so many of so many members answer, and vote.

@@ -1,13 +1,13 @@
 //! What is written to the store, from the desk, while hosts are lost: nothing that was acknowledged may be missing afterwards.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use quorate_lab::{Room, cluster};
 
-use crate::stories::packages::packages;
+use crate::stories::desk;
 
 /// What the timeline says when a story lets something fail.
 pub(super) const FAULT: &str = "the fault";
@@ -30,7 +30,6 @@ pub(super) fn open(room: &Room) {
 /// A number in the store that grows as long as a story is told.
 pub(super) struct Ledger<'a> {
     room: &'a Room,
-    program: PathBuf,
     acknowledged: AtomicU64,
     ended: AtomicBool,
 }
@@ -40,7 +39,6 @@ impl Ledger<'_> {
     pub(super) fn kept<T>(room: &Room, story: impl FnOnce(&Ledger<'_>) -> T) -> T {
         let ledger = Ledger {
             room,
-            program: command_line(room),
             acknowledged: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         };
@@ -76,7 +74,7 @@ impl Ledger<'_> {
                 return;
             }
             let patch = format!(r#"{{"metadata":{{"annotations":{{"count":"{number}"}}}}}}"#);
-            if self.ask(&["patch", "role", "ledger", "-p", &patch]).is_ok() {
+            if desk::ask(self.room, &["patch", "role", "ledger", "-p", &patch]).is_ok() {
                 self.acknowledged.store(number, Ordering::SeqCst);
                 if last.elapsed() > GAP {
                     self.room.note(WRITTEN_AGAIN).expect("the room answers");
@@ -90,33 +88,12 @@ impl Ledger<'_> {
     /// The number in the store; every committed write is in what this reads.
     fn stored(&self) -> Result<u64, String> {
         let path = "jsonpath={.metadata.annotations.count}";
-        let text = self.ask(&["get", "role", "ledger", "-o", path])?;
-        match text.trim() {
+        let text = desk::ask(self.room, &["get", "role", "ledger", "-o", path])?;
+        match text.as_str() {
             "" => Ok(0),
             number => number.parse().map_err(|_| format!("{number:?}")),
         }
     }
-
-    fn ask(&self, arguments: &[&str]) -> Result<String, String> {
-        ask(self.room, &self.program, arguments)
-    }
-}
-
-/// What the command line says at the desk, where it is not translated.
-pub(super) fn at_desk(room: &Room, arguments: &[&str]) -> Result<String, String> {
-    ask(room, &command_line(room), arguments)
-}
-
-fn ask(room: &Room, program: &Path, arguments: &[&str]) -> Result<String, String> {
-    let context = room.place().join("context.yaml");
-    let context = context.display().to_string();
-    let arguments = [&["--config", &context], arguments].concat();
-    let output = room.at_desk(&program.display().to_string(), &arguments);
-    let output = output.map_err(|error| error.to_string())?;
-    if output.code == 0 {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 struct End<'a>(&'a AtomicBool);
@@ -125,23 +102,6 @@ impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
-}
-
-/// The command line from its package, for this machine.
-fn command_line(room: &Room) -> PathBuf {
-    let place = room.place().join("programs");
-    let program = place.join("usr/bin/quorate");
-    if !program.exists() {
-        let files = packages();
-        let package = files.files().last().expect("three packages");
-        let unpacked = std::process::Command::new("dpkg-deb")
-            .arg("-x")
-            .args([package, &place])
-            .status()
-            .expect("dpkg-deb is there");
-        assert!(unpacked.success(), "{} is whole", package.display());
-    }
-    program
 }
 
 /// What became of the pair between a fault and the first acknowledged write after it, from the timeline.

@@ -14,6 +14,7 @@ use crate::stories::counting::{
     PATIENCE, administer_from, counts_beyond, eventually_is, field, guests_running, home_of,
     in_sync, room, said, start_the_guest,
 };
+use crate::stories::desk;
 use crate::stories::ledger::{self, Ledger};
 use crate::stories::{reaches, succeeded};
 
@@ -50,7 +51,7 @@ fn eventually_active(room: &Room, host: u8, network: &str, switch: char) {
 
 /// An object, as the desk is told of it.
 pub(super) fn object(room: &Room, name: &str) -> Result<Value, String> {
-    let text = ledger::at_desk(room, &["get", name, "-o", "json"])?;
+    let text = desk::ask(room, &["get", name, "-o", "json"])?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
@@ -87,17 +88,23 @@ pub(super) fn numbers_of_links(room: &Room, host: u8) -> String {
         .expect("links")
 }
 
+/// Manifests may name the host's cards: the room's, and more of them.
+fn known_cards(room: &Room, host: u8, more: &[&str]) {
+    let nics: Vec<String> = NETWORKS
+        .iter()
+        .flat_map(|network| SWITCHES.map(|switch| format!("{}-{switch}", network.name)))
+        .chain(more.iter().map(ToString::to_string))
+        .map(|nic| format!(r#"{{"name":"{nic}","device":"{nic}"}}"#))
+        .collect();
+    let patch = format!(r#"{{"spec":{{"nics":[{}]}}}}"#, nics.join(","));
+    quorate(room.host(1), &format!("patch node node{host} -p '{patch}'")).expect("patched");
+}
+
 /// Quorate has the room's bonds from now on, and nothing about them has changed.
 pub(super) fn taken_over_as_they_are(room: &Room) {
     let before = [1, 2].map(|host| numbers_of_links(room, host));
     for host in [1, 2] {
-        let nics: Vec<String> = NETWORKS
-            .iter()
-            .flat_map(|network| SWITCHES.map(|switch| format!("{}-{switch}", network.name)))
-            .map(|nic| format!(r#"{{"name":"{nic}","device":"{nic}"}}"#))
-            .collect();
-        let patch = format!(r#"{{"spec":{{"nics":[{}]}}}}"#, nics.join(","));
-        quorate(room.host(1), &format!("patch node node{host} -p '{patch}'")).expect("patched");
+        known_cards(room, host, &[]);
     }
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("links/manifests.yaml");
     cluster::apply(room, &[manifests]).expect("applied");
@@ -266,38 +273,82 @@ fn the_storage_network_goes(room: &Room, home: u8) {
         .expect("in sync");
 }
 
-/// A wrong VLAN: the host that tries it first goes back by itself, and nobody else tries it.
-fn a_manifest_that_cuts_off_is_taken_back(room: &Room, home: u8) {
-    let wrong = r#"patch network sn -p '{"spec":{"vlan":77}}'"#;
-    quorate(room.host(1), wrong).expect("patched");
+/// A manifest of the storage network that would cut hosts off.
+struct Mistake {
+    what: &'static str,
+    wrong: &'static str,
+    right: &'static str,
+    /// What the log of a host says that has tried it.
+    trace: &'static str,
+}
+
+const WRONG_VLAN: Mistake = Mistake {
+    what: "the wrong VLAN",
+    wrong: r#"{"spec":{"vlan":77}}"#,
+    right: r#"{"spec":{"vlan":null}}"#,
+    trace: r"sn\.77",
+};
+
+/// Cards that have a signal, and lead nowhere.
+const WRONG_CARDS: Mistake = Mistake {
+    what: "cards that lead nowhere",
+    wrong: r#"{"spec":{"nics":["idle-a","idle-b"],"bond":{"primary":"idle-a"}}}"#,
+    right: r#"{"spec":{"nics":["sn-a","sn-b"],"bond":{"primary":"sn-a"}}}"#,
+    trace: "idle-a",
+};
+
+/// The host that tries it first goes back by itself, and nobody else tries it.
+fn a_mistake_is_taken_back(room: &Room, home: u8, mistake: &Mistake) {
+    let patch = |words: &str| {
+        let patch = format!("patch network sn -p '{words}'");
+        quorate(room.host(1), &patch).expect("patched");
+    };
+    patch(mistake.wrong);
     let begun = Instant::now();
     eventually_says(room, "network/sn", "RolledBack", "True", "node");
     println!(
-        "    the wrong VLAN was taken back, and that was known, after {:.1} s",
+        "    {}: taken back, and that was known, after {:.1} s",
+        mistake.what,
         begun.elapsed().as_secs_f64()
     );
-    let tried: Vec<u8> = [1, 2]
-        .into_iter()
-        .filter(|host| {
-            let log = room
-                .host(*host)
-                .run("grep -ac 'sn\\.77' /var/log/quorate-network.log || true");
-            log.expect("its log") != "0"
-        })
-        .collect();
-    assert_eq!(tried.len(), 1, "one host tried it");
+    let tried = [1, 2].into_iter().filter(|host| {
+        let count = format!(
+            "grep -ac '{}' /var/log/quorate-network.log || true",
+            mistake.trace
+        );
+        room.host(*host).run(&count).expect("its log") != "0"
+    });
+    assert_eq!(tried.count(), 1, "one host tried it");
     for host in [1, 2] {
-        let found = room
-            .host(host)
-            .run("ip -o -4 address show dev sn-bond | grep -c 10.10.0; ls /sys/class/net | grep -c 'sn.77' || true");
-        assert_eq!(found.expect("looked"), "1\n0", "node{host} is as it was");
+        let found = room.host(host).run(
+            "ip -o -4 address show dev sn-bond | grep -c 10.10.0
+             ls /sys/class/net | grep -c 'sn.77' || true
+             tr ' ' '\\n' </sys/class/net/sn-bond/bonding/slaves | sort | xargs",
+        );
+        let found = found.expect("looked");
+        assert_eq!(found, "1\n0\nsn-a sn-b", "node{host} is as it was");
     }
-    let right = r#"patch network sn -p '{"spec":{"vlan":null}}'"#;
-    quorate(room.host(1), right).expect("patched");
+    patch(mistake.right);
     eventually_says(room, "network/sn", "RolledBack", "", "");
     eventually_says(room, "network/sn", "Ready", "True", "");
     room.eventually("it has caught up", PATIENCE, |room| in_sync(room, home))
         .expect("in sync");
+}
+
+/// Two more cards on each host, which somebody has plugged in somewhere else.
+fn idle_cards(room: &Room) {
+    for host in [1, 2] {
+        room.host(host)
+            .run(
+                "modprobe veth
+                 for card in a b; do
+                     ip link add idle-$card type veth peer name other-$card
+                     ip link set other-$card up
+                 done",
+            )
+            .expect("there");
+        known_cards(room, host, &["idle-a", "idle-b"]);
+    }
 }
 
 /// Packets that the switches do not let pass: the first host cannot know, for nobody else sends any yet. The second one finds out, and
@@ -437,7 +488,9 @@ pub(crate) fn cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host
         }
         a_ring_goes(&room, 3 - home);
         the_storage_network_goes(&room, home);
-        a_manifest_that_cuts_off_is_taken_back(&room, home);
+        a_mistake_is_taken_back(&room, home, &WRONG_VLAN);
+        idle_cards(&room);
+        a_mistake_is_taken_back(&room, home, &WRONG_CARDS);
         packets_that_are_too_large_are_taken_back(&room, home);
         nothing_is_open_to_strangers(&room);
         nothing_was_said_outside(&room);

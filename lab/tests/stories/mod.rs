@@ -4,6 +4,7 @@ mod broken_off;
 mod cables;
 mod commands;
 mod counting;
+mod desk;
 mod disks;
 mod failing;
 mod fencing;

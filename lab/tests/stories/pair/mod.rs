@@ -8,7 +8,6 @@ mod whole;
 
 use std::time::{Duration, Instant};
 
-use quorate_lab::cluster::quorate;
 use quorate_lab::description::Feed;
 use quorate_lab::power::PduMood;
 use quorate_lab::request::BmcMood;
@@ -19,6 +18,7 @@ use self::whole::{Before, Proof, eventually_whole, other};
 use crate::stories::counting::{
     self, PATIENCE, administer_from, eventually_is, eventually_up, field, guests_running,
 };
+use crate::stories::desk;
 use crate::stories::ledger::{self, FAULT, Ledger, WRITTEN_AGAIN, seconds_until};
 
 /// What connects the two, and one with the devices of the other. The BMCs have cables of their own.
@@ -269,8 +269,7 @@ pub(crate) fn nobody_goes_on_while_no_device_can_prove_the_other_half_off(room: 
                 "the other half says why it stands still",
                 PATIENCE,
                 |room| {
-                    let status = quorate(room.host(survivor), "cluster status")
-                        .map_err(|error| error.to_string())?;
+                    let status = desk::ask_member(room, survivor, &["cluster", "status"])?;
                     if status.contains("cannot prove the other half off") {
                         Ok(())
                     } else {

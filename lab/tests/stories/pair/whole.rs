@@ -9,6 +9,7 @@ use quorate_lab::request::HostState;
 use serde_json::Value;
 
 use crate::stories::counting::{PATIENCE, cluster_status, counts_beyond, field, in_sync, said};
+use crate::stories::desk;
 
 /// The other half.
 pub(super) fn other(host: u8) -> u8 {
@@ -157,9 +158,8 @@ pub(super) struct Proof {
 }
 
 fn proofs(room: &Room, from: u8) -> Result<Vec<Proof>, String> {
-    let text = quorate(room.host(from), "get fenceoperations -o json");
-    let list: Value = serde_json::from_str(&text.map_err(|error| error.to_string())?)
-        .map_err(|error| error.to_string())?;
+    let text = desk::ask_member(room, from, &["get", "fenceoperations", "-o", "json"])?;
+    let list: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let items = list["items"].as_array().cloned().unwrap_or_default();
     let proven = items
