@@ -1,7 +1,7 @@
 //! The room on trial: every hand against the kernel's and the hardware's own view, with stock fence agents.
 //!
-//! Stories of one kind share a room, one after the other; each has to undo what it did, and the room is looked over before the
-//! next. A story that fails takes its room with it. `make lab-test` runs all of this; see docs/lab.md.
+//! Stories of one kind share a room, one after the other and round after round; each has to undo what it did, and the room is looked
+//! over before the next. A story that fails takes its room with it. `make lab-test` runs all of this; see docs/lab.md.
 
 #[path = "stories/mod.rs"]
 mod stories;
@@ -81,23 +81,16 @@ fn tell(wish: &Wish, chosen: &[&Story]) -> Result<ExitCode, LabError> {
     let begun = Instant::now();
     let mut passes = accumulated(wish)?;
     let mut failed = Vec::new();
-    for round in 1..=wish.repeat {
-        let due: Vec<&Story> = chosen
-            .iter()
-            .copied()
-            .filter(|story| {
-                !passes
-                    .as_ref()
-                    .is_some_and(|passes| passes.has(story.name, round))
-            })
-            .collect();
-        for stage in [Stage::TwoHosts, Stage::Alone, Stage::Packages, Stage::Pair] {
-            let stories: Vec<&Story> = due
-                .iter()
-                .copied()
-                .filter(|story| story.stage == stage)
-                .collect();
-            failed.extend(play(&stories, stage, round, &mut passes)?);
+    for stage in [Stage::TwoHosts, Stage::Alone, Stage::Packages, Stage::Pair] {
+        // A cluster that has been through a round is what the next one finds.
+        let mut room = None;
+        for round in 1..=wish.repeat {
+            let due = |story: &&Story| {
+                let passed = |passes: &Passes| passes.has(story.name, round);
+                story.stage == stage && !passes.as_ref().is_some_and(passed)
+            };
+            let stories: Vec<&Story> = chosen.iter().copied().filter(due).collect();
+            failed.extend(play(&stories, stage, round, &mut room, &mut passes)?);
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
@@ -216,14 +209,14 @@ impl Wish {
     }
 }
 
-/// Plays stories in one room, and returns the names of those that failed.
+/// Plays stories in the room that there is, or in a new one, and returns the names of those that failed.
 fn play(
     stories: &[&Story],
     stage: Stage,
     round: u32,
+    room: &mut Option<Room>,
     passes: &mut Option<Passes>,
 ) -> Result<Vec<&'static str>, LabError> {
-    let mut room = None;
     let mut failed = Vec::new();
     for story in stories {
         let begun = Instant::now();
@@ -251,7 +244,7 @@ fn play(
         }
         match told {
             Ok(kept) => {
-                room = kept;
+                *room = kept;
                 println!("{} … ok ({seconds:.1} s)", story.name);
             }
             Err(_) => {
