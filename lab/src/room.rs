@@ -39,7 +39,7 @@ const READY_PATIENCE: Duration = Duration::from_secs(180);
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a condition is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// How long a switch that comes up stays on or off before it changes its mind; the kernels at its cables see it.
 const BOUNCE: Duration = Duration::from_millis(500);
