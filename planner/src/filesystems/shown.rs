@@ -5,7 +5,7 @@ use crate::outcome::{Outcome, condition};
 use crate::round::Round;
 use crate::state::{Subject, SubjectKind};
 use crate::{Reason, Why};
-use quorate_crds::{MountState, Name, SharedFilesystemStatus};
+use quorate_crds::{MountState, Name, SharedFilesystemStatus, Size};
 use std::collections::BTreeSet;
 
 const WITHDRAWN: &str = "Withdrawn";
@@ -44,8 +44,13 @@ pub(super) fn figures(
         let why = Why { reason, message };
         condition(&mut status.conditions, "SpaceLow", low, &why, round.now);
     }
-    status.capacity = Some(capacity);
-    status.free = free;
+    status.capacity = Some(whole(&capacity));
+    status.free = free.as_ref().map(whole);
+}
+
+/// In whole MiB, as people read it in a list.
+fn whole(size: &Size) -> Size {
+    Size(format!("{}Mi", bytes(size) >> 20))
 }
 
 /// Hosts on which it has shut itself down.
