@@ -25,6 +25,7 @@ mod recovery;
 mod servers;
 mod shared;
 mod shared_locks;
+mod shared_stress;
 mod storage;
 mod systemd;
 mod witness;
@@ -145,6 +146,7 @@ stories! { STORIES:
     Packages All witness::a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_decides;
     Packages All shared::a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it;
     Packages All shared_locks::programs_on_two_hosts_lock_pieces_of_one_file_whatever_daemons_and_hosts_are_lost;
+    Packages All shared_stress::a_shared_filesystem_is_whole_after_ten_minutes_of_stress_and_the_loss_of_a_host;
     Pair All pair::the_crash_of_a_half_is_survived_by_the_other;
     Pair All pair::a_half_whose_board_dies_with_it_is_proven_off_by_its_outlets;
     Pair All pair::of_two_halves_that_are_cut_apart_one_is_shot;
