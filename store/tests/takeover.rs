@@ -155,6 +155,36 @@ async fn a_follower_whose_leader_is_proven_off_goes_on_alone_with_all_that_was_a
     cluster.shutdown().await;
 }
 
+/// Of members that wait long for their leaders, as those far apart do.
+#[tokio::test(start_paused = true)]
+async fn a_half_that_is_proven_to_be_alone_waits_for_no_heartbeat() {
+    let slow = StoreConfig {
+        propose_timeout: Duration::from_secs(20),
+        ..booted().waiting_for_leaders(Duration::from_secs(5))
+    };
+    for seed in 0..4 {
+        for leader_is_lost in [false, true] {
+            let mut cluster = Cluster::of(2, seed, slow.clone()).await;
+            let leader = cluster.leader().await;
+            let written = cluster.any().propose(put("a", "1")).await;
+            written.expect("it is written");
+            let victim = if leader_is_lost { leader } else { 3 - leader };
+            cluster.cut_power(victim).await;
+            let store = cluster.stores[&(3 - victim)].clone();
+            let round = begin(&store).await;
+            let proven = tokio::time::Instant::now();
+            store.confirm_off(round, victim, "its outlet is off".to_owned());
+            taken_over(&store).await;
+            assert!(
+                proven.elapsed() < Duration::from_millis(200),
+                "{:?} after the proof, the leader lost: {leader_is_lost}",
+                proven.elapsed()
+            );
+            cluster.shutdown().await;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_one_that_was_off_comes_back_as_a_learner_and_votes_when_it_has_caught_up() {
     let (mut cluster, leader, other) = pair(3).await;
