@@ -19,6 +19,7 @@ use crate::{
     member_file::{Identity, PeerStarts, SinceBoot, Succession},
     raft::{
         LogStore, Machine, Membership, Networks, Proposal, Receiver, StoredMembership, Vote,
+        around::{self, Around},
         barrier::{self, Barriers},
         core::{Core, stopped},
         housekeeping,
@@ -388,6 +389,7 @@ pub(crate) async fn start(
         evidence: Testimony::default(),
         shots,
         returning: Returning::default(),
+        around: Around::default(),
     });
     let (barriers, waiting) = Barriers::new();
     rt::spawn(proposer::run(core.clone(), proposed));
@@ -397,6 +399,7 @@ pub(crate) async fn start(
     rt::spawn(housekeeping::storage(core.clone()));
     rt::spawn(takeover::run(core.clone(), asked));
     rt::spawn(returning::run(core.clone()));
+    rt::spawn(around::run(core.clone()));
     rt::spawn(succession::run(core.clone()));
     let receiver = Arc::new(Receiver::new(&core));
     Ok(Store {

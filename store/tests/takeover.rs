@@ -297,6 +297,34 @@ async fn a_start_of_the_program_alone_does_not_end_the_right_to_shoot() {
     cluster.shutdown().await;
 }
 
+/// A device said off of a machine that runs, and the member on it was started anew.
+#[tokio::test(start_paused = true)]
+async fn one_that_was_taken_out_by_mistake_shoots_nobody_and_votes_again() {
+    for seed in 0..4 {
+        let (mut cluster, leader, other) = pair(seed).await;
+        for victim in [other, leader] {
+            cluster.kill(victim).await;
+            let store = cluster.stores[&(3 - victim)].clone();
+            let round = begin(&store).await;
+            store.confirm_off(round, victim, "the wrong outlet is off".to_owned());
+            taken_over(&store).await;
+            cluster.start(victim).await.expect("it starts");
+            let mistaken = cluster.stores[&victim].clone();
+            // It tries from its first moment on, as often as it can.
+            let started = tokio::time::Instant::now();
+            while voters(&store).len() < 2 || !store.set_aside().is_empty() {
+                let begun = mistaken.begin_takeover().await;
+                assert!(begun.is_err(), "it would shoot: {begun:?}");
+                assert!(started.elapsed() < Duration::from_secs(60), "{begun:?}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            assert_eq!(*mistaken.takeover().borrow(), Phase::Idle);
+            until("it sees the quorum", || mistaken.status().quorum).await;
+        }
+        cluster.shutdown().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn evidence_of_another_round_counts_for_nothing() {
     let (mut cluster, leader, other) = pair(6).await;

@@ -1,8 +1,9 @@
-//! Two machines with a member each, as programs of their own: one goes on by a person's word, and a witness comes and goes
-//! under load.
+//! Two machines with a member each, as programs of their own: one goes on when an agent proves the other off, or by a person's word,
+//! and a witness comes and goes under load.
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
@@ -57,7 +59,7 @@ impl Machine {
         let mut machine = Self::empty(name);
         let files = machine.member_args();
         machine.done(&[&["init", "--cluster-name", "pair"], &texts(&files)[..]].concat());
-        machine.is_patient();
+        machine.configure();
         machine.start();
         machine.until("it leads", || machine.run(&["get", "networks"]).code == 0);
         machine
@@ -71,16 +73,23 @@ impl Machine {
         let files = other.member_args();
         let join = ["join", token.trim(), "--server", &self.address];
         other.done(&[&join, &texts(&files)[..]].concat());
-        other.is_patient();
+        other.configure();
         other.start();
         self.done_at_last(&["cluster", "promote", name]);
         other
     }
 
-    fn is_patient(&self) {
+    /// It waits long for a leader, and finds its agent beside its data.
+    fn configure(&self) {
         let config = self.path("quorated.yaml");
         let text = fs::read_to_string(&config).expect("readable");
+        let agents = self.path("agents");
+        let text = text.replace("/usr/sbin", &agents.display().to_string());
         fs::write(&config, text + ELECTION_TIMEOUT).expect("written");
+        fs::create_dir(&agents).expect("made");
+        let agent = agents.join("fence_outlet");
+        fs::write(&agent, AGENT).expect("written");
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("marked");
     }
 
     fn member_args(&self) -> Vec<String> {
@@ -105,13 +114,20 @@ impl Machine {
 
     fn start(&mut self) {
         let config = self.path("quorated.yaml");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .expect("a log");
         let member = Command::new(program("quorated"))
             .arg("run")
             .arg("--config")
             .arg(config)
-            .env("QUORATE_LOG", "error")
+            .env("QUORATE_LOG", "warn")
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(log.try_clone().expect("the same log"))
+            .stderr(log)
             .spawn()
             .expect("quorated starts");
         self.member = Some(member);
@@ -184,6 +200,15 @@ impl Machine {
         let status = self.run(&["cluster", "status"]).out;
         let quorum = status.lines().find(|line| line.starts_with("Quorum"));
         quorum.unwrap_or_default().to_owned()
+    }
+
+    /// When its member said this last.
+    fn said_at(&self, words: &str) -> Timestamp {
+        let log = fs::read_to_string(self.path("log")).expect("readable");
+        let line = log.lines().rfind(|line| line.contains(words));
+        let line = line.unwrap_or_else(|| panic!("{words:?} is not in\n{log}"));
+        let time = line.split(' ').next().and_then(|time| time.parse().ok());
+        time.unwrap_or_else(|| panic!("no time: {line}"))
     }
 
     /// What the kernel says of the member's memory, in KiB.
@@ -266,6 +291,90 @@ fn size(path: &Path) -> u64 {
             }
         })
         .sum()
+}
+
+/// An agent whose outlets are files beside it.
+const AGENT: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+if [ "$1" = -o ]; then
+	cat <<END
+<resource-agent name="fence_outlet" shortdesc="Outlets that are files">
+<parameters>
+<parameter name="action" required="1"><content type="string" default="off"/></parameter>
+<parameter name="plug" required="1"><content type="string"/></parameter>
+</parameters>
+</resource-agent>
+END
+	exit
+fi
+while IFS='=' read -r name value; do
+	case $name in action) action=$value ;; plug) plug=$value ;; esac
+done
+case $action in
+on | off) echo "$action" >"$here/$plug" ;;
+status) [ "$(cat "$here/$plug")" = on ] && echo "Status: ON" || { echo "Status: OFF"; exit 2; } ;;
+esac
+"#;
+
+/// A pair whose machines hang on such outlets.
+fn outlets(first: &Machine) -> String {
+    let mut text = "apiVersion: quorate.dev/v1alpha1\nkind: Cluster\nmetadata: {name: pair}\n\
+                    spec: {detection: {timeout: 5s}, quorum: {evenSplit: Fencing, startupWait: 1s, headStart: {duration: 1s}}}\n\
+                    ---\napiVersion: quorate.dev/v1alpha1\nkind: FenceDevice\nmetadata: {name: outlets}\n\
+                    spec: {agent: fence_outlet}\n"
+        .to_owned();
+    for name in ["m1", "m2"] {
+        fs::write(first.path("agents").join(name), "on\n").expect("written");
+        text += &format!(
+            "---\napiVersion: quorate.dev/v1alpha1\nkind: Node\nmetadata: {{name: {name}}}\n\
+             spec: {{fencing: {{levels: [{{name: outlet, devices: [{{device: outlets, plug: {name}}}]}}]}}}}\n"
+        );
+    }
+    let path = first.path("outlets.yaml");
+    fs::write(&path, text).expect("written");
+    path.display().to_string()
+}
+
+/// Prints what it took (`--nocapture`).
+#[test]
+fn the_half_whose_agent_proves_the_other_one_off_goes_on() {
+    let first = Machine::founder("m1");
+    let mut second = first.joined_by("m2", &[]);
+    first.done_at_last(&["apply", "-f", &outlets(&first)]);
+    first.done_at_last(&["apply", "-f", &first.manifest("kept")]);
+
+    let outlet = |name: &str| {
+        let said = fs::read_to_string(first.path("agents").join(name));
+        said.expect("a file").trim().to_owned()
+    };
+    let lost = Timestamp::now();
+    second.kill();
+    first.until("it is told to switch off", || outlet("m2") == "off");
+    first.done_at_last(&["apply", "-f", &first.manifest("after")]);
+    let written = Timestamp::now();
+    first.until_votes("1 of 1 votes");
+    first.done(&["get", "role", "kept"]);
+    assert_eq!(outlet("m1"), "on", "the one that goes on");
+    let [none, off, over] = [
+        "there is no quorum: the other half is to be fenced",
+        "it is off",
+        "this half has taken over",
+    ]
+    .map(|words| first.said_at(words));
+    println!(
+        "from the loss on {} ms until the other is to be fenced, {} ms until it is proven off, {} ms until this half has taken \
+         over; written again {} ms after the loss",
+        none.duration_since(lost).as_millis(),
+        off.duration_since(none).as_millis(),
+        over.duration_since(off).as_millis(),
+        written.duration_since(lost).as_millis()
+    );
+
+    // It was never off, whatever its outlet said: it hears that the other one has gone on, and shoots nobody.
+    second.start();
+    first.until_votes("2 of 2 votes are there");
+    first.done_at_last(&["--endpoint", &second.address, "get", "role", "after"]);
+    assert_eq!(outlet("m1"), "on", "nobody shoots back");
 }
 
 #[test]

@@ -278,6 +278,7 @@ mod tests {
             hears: left.iter().copied().filter(|id| *id != me).collect(),
             quorum: false,
             in_quorum_since_boot: true,
+            taken_out: Some(false),
         };
         let mut takeover = Takeover::new(me, 1);
         if takeover.begin(&facts).is_err() {

@@ -6,7 +6,8 @@ use openraft::{Instant, Raft, ServerState, async_runtime::WatchReceiver};
 use tokio::sync::watch;
 
 use super::{
-    Machine, Types, link::Link, proposer::Proposals, returning::Returning, takeover::Testimony,
+    Machine, Types, around::Around, link::Link, proposer::Proposals, returning::Returning,
+    takeover::Testimony,
 };
 use crate::{
     Leadership, Member, MemberId, StoreConfig,
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) evidence: Testimony,
     pub(crate) shots: Shots,
     pub(crate) returning: Returning,
+    pub(crate) around: Around,
 }
 
 /// Where a write goes.

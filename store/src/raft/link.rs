@@ -210,6 +210,18 @@ impl Link {
 
     /// The answer's body, if it comes from a member that may speak.
     pub(crate) fn answer(&self, peer: MemberId, frame: Frame) -> Result<Bytes, TransportError> {
+        let frame = self.spoken(peer, frame)?;
+        self.part
+            .take_answer(frame.from, frame.start_counter, frame.pledge)
+            .map_err(|reason| TransportError::Refused {
+                member: peer,
+                reason,
+            })?;
+        Ok(frame.body)
+    }
+
+    /// The answer, if it comes from that member and belongs to this history.
+    fn spoken(&self, peer: MemberId, frame: Frame) -> Result<Frame, TransportError> {
         let refused = |reason| TransportError::Refused {
             member: peer,
             reason,
@@ -222,10 +234,7 @@ impl Link {
         if from != peer {
             return Err(refused(format!("member {from} answered in its place")));
         }
-        self.part
-            .take_answer(from, frame.start_counter, frame.pledge)
-            .map_err(refused)?;
-        Ok(frame.body)
+        Ok(frame)
     }
 
     /// Whether this member may still say anything to the others.
@@ -267,6 +276,20 @@ impl Link {
             .call(peer, self.frame(id, method, body), timeout)
             .await?;
         self.answer(id, answer)
+    }
+
+    /// Asks a peer something that does not make it one of those that are heard: it may be there, and no use.
+    pub(crate) async fn ask_aside(
+        &self,
+        peer: Peer,
+        method: Method,
+        timeout: Duration,
+    ) -> Result<Bytes, TransportError> {
+        let id = peer.id;
+        self.may_speak(id)?;
+        let frame = self.frame(id, method, Bytes::new());
+        let answer = self.transport.call(peer, frame, timeout).await?;
+        Ok(self.spoken(id, answer)?.body)
     }
 
     /// Notes how far a peer has the log on its disk.

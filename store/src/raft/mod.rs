@@ -1,5 +1,6 @@
 //! openraft, wrapped: see docs/adr/0002 for why this version and what is relied upon.
 
+pub(crate) mod around;
 pub(crate) mod barrier;
 pub(crate) mod change;
 pub(crate) mod core;

@@ -87,6 +87,7 @@ async fn facts(core: &Core, asker: Option<MemberId>) -> Option<Facts> {
         quorum: sees_quorum(core, asker),
         in_quorum_since_boot: core.link.since_boot.in_quorum()
             && core.link.succession.reason().is_none(),
+        taken_out: core.around.taken_out(),
     })
 }
 

@@ -24,6 +24,9 @@ pub struct Facts {
     /// it how far the log is committed, up to an entry of the leader's own term, and it has all of that. Contact alone
     /// is not enough: a half that was off may lack what the other half committed meanwhile.
     pub in_quorum_since_boot: bool,
+    /// Whether another voter knows that this member has no vote any more; none before they were asked. Where fence devices tell
+    /// the truth, whom it is true of has booted anew.
+    pub taken_out: Option<bool>,
 }
 
 /// What is to be done.
@@ -64,8 +67,16 @@ pub enum Obstacle {
     #[error("an attempt is under way")]
     UnderWay,
     /// Something of another member is still being worked on. It may succeed when it is tried again.
-    #[error("what other members sent before is still being worked on")]
+    #[error(
+        "what other members sent before is still being worked on, or they are being asked whether this one still has a vote"
+    )]
     Unsettled,
+    /// The others have gone on without this member, which was never off.
+    #[error(
+        "the other half has taken this member out as lost, and goes on: a fence device said off of a machine that runs; it is brought \
+         back by itself"
+    )]
+    TakenOut,
     /// Only voters count.
     #[error("this member has no vote")]
     NoVoter,
@@ -243,6 +254,11 @@ impl Takeover {
         if !facts.in_quorum_since_boot {
             return Err(Obstacle::NeverInQuorum);
         }
+        match facts.taken_out {
+            None => return Err(Obstacle::Unsettled),
+            Some(true) => return Err(Obstacle::TakenOut),
+            Some(false) => {}
+        }
         self.attempts += 1;
         let round = Round {
             by: self.me,
@@ -366,7 +382,7 @@ impl Takeover {
             return refuse(Refusal::NeverInQuorum);
         }
         let knows_me = claim.side.contains(&self.me) && claim.side.contains(&from);
-        if *mine != claim.configuration || !knows_me {
+        if *mine != claim.configuration || !knows_me || facts.taken_out == Some(true) {
             return refuse(Refusal::OtherMembership);
         }
         if facts.last > claim.last {

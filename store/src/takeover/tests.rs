@@ -24,6 +24,7 @@ fn facts(voters: &[MemberId], hears: &[MemberId]) -> Facts {
         hears: set(hears),
         quorum: false,
         in_quorum_since_boot: true,
+        taken_out: Some(false),
     }
 }
 
@@ -279,6 +280,14 @@ fn what_is_in_the_way_is_said() {
         obstacle(&|facts| facts.hears = set(&[9])),
         few,
         "a learner does not count"
+    );
+    assert_eq!(
+        obstacle(&|facts| facts.taken_out = None),
+        Obstacle::Unsettled
+    );
+    assert_eq!(
+        obstacle(&|facts| facts.taken_out = Some(true)),
+        Obstacle::TakenOut
     );
     let mut busy = shooting();
     let again = busy.begin(&facts(&[1, 2, 3, 4], &[2]));

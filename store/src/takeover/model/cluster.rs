@@ -157,6 +157,8 @@ impl Cluster {
             hears: members(hears),
             quorum: false,
             in_quorum_since_boot: node.in_quorum || self.makes(Mistake::RebootedMayShoot),
+            // No device lies here, and nothing rests on this.
+            taken_out: Some(false),
         }
     }
 
