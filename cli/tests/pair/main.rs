@@ -310,6 +310,7 @@ fi
 while IFS='=' read -r name value; do
 	case $name in action) action=$value ;; plug) plug=$value ;; esac
 done
+[ -e "$here/$plug" ] || { echo "no outlet $plug"; exit 1; }
 case $action in
 on | off) echo "$action" >"$here/$plug" ;;
 status) [ "$(cat "$here/$plug")" = on ] && echo "Status: ON" || { echo "Status: OFF"; exit 2; } ;;
