@@ -11,7 +11,7 @@ use crate::stories::counting::{
     PATIENCE, administer_from, assert_proven_off_first, eventually_is, eventually_up, field, room,
 };
 
-const FILES: &str = "/srv/files";
+pub(super) const FILES: &str = "/srv/files";
 const TOLD: &str = "/run/shared-told";
 
 /// How far a host's writer is, as it says itself: its turns, and the count that the last one reached.
@@ -91,14 +91,26 @@ fn assert_turns(room: &Room, from: u8, acknowledged: [(u64, u64); 2]) {
     }
 }
 
-fn mounted(room: &Room, from: u8, wanted: &str) {
+pub(super) fn mounted(room: &Room, from: u8, wanted: &str) {
     eventually_is(room, from, "fs/files", "mountedSummary", wanted);
 }
 
-pub(crate) fn a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it() {
-    let room = room("shared", 3, "shared/manifests.yaml");
+/// Programs on both hosts are given POSIX and OFD locks.
+pub(super) fn locks_hold(room: &Room) {
+    let condition = "conditions[?(@.type==\"ProgramLocks\")].status";
+    eventually_is(room, 1, "fs/files", condition, "True");
+}
+
+/// A cluster that has it mounted on both hosts.
+pub(super) fn room_with_files(name: &str) -> Room {
+    let room = room(name, 3, "shared/manifests.yaml");
     administer_from(&room, 2);
     mounted(&room, 1, "2/2");
+    room
+}
+
+pub(crate) fn a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it() {
+    let room = room_with_files("shared");
     println!("    mounted on both");
     for host in [1, 2] {
         start_writer(&room, host);

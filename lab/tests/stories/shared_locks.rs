@@ -7,11 +7,9 @@ use std::time::Instant;
 use quorate_lab::Room;
 use quorate_lab::cluster::quorate;
 
-use crate::stories::counting::{
-    PATIENCE, administer_from, assert_proven_off_first, eventually_is, eventually_up, field, room,
-};
+use crate::stories::counting::{PATIENCE, assert_proven_off_first, eventually_up, field};
+use crate::stories::shared::{FILES, locks_hold, mounted, room_with_files};
 
-const FILES: &str = "/srv/files";
 const TOLD: &str = "/run/locks-told";
 const LOCKER: &str = "/root/locker.py";
 /// The same as a pattern that does not match the command in which it stands.
@@ -93,16 +91,8 @@ fn no_breach(room: &Room, host: u8) {
 }
 
 pub(crate) fn programs_on_two_hosts_lock_pieces_of_one_file_whatever_daemons_and_hosts_are_lost() {
-    let room = room("shared-locks", 3, "shared/manifests.yaml");
-    administer_from(&room, 2);
-    eventually_is(&room, 1, "fs/files", "mountedSummary", "2/2");
-    eventually_is(
-        &room,
-        1,
-        "fs/files",
-        "conditions[?(@.type==\"ProgramLocks\")].status",
-        "True",
-    );
+    let room = room_with_files("shared-locks");
+    locks_hold(&room);
     for host in [1, 2] {
         start_lockers(&room, host);
     }
@@ -146,7 +136,7 @@ pub(crate) fn programs_on_two_hosts_lock_pieces_of_one_file_whatever_daemons_and
         assert_proven_off_first(&room, survivor);
         no_breach(&room, survivor);
         eventually_up(&room, victim);
-        eventually_is(&room, survivor, "fs/files", "mountedSummary", "2/2");
+        mounted(&room, survivor, "2/2");
         start_lockers(&room, victim);
         for host in [1, 2] {
             eventually_go_on(&room, host, 5);

@@ -6,12 +6,9 @@ use std::time::{Duration, Instant};
 use quorate_lab::Room;
 use quorate_lab::cluster::quorate;
 
-use crate::stories::counting::{
-    PATIENCE, administer_from, assert_proven_off_first, eventually_is, eventually_up, room,
-};
+use crate::stories::counting::{PATIENCE, assert_proven_off_first, eventually_up};
 use crate::stories::desk;
-
-const FILES: &str = "/srv/files";
+use crate::stories::shared::{FILES, locks_hold, mounted, room_with_files};
 
 /// Locks of all kinds that programs have, between processes of one host.
 const LOCKS: &str = "--lockf 1 --lockofd 1 --locka 1 --flock 1 --timeout 60";
@@ -72,16 +69,9 @@ fn eventually_has_run_for(room: &Room, host: u8, seconds: u64) {
     });
 }
 
-fn mounted(room: &Room, from: u8, wanted: &str) {
-    eventually_is(room, from, "fs/files", "mountedSummary", wanted);
-}
-
 pub(crate) fn a_shared_filesystem_is_whole_after_ten_minutes_of_stress_and_the_loss_of_a_host() {
-    let room = room("shared-stress", 3, "shared/manifests.yaml");
-    administer_from(&room, 2);
-    mounted(&room, 1, "2/2");
-    let locks = "conditions[?(@.type==\"ProgramLocks\")].status";
-    eventually_is(&room, 1, "fs/files", locks, "True");
+    let room = room_with_files("shared-stress");
+    locks_hold(&room);
 
     for host in [1, 2] {
         start(&room, host, LOCKS);

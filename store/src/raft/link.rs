@@ -270,11 +270,7 @@ impl Link {
         timeout: Duration,
     ) -> Result<Bytes, TransportError> {
         let id = peer.id;
-        self.may_speak(id)?;
-        let answer = self
-            .transport
-            .call(peer, self.frame(id, method, body), timeout)
-            .await?;
+        let answer = self.call(peer, method, body, timeout).await?;
         self.answer(id, answer)
     }
 
@@ -286,10 +282,20 @@ impl Link {
         timeout: Duration,
     ) -> Result<Bytes, TransportError> {
         let id = peer.id;
-        self.may_speak(id)?;
-        let frame = self.frame(id, method, Bytes::new());
-        let answer = self.transport.call(peer, frame, timeout).await?;
+        let answer = self.call(peer, method, Bytes::new(), timeout).await?;
         Ok(self.spoken(id, answer)?.body)
+    }
+
+    async fn call(
+        &self,
+        peer: Peer,
+        method: Method,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Frame, TransportError> {
+        self.may_speak(peer.id)?;
+        let frame = self.frame(peer.id, method, body);
+        self.transport.call(peer, frame, timeout).await
     }
 
     /// Notes how far a peer has the log on its disk.
