@@ -57,14 +57,15 @@ impl Facts {
         Ok(Some(Self { fields, conditions }))
     }
 
-    /// Puts them into a Node, in place of what the host said before.
-    pub(super) fn put_into(&self, node: &mut Value) {
+    /// Puts them into a Node, in place of what the host said before. `report` is the number of the report that brought them.
+    pub(super) fn put_into(&self, node: &mut Value, report: u64) {
         if !node["status"].is_object() {
             node["status"] = json!({});
         }
         let Some(status) = node["status"].as_object_mut() else {
             return;
         };
+        status.insert("report".to_owned(), json!(report));
         for field in FIELDS {
             match self.fields.get(field) {
                 Some(value) => status.insert(field.to_owned(), value.clone()),
@@ -113,11 +114,12 @@ mod tests {
             "state": "Suspect", "incarnation": 3, "versions": {"kernel": "old"},
             "conditions": [{"type": "Ready", "status": "False"}, {"type": "Drained", "status": "True"}, {"type": "StorageReady", "status": "True"}],
         }});
-        facts.put_into(&mut node);
+        facts.put_into(&mut node, 7);
         let status = &node["status"];
         assert_eq!(status["state"], "Suspect");
         assert_eq!(status["incarnation"], 3);
         assert_eq!(status["fenceLevels"], Value::Null);
+        assert_eq!(status["report"], 7);
         assert_eq!(status["capacity"]["cpus"], 8);
         assert_eq!(
             status["versions"],

@@ -116,8 +116,11 @@ impl HostDesk {
         let goes_on = same_boot && state != Some(NodeState::Left);
         let incarnation = if goes_on { former } else { former + 1 };
         let stays = goes_on && state.is_some();
-        if let Some(facts) = facts {
-            draft.edit(nodes, node, |object| facts.put_into(object))?;
+        let newest = !goes_on || status.report <= Some(request.number);
+        if let Some(facts) = facts.filter(|_| newest) {
+            draft.edit(nodes, node, |object| {
+                facts.put_into(object, request.number);
+            })?;
         }
         if stays {
             return Ok(incarnation);

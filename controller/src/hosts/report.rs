@@ -24,11 +24,10 @@ impl HostDesk {
         let reports = request
             .records
             .iter()
-            .map(|report| read(report, request.incarnation))
+            .map(|report| read(report, &request))
             .collect::<Result<Vec<_>, _>>()?;
         // What it reports it has learnt from the log: this member's state is new enough, or the conditions say no.
         let mut view = self.store().view();
-        let mut settled = false;
         for _ in 0..ATTEMPTS {
             let term = self.term()?;
             let mut draft = Draft::new(&view, self.engine.sources());
@@ -41,18 +40,10 @@ impl HostDesk {
                     unknown.push(name.clone());
                 }
             }
-            draft.edit(nodes, node, |object| {
-                if let Some(facts) = &facts {
-                    facts.put_into(object);
-                }
-            })?;
-            if draft.is_empty() && !settled {
-                // Other words of this host, whose answer it did not wait for, may be in the log and be committed yet: these
-                // are the last ones only when they stand after those.
-                self.store().settled().await?;
-                settled = true;
-                view = self.store().view();
-                continue;
+            if let Some(facts) = &facts
+                && status.report <= Some(request.number)
+            {
+                draft.edit(nodes, node, |object| facts.put_into(object, request.number))?;
             }
             // A fenced host's words count no more: its state is part of what this rests on.
             draft.rely_on(nodes, node)?;
@@ -70,18 +61,23 @@ impl HostDesk {
     }
 }
 
-fn read(report: &RecordReport, incarnation: u64) -> Result<(String, NodePlanStatus), DeskError> {
+fn read(
+    report: &RecordReport,
+    request: &ReportRequest,
+) -> Result<(String, NodePlanStatus), DeskError> {
     let mut status: NodePlanStatus = serde_json::from_slice(&report.status).map_err(|error| {
         DeskError::refused(format!(
             "the report about record {:?} is not readable: {error}; the host's software is of another version than the cluster's",
             report.record
         ))
     })?;
-    status.incarnation = Some(incarnation);
+    status.incarnation = Some(request.incarnation);
+    status.report = Some(request.number);
     Ok((report.record.clone(), status))
 }
 
-/// Whether there is such a record of that host.
+/// Puts that into the record, unless the host has said something later meanwhile: a report that was held up, and whose
+/// answer the host did not wait for, may arrive at any time. False: there is no such record of that host.
 fn put(
     draft: &mut Draft<'_>,
     node: &str,
@@ -93,7 +89,13 @@ fn put(
         .get(plans, name)?
         .is_some_and(|record| record["spec"]["node"] == node);
     if own {
-        draft.edit(plans, name, |record| record["status"] = json!(said))?;
+        draft.edit(plans, name, |record| {
+            let before = &record["status"];
+            let same_boot = before["incarnation"].as_u64() == said.incarnation;
+            if !same_boot || before["report"].as_u64() <= said.report {
+                record["status"] = json!(said);
+            }
+        })?;
     }
     Ok(own)
 }

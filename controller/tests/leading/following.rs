@@ -201,32 +201,20 @@ async fn words_that_were_given_up_do_not_stand_when_others_were_said_after_them(
     let world = quiet_world(3).await;
     world.guest("web").await;
     assign(&world, "an1", "web", 1, true).await;
-    let saying = |message: &str| ReportRequest {
-        incarnation: 1,
-        records: vec![RecordReport {
-            record: "an1.virtualmachine.web".to_owned(),
-            status: json!({"message": message}).to_string().into(),
-        }],
-        ..ReportRequest::default()
-    };
-    let said = |world: &World| {
-        let record = world.get("NodePlan", "an1.virtualmachine.web");
-        record["status"]["message"].as_str().map(str::to_owned)
-    };
     let leader = world.leader().await;
     let desk = world.desk().await.clone();
-    desk.report("an1", saying("as planned"))
+    desk.report("an1", saying(1, "as planned"))
         .await
         .expect("taken");
 
     // The leader hears no other member for a moment, and the host does not wait for its answer.
     let others: Vec<_> = (1..=3).filter(|id| *id != leader).collect();
     world.cut_apart(&[leader], &others);
-    let given_up = desk.report("an1", saying("under way"));
+    let given_up = desk.report("an1", saying(2, "under way"));
     let given_up = tokio::time::timeout(Duration::from_millis(50), given_up).await;
     given_up.expect_err("nobody can commit it");
     let last = tokio::spawn({
-        let (desk, words) = (desk.clone(), saying("as planned"));
+        let (desk, words) = (desk.clone(), saying(3, "as planned"));
         async move { desk.report("an1", words).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -236,6 +224,72 @@ async fn words_that_were_given_up_do_not_stand_when_others_were_said_after_them(
 
     world.store(leader).settled().await.expect("applied");
     assert_eq!(said(&world).as_deref(), Some("as planned"));
+}
+
+/// A report may be held up on its way for as long as it likes. It changes nothing that the host has said since, and what
+/// another boot of the host said is no measure.
+#[tokio::test(start_paused = true)]
+async fn words_that_arrive_late_do_not_stand_over_those_that_were_said_after_them() {
+    let world = quiet_world(1).await;
+    world.guest("web").await;
+    assign(&world, "an1", "web", 1, true).await;
+    let desk = world.desk().await.clone();
+    let kernel = |number: u64, message: &str, kernel: &str| ReportRequest {
+        facts: json!({"versions": {"kernel": kernel}}).to_string().into(),
+        ..saying(number, message)
+    };
+    for (number, message, version) in [
+        (70, "the third", "3"),
+        (50, "the first", "1"),
+        (60, "the second", "2"),
+    ] {
+        let report = kernel(number, message, version);
+        desk.report("an1", report).await.expect("taken, or dropped");
+        assert_eq!(said(&world).as_deref(), Some("the third"));
+        let node = world.get("Node", "an1");
+        assert_eq!(node["status"]["versions"]["kernel"], "3");
+    }
+    desk.report("an1", kernel(80, "the third", "3"))
+        .await
+        .expect("taken");
+    desk.report("an1", kernel(75, "held up", "0"))
+        .await
+        .expect("dropped");
+    assert_eq!(
+        said(&world).as_deref(),
+        Some("the third"),
+        "also what was said twice stands over what was said between"
+    );
+
+    let booted = RegisterRequest {
+        boot_id: "another-boot".to_owned(),
+        facts: json!({"versions": {"kernel": "4"}}).to_string().into(),
+        number: 5,
+        feature_level: quorate_proto::FEATURE_LEVEL,
+        ..RegisterRequest::default()
+    };
+    let registered = desk.register("an1", booted).await.expect("registered");
+    assert_eq!(registered.incarnation, 2);
+    let node = world.get("Node", "an1");
+    assert_eq!(node["status"]["versions"]["kernel"], "4");
+}
+
+/// A report of the first boot of an1.
+fn saying(number: u64, message: &str) -> ReportRequest {
+    ReportRequest {
+        incarnation: 1,
+        records: vec![RecordReport {
+            record: "an1.virtualmachine.web".to_owned(),
+            status: json!({"message": message}).to_string().into(),
+        }],
+        number,
+        ..ReportRequest::default()
+    }
+}
+
+fn said(world: &World) -> Option<String> {
+    let record = world.get("NodePlan", "an1.virtualmachine.web");
+    record["status"]["message"].as_str().map(str::to_owned)
 }
 
 #[tokio::test(start_paused = true)]

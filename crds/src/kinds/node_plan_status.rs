@@ -41,6 +41,9 @@ pub struct NodePlanStatus {
     /// The incarnation that says all this. What a former one said is no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
+    /// The number of the report that brought it: what a report with a lower one brings later is out of date.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<u64>,
     /// The network, as the host sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkHostStatus>,

@@ -36,6 +36,10 @@ pub struct NodeStatus {
     /// The newest plan that it has accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_generation: Option<u64>,
+    /// The number of the report that brought what the host says here: one with a lower number that arrives later is out of
+    /// date.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<u64>,
     /// What it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<NodeResources>,

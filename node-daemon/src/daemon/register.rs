@@ -1,4 +1,5 @@
 use super::backoff::Backoff;
+use super::reporting::number;
 use super::{DaemonError, Environment, Stop};
 use crate::link::LinkError;
 use crate::plan::{MemoryError, Remembered};
@@ -67,6 +68,7 @@ async fn until_taken(environment: &Environment) -> Result<Registered, DaemonErro
             incarnation: remembered.incarnation,
             feature_level: quorate_proto::FEATURE_LEVEL,
             facts: facts.map(|facts| facts.json().into()).unwrap_or_default(),
+            number: number(environment.boot_clock.now()),
         };
         let wait = match environment.link.register(request).await {
             Ok(reply) => match taken(environment, &remembered, &reply).await {

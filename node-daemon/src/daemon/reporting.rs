@@ -10,6 +10,11 @@ const GATHER: Duration = Duration::from_millis(20);
 /// As many records go into one report.
 const MOST: usize = 200;
 
+/// The number of a report: it rises from one to the next within a boot, also when the daemon is started again.
+pub(super) fn number(since_boot: Duration) -> u64 {
+    u64::try_from(since_boot.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// What is said, and was said: only changes are reported, one report at a time.
 #[derive(Debug)]
 pub(super) struct Reporting {
@@ -18,6 +23,8 @@ pub(super) struct Reporting {
     /// Something else was said of the host after that, and nobody knows whether it has arrived.
     host_unsure: bool,
     generation: u64,
+    /// The number of the last report.
+    number: u64,
     under_way: Option<Report>,
     due: Option<Instant>,
     backoff: Backoff,
@@ -38,6 +45,7 @@ impl Reporting {
             host: HostReport::default(),
             host_unsure: false,
             generation: 0,
+            number: 0,
             under_way: None,
             due: None,
             backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(5)),
@@ -59,13 +67,15 @@ impl Reporting {
         self.under_way.is_none() && self.due.is_none()
     }
 
-    /// What to report now. `generation` is the newest plan that is acknowledged, if any is.
+    /// What to report now. `generation` is the newest plan that is acknowledged, if any is; `number` that of the report,
+    /// unless a former one of this daemon has that already.
     pub(super) fn next(
         &mut self,
         now: Instant,
         mut records: Vec<(String, NodePlanStatus)>,
         host: &HostReport,
         generation: Option<u64>,
+        number: u64,
     ) -> Option<ReportRequest> {
         if self.under_way.is_some() {
             return None;
@@ -82,6 +92,7 @@ impl Reporting {
         }
         records.truncate(MOST);
         let host = host_news.then(|| host.clone());
+        self.number = number.max(self.number + 1);
         let request = ReportRequest {
             incarnation: self.incarnation,
             records: records.iter().filter_map(record).collect(),
@@ -91,6 +102,7 @@ impl Reporting {
                 .unwrap_or_default()
                 .into(),
             accepted_plan_generation: generation,
+            number: self.number,
         };
         self.under_way = Some(Report {
             records,
@@ -161,22 +173,23 @@ mod tests {
         let mut reporting = Reporting::new(7);
         let host = HostReport::default();
         let news = vec![("an1.vm.web".to_owned(), status("starts"))];
-        assert!(reporting.next(now, vec![], &host, None).is_none());
+        assert!(reporting.next(now, vec![], &host, None, 1).is_none());
         assert!(reporting.silent());
 
-        assert!(reporting.next(now, news.clone(), &host, None).is_none());
-        let request = reporting.next(now + GATHER, news.clone(), &host, Some(3));
+        assert!(reporting.next(now, news.clone(), &host, None, 1).is_none());
+        let request = reporting.next(now + GATHER, news.clone(), &host, Some(3), 50);
         let request = request.expect("gathered");
         assert_eq!((request.incarnation, request.records.len()), (7, 1));
         assert_eq!(request.accepted_plan_generation, 3);
-        let again = reporting.next(now + GATHER, news.clone(), &host, Some(3));
+        assert_eq!(request.number, 50);
+        let again = reporting.next(now + GATHER, news.clone(), &host, Some(3), 50);
         assert!(again.is_none(), "one at a time");
 
         let report = reporting.arrived().expect("it was under way");
         assert_eq!(report.records, news);
         assert!(
             reporting
-                .next(now + GATHER, vec![], &host, Some(3))
+                .next(now + GATHER, vec![], &host, Some(3), 1)
                 .is_none()
         );
         assert!(reporting.silent());
@@ -187,16 +200,22 @@ mod tests {
         let mut now = Instant::now();
         let mut reporting = Reporting::new(7);
         let host = HostReport::default();
-        reporting.next(now, vec![], &host, Some(1));
+        reporting.next(now, vec![], &host, Some(1), 1);
         let mut waits = Vec::new();
+        let mut numbers = vec![1];
         for _ in 0..7 {
             now = reporting.due().expect("something is to be said");
-            let request = reporting.next(now, vec![], &host, Some(1)).expect("due");
+            let request = reporting.next(now, vec![], &host, Some(1), 1).expect("due");
             assert_eq!(request.accepted_plan_generation, 1);
+            numbers.push(request.number);
             let about = reporting.failed(now);
             assert!(about.is_empty());
             waits.push(reporting.due().expect("again") - now);
         }
+        assert!(
+            numbers.windows(2).all(|two| two[0] < two[1]),
+            "each is a report of its own, also within one moment: {numbers:?}"
+        );
         assert!(waits.is_sorted() && waits[0] < waits[5], "{waits:?}");
         assert_eq!(waits[5], waits[6], "but never stops: {waits:?}");
     }
@@ -208,13 +227,13 @@ mod tests {
         let well = HostReport::default();
         let mut other = HostReport::default();
         other.facts.watchdog = Some(WatchdogStatus::default());
-        reporting.next(now, vec![], &other, None);
-        let request = reporting.next(now + GATHER, vec![], &other, None);
+        reporting.next(now, vec![], &other, None, 1);
+        let request = reporting.next(now + GATHER, vec![], &other, None, 1);
         assert!(request.is_some());
         reporting.failed(now + GATHER);
 
         let due = reporting.due().expect("it is said again");
-        let request = reporting.next(due, vec![], &well, None);
+        let request = reporting.next(due, vec![], &well, None, 1);
         assert!(
             !request
                 .expect("it may be known by the other words")
@@ -222,7 +241,7 @@ mod tests {
                 .is_empty()
         );
         reporting.arrived();
-        assert!(reporting.next(due, vec![], &well, None).is_none());
+        assert!(reporting.next(due, vec![], &well, None, 1).is_none());
     }
 
     #[test]
@@ -231,8 +250,8 @@ mod tests {
         let mut reporting = Reporting::new(7);
         let host = HostReport::default();
         let news = ["an1.volume.data", "an1.vm.web"].map(|it| (it.to_owned(), status("runs")));
-        reporting.next(now, news.to_vec(), &host, None);
-        let request = reporting.next(now + GATHER, news.to_vec(), &host, None);
+        reporting.next(now, news.to_vec(), &host, None, 1);
+        let request = reporting.next(now + GATHER, news.to_vec(), &host, None, 1);
         assert!(request.is_some());
         reporting.doubt("an1.volume.data");
         let report = reporting.arrived().expect("it was under way");
@@ -247,8 +266,8 @@ mod tests {
         let records: Vec<_> = (0..2 * MOST)
             .map(|number| (format!("an1.vm.{number}"), status("starts")))
             .collect();
-        reporting.next(now, records.clone(), &host, None);
-        let request = reporting.next(now + GATHER, records, &host, None);
+        reporting.next(now, records.clone(), &host, None, 1);
+        let request = reporting.next(now + GATHER, records, &host, None, 1);
         assert_eq!(request.expect("due").records.len(), MOST);
     }
 }

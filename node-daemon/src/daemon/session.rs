@@ -6,7 +6,7 @@ use super::leasing::Leasing;
 use super::leaving::Leaving;
 use super::register::Registered;
 use super::remembering::Remembering;
-use super::reporting::Reporting;
+use super::reporting::{Reporting, number};
 use super::watching::Watching;
 use super::{DaemonError, Environment, Stop};
 use crate::drivers::DriverError;
@@ -437,7 +437,8 @@ impl Session {
         let acknowledged = self.plan.complete() && self.remembering.knows(&self.plan);
         let generation = acknowledged.then(|| self.plan.generation());
         let records = self.reconciler.answers();
-        if let Some(request) = self.reporting.next(now, records, &host, generation) {
+        let number = number(self.environment.boot_clock.now());
+        if let Some(request) = self.reporting.next(now, records, &host, generation, number) {
             let link = Arc::clone(&self.environment.link);
             self.calls
                 .spawn(async move { Event::Reported(link.report(request).await.map(drop)) });

@@ -242,12 +242,17 @@ impl Plan {
             self.foreign.insert(name);
             return Ok(());
         };
+        let mut said = plan.status;
+        if let Some(said) = &mut said {
+            // Which report brought it makes it neither newer nor older to this host.
+            said.report = None;
+        }
         let record = Record {
             name: name.clone(),
             generation: spec.plan_generation,
             term: spec.term,
             assignment: Arc::new(assignment),
-            said: plan.status,
+            said,
         };
         // What we said ourselves comes back to us; that alone is no change.
         if old.is_none_or(|old| {

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) facts: Value,
     pub(crate) acknowledged: u64,
     pub(crate) reports: u64,
+    /// The number of the last one.
+    number: u64,
     /// Where somebody comes in, when a daemon waits there.
     door: Option<mpsc::UnboundedSender<Visit>>,
 }
@@ -141,6 +143,13 @@ impl ClusterLink for Cluster {
             return Box::pin(async { Err(over()) });
         }
         state.reports += 1;
+        assert!(
+            request.number > state.number,
+            "report {} came after {}",
+            request.number,
+            state.number
+        );
+        state.number = request.number;
         for record in request.records {
             let status = serde_json::from_slice(&record.status).expect("a status");
             state.said.insert(record.record, status);

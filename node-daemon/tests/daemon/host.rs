@@ -23,6 +23,7 @@ pub(crate) struct Host {
     pub(crate) memory: Run,
     lease: Lease,
     deaf: bool,
+    booted: Boot,
     daemon: Option<Daemon>,
 }
 
@@ -71,7 +72,7 @@ impl Memory for Run {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Boot(Instant);
 
 impl BootClock for Boot {
@@ -151,6 +152,7 @@ impl Host {
                 heard: Arc::default(),
             },
             deaf,
+            booted: Boot(begin),
             daemon: None,
         };
         host.lease(true);
@@ -186,7 +188,7 @@ impl Host {
             lease: Arc::new(channel),
             watchdog: None,
             clock: Arc::new(jiff::Timestamp::UNIX_EPOCH),
-            boot_clock: Arc::new(Boot(Instant::now())),
+            boot_clock: Arc::new(self.booted),
         };
         let (stop, stopped) = watch::channel(Stop::No);
         self.daemon = Some(Daemon {

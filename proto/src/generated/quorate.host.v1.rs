@@ -12,6 +12,9 @@ pub struct RegisterRequest {
     /// How the host is: the part of a Node's status that hosts write, as JSON.
     #[prost(bytes = "bytes", tag = "4")]
     pub facts: ::prost::bytes::Bytes,
+    /// As in ReportRequest.
+    #[prost(uint64, tag = "5")]
+    pub number: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RegisterReply {
@@ -108,6 +111,10 @@ pub struct ReportRequest {
     /// The newest generation of the plan that the host has accepted.
     #[prost(uint64, tag = "4")]
     pub accepted_plan_generation: u64,
+    /// Rises from one report of this boot to the next, also across restarts of the host's software: the time since the boot
+    /// in microseconds. What arrives after a later one changes nothing that the later one was about.
+    #[prost(uint64, tag = "5")]
+    pub number: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecordReport {

@@ -229,6 +229,7 @@ impl Host {
             boot_id: self.boot_id(),
             incarnation: self.incarnation(),
             feature_level: quorate_proto::FEATURE_LEVEL,
+            number: 0,
             facts: json!({"capacity": {"memory": "64Gi", "cpus": 16}})
                 .to_string()
                 .into(),
