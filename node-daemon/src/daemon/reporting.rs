@@ -202,7 +202,7 @@ mod tests {
         let host = HostReport::default();
         reporting.next(now, vec![], &host, Some(1), 1);
         let mut waits = Vec::new();
-        let mut numbers = vec![1];
+        let mut numbers = Vec::new();
         for _ in 0..7 {
             now = reporting.due().expect("something is to be said");
             let request = reporting.next(now, vec![], &host, Some(1), 1).expect("due");
