@@ -6,7 +6,7 @@ use super::{
     committed::Changed,
     endings,
     judge::{Bench, Milestone, lets_run},
-    lockspaces,
+    late, lockspaces,
     losses::{fenced, succeeded, suspected},
     openings::{joins, one_primary, opens},
 };
@@ -40,7 +40,7 @@ pub(super) fn check(bench: &mut Bench, changed: &[Changed]) {
                 let operation = bench.committed.operations.get(name);
                 let now = operation.and_then(phase);
                 if before.is_none() && operation.is_some_and(of_takeover) {
-                    bench.took_over = Some(bench.now);
+                    late::takes_over(bench);
                 }
                 if now == Some(FencePhase::Succeeded) && before.as_deref().and_then(phase) != now {
                     succeeded(bench, name);

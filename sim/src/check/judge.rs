@@ -9,7 +9,7 @@ use quorate_node_daemon::simulated::{LocalRoom, room::Truth};
 use quorate_store::{Change, Revision, Store};
 
 use super::{
-    Committed, Failover, commits, committed::Changed, failover, lockspaces::Begun, truths,
+    Committed, Failover, commits, committed::Changed, failover, late, lockspaces::Begun, truths,
 };
 
 /// Asserts the rules: on every change of the log, and on the truth in the room after every step.
@@ -22,6 +22,8 @@ pub(crate) struct Bench {
     pub(crate) now: Duration,
     pub(crate) committed: Committed,
     pub(crate) violations: Vec<String>,
+    /// What breaks a rule unless a takeover is committed at once: when that was, and what.
+    pub(crate) doubts: Vec<(Duration, String)>,
     pub(crate) checks: BTreeMap<&'static str, u64>,
     /// Who may be executing a guest, by what the log has ordered: guest, then host, incarnation.
     pub(crate) holders: BTreeMap<String, BTreeMap<String, u64>>,
@@ -104,6 +106,7 @@ impl Judge {
             now: Duration::ZERO,
             committed: Committed::default(),
             violations: Vec::new(),
+            doubts: Vec::new(),
             checks: BTreeMap::new(),
             holders: BTreeMap::new(),
             writers: BTreeMap::new(),
@@ -244,6 +247,7 @@ impl Judge {
         let mut bench = self.lock();
         bench.now = now;
         truths::check(&mut bench, &truth);
+        late::settle(&mut bench);
         bench.former = Some(truth);
     }
 }
@@ -286,10 +290,24 @@ impl Bench {
 
     /// A rule was broken.
     pub(crate) fn broken(&mut self, rule: &'static str, what: &str) {
-        let violation = format!("{rule}: {what} (at {:.3} s)", self.now.as_secs_f64());
+        let violation = self.words(rule, what);
+        self.found(violation);
+    }
+
+    /// A rule was broken, unless what is committed next says that half of the voters has taken over.
+    pub(crate) fn doubted(&mut self, rule: &'static str, what: &str) {
+        let doubt = (self.now, self.words(rule, what));
+        self.doubts.push(doubt);
+    }
+
+    pub(super) fn found(&mut self, violation: String) {
         if self.violations.len() < 20 && !self.violations.contains(&violation) {
             self.violations.push(violation);
         }
+    }
+
+    fn words(&self, rule: &str, what: &str) -> String {
+        format!("{rule}: {what} (at {:.3} s)", self.now.as_secs_f64())
     }
 }
 

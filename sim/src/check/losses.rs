@@ -6,7 +6,7 @@ use quorate_crds::{DeviceResult, EvidenceKind, FenceAction, NodeState, PowerStat
 
 use super::{
     judge::{Bench, Leader, Milestone},
-    late::{was_missed_before, was_silent},
+    late::{Ended, missed_by_the_former, silent_before},
 };
 
 /// `Cluster.spec.detection.timeout` of every simulated cluster.
@@ -129,21 +129,24 @@ pub(super) fn suspected(bench: &mut Bench, node: &str) {
     bench.milestones.push((at, suspected));
     let since = heard.max(leader.since);
     let silence = bench.now.saturating_sub(since);
-    if was_missed_before(bench, node, DETECTION.saturating_sub(SLACK)) {
+    let long = DETECTION.saturating_sub(SLACK);
+    let by_the_former = missed_by_the_former(bench, node, long);
+    if by_the_former == Some(Ended::Lately) {
         return;
     }
     alone_in_its_view(bench, node, &leader);
-    if was_silent(bench, node, &leader, DETECTION.saturating_sub(SLACK)) {
-        // It was decided before it was heard again.
+    let by_this_one = silent_before(bench, node, &leader, long);
+    if by_this_one == Some(Ended::Lately) || silence + SLACK >= DETECTION {
         return;
     }
-    if silence + SLACK < DETECTION {
-        let what = format!(
-            "{node} is suspected after {} ms in which {} could have heard it",
-            silence.as_millis(),
-            leader.process
-        );
-        bench.broken("R7", &what);
+    let what = format!(
+        "{node} is suspected after {} ms in which {} could have heard it",
+        silence.as_millis(),
+        leader.process
+    );
+    match by_the_former.or(by_this_one) {
+        Some(_) => bench.doubted("R7", &what),
+        None => bench.broken("R7", &what),
     }
 }
 
