@@ -448,10 +448,13 @@ fn what_nobody_does_to_a_volume_is_refused_with_what_to_do_instead() {
         "spec.source",
         "file:///var",
     );
-    for of in ["snapshot", "volume"] {
-        let source = volume("source", json!({of: "data"}));
-        refused("Volume", source, "spec.source", "use an image");
-    }
+    accepted("Volume", volume("source", json!({"snapshot": "before"})));
+    refused(
+        "Volume",
+        volume("source", json!({"volume": "data"})),
+        "spec.source",
+        "take a VolumeSnapshot",
+    );
 
     let replication = |value| volume("replication", value);
     let beside = |pool: &str| json!({"metadata": "External", "metadataPool": pool});

@@ -182,6 +182,8 @@ reasons! {
         "Nothing.";
     SnapshotWaits, "The snapshot is not there at present; the message says what it waits for.",
         "Wait, or remove what the message names.";
+    SourceWaits, "The volume cannot begin: what it is filled from is not there at present, or does not fit; the message says what it waits for.",
+        "Wait, or correct what the message names.";
     SnapshotGone, "The snapshot was taken, and is not there any more.",
         "Delete it. It is not taken again by itself: it would show another moment.";
     Mounting, "A filesystem is about to be mounted.",

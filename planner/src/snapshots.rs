@@ -9,7 +9,9 @@ use crate::records::checksum;
 use crate::rights::{Answer, Presence, answer, observed};
 use crate::round::Round;
 use crate::state::{ClusterState, Index, Record, Subject, SubjectKind};
+use crate::volumes::filled_from;
 use crate::{ObjectKey, Reason, Why, above};
+use jiff::Timestamp;
 use quorate_crds::{
     Assignment, ConditionStatus, DeletionPolicy, DiskState, NodeMode, NodePlanStatus, ReplicaData,
     ReplicaRole, ReplicaStatus, Size, SnapshotConsistency, SnapshotReason, StorageAssignment, Time,
@@ -95,6 +97,37 @@ fn size_of(record: &Record) -> Option<u64> {
     assigned.storage.as_ref()?.size.as_ref().map(bytes)
 }
 
+/// Whether it is deleted, or its time is over.
+pub(crate) fn is_over(snapshot: &VolumeSnapshot, now: Timestamp) -> bool {
+    let ends = snapshot
+        .status
+        .as_ref()
+        .and_then(|status| ends(snapshot, status));
+    let expired = moment(ends.as_ref()).is_some_and(|ends| ends <= now);
+    expired || snapshot.metadata.deletion_timestamp.is_some()
+}
+
+/// Where the host keeps it, if it does.
+pub(crate) fn kept_on<'s>(
+    state: &'s ClusterState,
+    name: &str,
+    host: &str,
+) -> Option<&'s StorageAssignment> {
+    let record = state.record(&Subject::new(SubjectKind::Snapshot, name), host)?;
+    let assigned = record
+        .spec
+        .assignment
+        .as_ref()
+        .filter(|assigned| assigned.active)?;
+    assigned.storage.as_ref()
+}
+
+fn ends(snapshot: &VolumeSnapshot, status: &VolumeSnapshotStatus) -> Option<Time> {
+    let keep = snapshot.spec.keep_for.as_ref()?;
+    let taken = moment(status.taken_at.as_ref())?;
+    Some(Time::from(later(taken, span(keep))))
+}
+
 struct One<'r, 'a> {
     round: &'r Round<'a>,
     name: &'r str,
@@ -110,7 +143,7 @@ impl One<'_, '_> {
         status: &mut VolumeSnapshotStatus,
         taken: &mut Taken,
     ) -> Option<Why> {
-        status.expires_at = self.ends(status);
+        status.expires_at = ends(self.snapshot, status);
         let ends = moment(status.expires_at.as_ref());
         if let Some(ends) = ends.filter(|ends| *ends > self.round.now) {
             outcome.wake(ends);
@@ -130,12 +163,6 @@ impl One<'_, '_> {
         }
     }
 
-    fn ends(&self, status: &VolumeSnapshotStatus) -> Option<Time> {
-        let keep = self.snapshot.spec.keep_for.as_ref()?;
-        let taken = moment(status.taken_at.as_ref())?;
-        Some(Time::from(later(taken, span(keep))))
-    }
-
     /// Its data goes with it, unless it is to be retained.
     fn take_away(&self, outcome: &mut Outcome, expired: bool) -> Option<Why> {
         let records = self.round.state.records_of(&self.subject);
@@ -144,6 +171,16 @@ impl One<'_, '_> {
             true => ReplicaData::Keep,
             false => ReplicaData::Remove,
         };
+        let active = |record: &Record| record.spec.assignment.as_ref().is_some_and(|it| it.active);
+        let kept = records
+            .into_iter()
+            .flatten()
+            .find(|(_, record)| active(record));
+        if let (Some((host, _)), Some(volume)) = (kept, filled_from(self.round, self.name)) {
+            outcome.keep(self.round.state, &self.subject, host);
+            let text = format!("volume {volume} begins with it, and is not filled yet");
+            return Some(why(Reason::Deleting, &text));
+        }
         let mut waits = None;
         for (host, record) in records.into_iter().flatten() {
             let Some(assigned) = &record.spec.assignment else {
@@ -188,7 +225,7 @@ impl One<'_, '_> {
             let at = observed(&self.round.hosts, record).and_then(made_at);
             let at = at.unwrap_or_else(|| Time::from(self.round.now));
             status.taken_at = Some(at);
-            status.expires_at = self.ends(status);
+            status.expires_at = ends(self.snapshot, status);
         }
         if self.untouched(host) {
             outcome.keep(self.round.state, &self.subject, host);

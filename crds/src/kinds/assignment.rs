@@ -194,6 +194,9 @@ pub struct ReplicaAssignment {
     /// follow it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub begins_here: bool,
+    /// What it is filled with before it begins, where the volume's source is a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<ReplicaOriginal>,
     /// Its data is to be marked as outdated: another replica is written without it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub outdate: bool,
@@ -212,6 +215,16 @@ pub struct ReplicaAssignment {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), transform = keyed(&["node"]))]
     pub peers: Vec<ReplicaPeer>,
+}
+
+/// A device of the host that a new volume is copied from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaOriginal {
+    /// The logical volume.
+    pub device: AbsolutePath,
+    /// So much of it from its beginning.
+    pub size: Size,
 }
 
 /// Another replica.

@@ -245,9 +245,9 @@ pub enum LocalFilesystemType {
         "an image from outside needs its checksum: give sha256",
     ),
     (
-        "!has(self.snapshot) && !has(self.volume)",
-        "no volume is filled from a snapshot or another volume yet: use an image (url), or make it \
-         empty and copy the data",
+        "!has(self.volume)",
+        "no volume is filled from another volume yet: take a VolumeSnapshot of it, and name that \
+         (snapshot)",
     ),
     (
         "!has(self.url) || self.url.startsWith('https://') || self.url.startsWith('http://') \
@@ -257,7 +257,7 @@ pub enum LocalFilesystemType {
     )
 ]))]
 pub struct VolumeSource {
-    /// A VolumeSnapshot.
+    /// A VolumeSnapshot of a volume that is no larger. This one begins on the host that keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Name>,
     /// Another Volume.

@@ -129,6 +129,7 @@ stories! { STORIES:
     TwoHosts All linux::a_linux_guest_moves_with_libvirt_and_shuts_down_at_its_button;
     TwoHosts All storage::a_volume_is_made_written_cut_off_caught_up_grown_and_removed;
     TwoHosts All storage::when_both_sides_have_written_one_is_kept_aside_and_given_up;
+    TwoHosts All storage::a_volume_made_from_a_snapshot_holds_what_that_holds;
     TwoHosts All guests_by_driver::a_guest_moves_there_and_back_and_its_libvirts_die_and_it_is_never_two;
     Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
     Alone Quick guests::a_counter_boots_from_a_virtio_disk_and_goes_on_from_it;

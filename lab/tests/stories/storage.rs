@@ -375,3 +375,68 @@ pub(crate) fn when_both_sides_have_written_one_is_kept_aside_and_given_up(room: 
         .expect("removed");
     hands.tidy();
 }
+
+pub(crate) fn a_volume_made_from_a_snapshot_holds_what_that_holds(room: &Room) {
+    let hands = Hands::ready(room);
+    hands.volume();
+    hands.act(1, "promote", &json!("web"));
+    hands.write(1, 3).expect("written");
+    let then = hands.digest(1);
+    let taken = json!({"owner": "monday", "group": "fast", "of": "web", "name": "web-at-monday", "reserve": BACKING});
+    hands.act(1, "snapshot", &taken);
+    hands.write(1, 3).expect("written over");
+    assert_ne!(hands.digest(1), then);
+
+    let copy = |number: u8, assigned: Value| {
+        let source = json!({"source": {"snapshot": "monday"}});
+        let mut copy = replica(
+            number,
+            source,
+            json!({"minor": 8, "port": 7791, "backingDevice": "/dev/fast/copy"}),
+        );
+        copy["name"] = json!("copy");
+        for (key, value) in assigned.as_object().into_iter().flatten() {
+            copy["assignment"][key] = value.clone();
+        }
+        copy
+    };
+    for number in [1, 2] {
+        let logical = json!({"volume": "copy", "group": "fast", "name": "copy", "size": BACKING});
+        hands.act(number, "ensure-volume", &logical);
+    }
+    // Nobody has said where the snapshot is: it does not begin.
+    hands.refused(
+        1,
+        "create",
+        &copy(1, json!({})).to_string(),
+        "DeviceMissing",
+    );
+    let copy_of = json!({"copyOf": {"device": "/dev/fast/web-at-monday", "size": "16Mi"}});
+    for number in [2, 1] {
+        let target = copy(number, copy_of.clone());
+        hands.act(number, "create", &target);
+        hands.act(number, "adjust", &target);
+    }
+    // By name it is the first that each of them sees.
+    hands.in_sync();
+    hands.act(2, "promote", &json!("copy"));
+    let held = room
+        .host(2)
+        .run("sha256sum </dev/drbd8")
+        .expect("it is open");
+    assert_eq!(held, then, "the other replica has copied it");
+    assert_ne!(hands.digest(1), then, "the volume itself is as it was");
+
+    for number in [1, 2] {
+        hands.act(number, "demote", &json!("copy"));
+        hands.act(number, "take-down", &json!("copy"));
+    }
+    for number in [1, 2] {
+        let gone = json!({"group": "fast", "name": "copy", "wipe": true});
+        hands.act(number, "remove-volume", &gone);
+    }
+    room.host(1)
+        .run("lvremove -qqy fast/web-at-monday")
+        .expect("removed");
+    hands.tidy();
+}

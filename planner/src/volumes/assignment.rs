@@ -5,8 +5,8 @@ use crate::round::Round;
 use crate::state::Subject;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
-    Assignment, ReplicaAssignment, ReplicaData, ReplicaPeer, ReplicaRole, ReplicaStatus, Volume,
-    VolumeStatus,
+    Assignment, ReplicaAssignment, ReplicaData, ReplicaOriginal, ReplicaPeer, ReplicaRole,
+    ReplicaStatus, Volume, VolumeStatus,
 };
 
 /// What is decided about one replica.
@@ -16,6 +16,7 @@ pub(crate) struct Role {
     pub(crate) primary: bool,
     pub(crate) allow_two_primaries: bool,
     pub(crate) begins_here: bool,
+    pub(crate) copy_of: Option<ReplicaOriginal>,
     pub(crate) outdate: bool,
     pub(crate) give_up: Option<u64>,
     pub(crate) verify: Option<u64>,
@@ -65,6 +66,7 @@ pub(crate) fn assignment(
             resync_rate: Some(own_rate.unwrap_or(together).clone()),
             resync_rate_shared: own_rate.is_none(),
             begins_here: role.begins_here,
+            copy_of: role.copy_of.clone(),
             outdate: role.outdate,
             give_up: role.give_up,
             verify: role.verify,

@@ -1,7 +1,7 @@
 //! Where the replicas of a volume are kept, under which numbers, and how large they are.
 
-use super::lifetime;
 use super::room::Room;
+use super::{lifetime, source};
 use crate::amounts::{bytes, words};
 use crate::networks;
 use crate::placement::barred;
@@ -102,17 +102,10 @@ impl Choice {
         }
         self.lacking = None;
         let new = status.replicas.is_empty();
-        if let Some(source) = volume.spec.source.as_ref().filter(|_| new)
-            && let Some(of) = source.snapshot.as_ref().or(source.volume.as_ref())
-        {
-            // Made empty, it would be taken for what it should hold.
-            return Err(Why {
-                reason: Reason::NotSupported,
-                message: format!(
-                    "this release does not fill a volume from {of}; copy it by hand, or use an image (source.url)"
-                ),
-            });
-        }
+        let first = match new {
+            true => source::beginning(round, volume)?,
+            false => None,
+        };
         lifetime::forget_gone(round, name, volume, status);
         let wanted = status
             .replicas
@@ -122,7 +115,7 @@ impl Choice {
         let missing = (volume.spec.replicas as usize).saturating_sub(wanted);
         if missing > 0 {
             let taken: Vec<&str> = status.replicas.iter().map(|it| it.node.as_str()).collect();
-            match self.hosts(round, name, volume, (missing, &taken)) {
+            match self.hosts(round, name, volume, (missing, &taken, first)) {
                 Ok(hosts) => {
                     for host in hosts {
                         self.promise(volume, &host, bytes(&volume.spec.size));
@@ -240,7 +233,7 @@ impl Choice {
         round: &Round<'_>,
         name: &str,
         volume: &Volume,
-        (count, taken): (usize, &[&str]),
+        (count, taken, first): (usize, &[&str], Option<&Name>),
     ) -> Result<Vec<Name>, Why> {
         let refuse = |message: String| Why {
             reason: Reason::NoRoom,
@@ -298,6 +291,20 @@ impl Choice {
         // Where those that use it may run comes first, then where most is left.
         fit.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.cmp(b.2)));
         let mut chosen: Vec<(&Name, Option<&str>)> = Vec::new();
+        if let Some(first) = first {
+            let Some(place) = fit.iter().position(|(_, _, host, _)| *host == first) else {
+                let text =
+                    format!("volume {name} has to begin on {first}, where its source is kept");
+                let own = obstacles
+                    .into_iter()
+                    .find(|text| text.starts_with(&format!("{first}: ")));
+                let own =
+                    own.unwrap_or_else(|| format!("{first} does not belong to pool {pool_name}"));
+                return Err(refuse(format!("{text}: {own}")));
+            };
+            let (_, _, host, site) = fit.remove(place);
+            chosen.push((host, site));
+        }
         while chosen.len() < count && !fit.is_empty() {
             let suits = fit[0].0;
             let apart = fit.iter().position(|(as_well, _, _, site)| {
@@ -375,7 +382,11 @@ pub(crate) fn backing_device(
     let pool = volume.spec.pool.as_str();
     let group = round.groups.of(pool, host.as_str());
     let logical = volume.spec.logical_volume.as_deref().unwrap_or(name);
-    format!("/dev/{group}/{logical}")
+    logical_volume(group, logical)
+}
+
+pub(super) fn logical_volume(group: &str, name: &str) -> String {
+    format!("/dev/{group}/{name}")
 }
 
 /// Where a host is reached for replication, the preferred way first.

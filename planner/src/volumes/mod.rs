@@ -7,6 +7,7 @@ mod lifetime;
 mod members;
 mod roles;
 mod room;
+mod source;
 mod verify;
 mod view;
 mod writing;
@@ -14,6 +15,7 @@ mod writing;
 pub(crate) use inline::plan as plan_inline;
 pub(crate) use roles::{carried, victims};
 pub(crate) use room::Room;
+pub(crate) use source::filled_from;
 pub(crate) use view::{Views, look};
 pub(crate) use writing::{Asking, joined, obstacle, unwritable};
 
@@ -121,7 +123,8 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             compares.as_ref(),
         );
         view::summarise(round, &mut status);
-        let why = describe(round, &status);
+        let why = roles::cannot_begin(round, volume, &status);
+        let why = why.unwrap_or_else(|| describe(round, &status));
         outcome.why("Volume", name, why.reason, &why.message);
         if let Some(lacking) = choice.lacking() {
             outcome.why("Volume", name, lacking.reason, &lacking.message);

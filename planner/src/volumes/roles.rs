@@ -1,8 +1,9 @@
 //! Which replica is open for writing, and what else each host is told about its own.
 
 use super::assignment::{Role, assignment};
-use super::members;
 use super::writing::{Asking, ready_to_join, unwritable};
+use super::{members, source};
+use crate::Why;
 use crate::amounts::{later, moment, span};
 use crate::mistake::{Mistake, made};
 use crate::outcome::Outcome;
@@ -71,12 +72,21 @@ pub(crate) fn plan(
         if opens {
             epoch = status.epoch.unwrap_or(0) + 1;
         }
+        let (begins_here, copy_of) = match begins_here(status, replica) {
+            true => match source::original(round, volume, &replica.node) {
+                Ok(original) => (true, original),
+                // Made empty, it would be taken for what it should hold.
+                Err(_) => (false, None),
+            },
+            false => (false, None),
+        };
         let role = Role {
             epoch,
             active: !leaving.contains_key(host),
             primary,
             allow_two_primaries: two,
-            begins_here: begins_here(status, replica),
+            begins_here,
+            copy_of,
             outdate: !primary && asked_about(status, replica),
             give_up: resolved
                 .as_ref()
@@ -121,6 +131,17 @@ fn untouched(round: &Round<'_>, host: &str) -> bool {
         matches!(host.presence, Presence::Silent | Presence::Away)
             || host.mode == NodeMode::Maintenance
     })
+}
+
+/// Why a volume that has its hosts cannot begin.
+pub(super) fn cannot_begin(
+    round: &Round<'_>,
+    volume: &Volume,
+    status: &VolumeStatus,
+) -> Option<Why> {
+    let mut replicas = status.replicas.iter();
+    let first = replicas.find(|replica| begins_here(status, replica))?;
+    source::original(round, volume, &first.node).err()
 }
 
 /// No replica holds data yet, and this one is where they begin.

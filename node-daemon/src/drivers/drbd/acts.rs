@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use quorate_crds::{ConnectionState, DiskState, Name};
+use quorate_crds::{ConnectionState, DiskState, Name, Size};
 use tokio::time::Instant;
 
 use super::config::{self, Surroundings};
@@ -164,8 +164,9 @@ impl Drbd {
             self.create_metadata(target).await?;
         }
         let begins = target.assignment.begins_here;
-        // With an image the others are behind: they copy everything.
-        if begins && (target.assignment.peers.is_empty() || has_image(target)) {
+        // What is filled first is ahead of the others: they copy everything.
+        let filled = target.spec.source.is_some();
+        if begins && (target.assignment.peers.is_empty() || filled) {
             self.begin_alone(target).await?;
         }
         Ok(())
@@ -339,8 +340,8 @@ impl Drbd {
                         .values()
                         .any(|peer| peer.disk == Some(DiskState::Inconsistent))
             });
-            let image = has_image(target);
-            if as_new.count() == peers && !image {
+            let filled = target.spec.source.is_some();
+            if as_new.count() == peers && !filled {
                 let minor = target.assignment.minor.to_string();
                 let arguments = ["new-current-uuid", "--clear-bitmap", &minor];
                 let asked = Command::new("drbdsetup", arguments);
@@ -351,8 +352,8 @@ impl Drbd {
                 }
                 return Ok(());
             }
-            if image || Instant::now() >= deadline {
-                tracing::info!(volume = %target.name, image, "this replica begins alone, the others copy it");
+            if filled || Instant::now() >= deadline {
+                tracing::info!(volume = %target.name, filled, "this replica begins alone, the others copy it");
                 self.down(&target.name).await?;
                 self.begin_alone(target).await?;
                 return self.bring_up(target).await;
@@ -380,11 +381,14 @@ impl Drbd {
         if self.generation(target).await?.as_deref() != Some(JUST_CREATED) {
             return Ok(());
         }
-        if let Some(source) = target.spec.source.as_ref().filter(|_| has_image(target)) {
+        if let Some(source) = &target.spec.source {
             let device = self.device(target.assignment.backing_device.as_str());
-            let size = target.assignment.size.parse().ok();
-            let size = size.and_then(|size| size.as_u64()).unwrap_or(0);
-            filling::fill(source, &device, size).await?;
+            let original = match &target.assignment.copy_of {
+                Some(it) => Some((self.device(it.device.as_str()), amount(&it.size)?)),
+                None => None,
+            };
+            let size = amount(&target.assignment.size)?;
+            filling::fill(source, original, &device, size).await?;
         }
         let mut arguments = vec!["set-gi".to_owned()];
         if self.version().await?.generation == super::Generation::Nine {
@@ -551,10 +555,14 @@ impl Drbd {
     }
 }
 
-/// Whether the volume begins with an image.
-fn has_image(target: &ReplicaTarget) -> bool {
-    let source = target.spec.source.as_ref();
-    source.is_some_and(|source| source.url.is_some())
+fn amount(size: &Size) -> Result<u64, DriverError> {
+    let parsed = size.parse().ok();
+    parsed.and_then(|size| size.as_u64()).ok_or_else(|| {
+        DriverError::lasting(
+            Trouble::Refused,
+            format!("size {} cannot be understood", size.0),
+        )
+    })
 }
 
 /// `drbdmeta` found nothing of its own: it does not succeed, and says so or nothing at all.

@@ -1,4 +1,4 @@
-//! A new volume that begins with an image.
+//! A new volume that begins with an image, or with what another logical volume of the host holds.
 //!
 //! It is written on the one host where the volume begins, after DRBD's own data have been made on a blank device and before
 //! they say that the volume holds anything. Whatever interrupts it, the next attempt begins anew, and nothing ever opens
@@ -26,16 +26,54 @@ const AHEAD: u64 = 64 << 20;
 /// What a QCOW2 image begins with.
 const QCOW: &[u8] = b"QFI\xfb";
 
-/// Writes the image of `source` to `device`, of which `size` bytes are the volume's.
+/// Writes what `source` names to `device`, of which `size` bytes are the volume's.
 pub(super) async fn fill(
     source: &VolumeSource,
+    original: Option<(PathBuf, u64)>,
     device: &Path,
     size: u64,
 ) -> Result<(), DriverError> {
-    let (Some(url), Some(wanted)) = (&source.url, &source.sha256) else {
-        return Ok(());
+    if let (Some(url), Some(wanted)) = (&source.url, &source.sha256) {
+        return fill_from(Path::new(IMAGES), url, wanted, device, size).await;
+    }
+    let Some((original, length)) = original else {
+        // Left empty, it would be taken for what it should hold.
+        return Err(DriverError::passing(
+            Trouble::DeviceMissing,
+            "the leader has not said where this host keeps what the volume begins with",
+        ));
     };
-    fill_from(Path::new(IMAGES), url, wanted, device, size).await
+    copy_of(&original, length, device, size).await
+}
+
+async fn copy_of(
+    original: &Path,
+    length: u64,
+    device: &Path,
+    size: u64,
+) -> Result<(), DriverError> {
+    tracing::info!(from = %original.display(), device = %device.display(), "a logical volume is copied");
+    let what = original.display().to_string();
+    let mut into = opened(&what, device).await?;
+    let from = File::open(original)
+        .await
+        .map_err(|error| failing(&what, "it cannot be read").because(error))?;
+    let written = copy(&what, &mut from.take(length), &mut into, size, |_| Ok(())).await?;
+    if written < length {
+        let why = format!("it has {written} bytes, and should have {length}");
+        return Err(failing(&what, &why));
+    }
+    finished(&what, into).await
+}
+
+async fn opened(what: &str, device: &Path) -> Result<File, DriverError> {
+    let opened = OpenOptions::new().write(true).open(device).await;
+    opened.map_err(|error| failing(what, "its device cannot be written").because(error))
+}
+
+async fn finished(what: &str, into: File) -> Result<(), DriverError> {
+    let synced = into.sync_all().await;
+    synced.map_err(|error| failing(what, "its device cannot be written").because(error))
 }
 
 async fn fill_from(
@@ -46,43 +84,78 @@ async fn fill_from(
     size: u64,
 ) -> Result<(), DriverError> {
     tracing::info!(url, device = %device.display(), "an image is written");
-    let mut into = OpenOptions::new()
-        .write(true)
-        .open(device)
-        .await
-        .map_err(|error| failing(url, "its device cannot be written").because(error))?;
-    let found = if let Some(path) = url.strip_prefix("file://") {
+    let what = format!("image {url}");
+    let mut into = opened(&what, device).await?;
+    let mut image = Image::new(&what);
+    let look = |part: &[u8]| image.look(part);
+    if let Some(path) = url.strip_prefix("file://") {
         let mut file = File::open(own_image(images, path)?)
             .await
-            .map_err(|error| failing(url, "it cannot be read").because(error))?;
-        copy(url, &mut file, &mut into, size).await?
+            .map_err(|error| failing(&what, "it cannot be read").because(error))?;
+        copy(&what, &mut file, &mut into, size, look).await?;
     } else if url.starts_with("https://") || url.starts_with("http://") {
         let mut curl = fetch(url)?;
         let mut out = curl
             .stdout
             .take()
-            .ok_or_else(|| failing(url, "curl has no output"))?;
-        let found = copy(url, &mut out, &mut into, size).await?;
-        ended(url, curl).await?;
-        found
+            .ok_or_else(|| failing(&what, "curl has no output"))?;
+        copy(&what, &mut out, &mut into, size, look).await?;
+        ended(&what, curl).await?;
     } else {
         return Err(DriverError::lasting(
             Trouble::NotSupported,
             format!(
-                "image {url} cannot be fetched: allowed are https://, http:// and file://{}/NAME",
+                "{what} cannot be fetched: allowed are https://, http:// and file://{}/NAME",
                 images.display()
             ),
         ));
-    };
+    }
+    let found = image.checksum();
     if found != wanted {
         return Err(DriverError::lasting(
             Trouble::Refused,
-            format!("image {url} is another one: its sha256 is {found}, wanted: {wanted}"),
+            format!("{what} is another one: its sha256 is {found}, wanted: {wanted}"),
         ));
     }
-    into.sync_all()
-        .await
-        .map_err(|error| failing(url, "its device cannot be written").because(error))
+    finished(&what, into).await
+}
+
+/// What is seen of an image on its way.
+struct Image<'a> {
+    what: &'a str,
+    begun: bool,
+    hash: digest::Context,
+}
+
+impl<'a> Image<'a> {
+    fn new(what: &'a str) -> Self {
+        Self {
+            what,
+            begun: false,
+            hash: digest::Context::new(&digest::SHA256),
+        }
+    }
+
+    fn look(&mut self, part: &[u8]) -> Result<(), DriverError> {
+        if !self.begun && part.starts_with(QCOW) {
+            return Err(DriverError::lasting(
+                Trouble::NotSupported,
+                format!(
+                    "{} is a QCOW2 image, and volumes begin with raw ones: qemu-img convert -O raw",
+                    self.what
+                ),
+            ));
+        }
+        self.begun = true;
+        self.hash.update(part);
+        Ok(())
+    }
+
+    fn checksum(self) -> String {
+        let bytes = self.hash.finish();
+        let bytes = bytes.as_ref().iter();
+        bytes.map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Below the directory of images, and nowhere else.
@@ -124,52 +197,44 @@ fn fetch(url: &str) -> Result<Child, DriverError> {
         })
 }
 
-async fn ended(url: &str, curl: Child) -> Result<(), DriverError> {
+async fn ended(what: &str, curl: Child) -> Result<(), DriverError> {
     let said = tokio::time::timeout(PATIENCE, curl.wait_with_output()).await;
     match said {
         Ok(Ok(said)) if said.status.success() => Ok(()),
-        Ok(Ok(said)) => Err(failing(url, String::from_utf8_lossy(&said.stderr).trim())),
-        Ok(Err(error)) => Err(failing(url, "curl did not end well").because(error)),
-        Err(_) => Err(silent(url)),
+        Ok(Ok(said)) => Err(failing(what, String::from_utf8_lossy(&said.stderr).trim())),
+        Ok(Err(error)) => Err(failing(what, "curl did not end well").because(error)),
+        Err(_) => Err(silent(what)),
     }
 }
 
-/// Its checksum.
+/// How many bytes there were.
 async fn copy(
-    url: &str,
+    what: &str,
     from: &mut (impl AsyncRead + Unpin),
     into: &mut File,
     size: u64,
-) -> Result<String, DriverError> {
-    let mut hash = digest::Context::new(&digest::SHA256);
+    mut look: impl FnMut(&[u8]) -> Result<(), DriverError>,
+) -> Result<u64, DriverError> {
     let mut part = vec![0; PART];
     let (mut written, mut waiting) = (0_u64, 0_u64);
     loop {
         let read = match tokio::time::timeout(PATIENCE, from.read(&mut part)).await {
-            Ok(read) => read.map_err(|error| failing(url, "it cannot be read").because(error))?,
-            Err(_) => return Err(silent(url)),
+            Ok(read) => read.map_err(|error| failing(what, "it cannot be read").because(error))?,
+            Err(_) => return Err(silent(what)),
         };
         if read == 0 {
-            break;
+            return Ok(written);
         }
-        if written == 0 && part[..read].starts_with(QCOW) {
-            return Err(DriverError::lasting(
-                Trouble::NotSupported,
-                format!(
-                    "image {url} is a QCOW2 image, and volumes begin with raw ones: qemu-img convert -O raw"
-                ),
-            ));
-        }
+        look(&part[..read])?;
         written += read as u64;
         if written > size {
             return Err(DriverError::lasting(
                 Trouble::NoSpace,
-                format!("image {url} is larger than its volume of {size} bytes"),
+                format!("{what} is larger than its volume of {size} bytes"),
             ));
         }
-        hash.update(&part[..read]);
         let put =
-            |error: std::io::Error| failing(url, "its device cannot be written").because(error);
+            |error: std::io::Error| failing(what, "its device cannot be written").because(error);
         into.write_all(&part[..read]).await.map_err(put)?;
         waiting += read as u64;
         if waiting >= AHEAD {
@@ -177,26 +242,17 @@ async fn copy(
             into.sync_data().await.map_err(put)?;
         }
     }
-    let bytes = hash.finish();
-    Ok(bytes
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }
 
-fn failing(url: &str, why: &str) -> DriverError {
-    DriverError::passing(
-        Trouble::Refused,
-        format!("image {url} was not written: {why}"),
-    )
+fn failing(what: &str, why: &str) -> DriverError {
+    DriverError::passing(Trouble::Refused, format!("{what} was not written: {why}"))
 }
 
-fn silent(url: &str) -> DriverError {
+fn silent(what: &str) -> DriverError {
     DriverError::passing(
         Trouble::TimedOut,
         format!(
-            "image {url} was not written: nothing came of it for {} s",
+            "{what} was not written: nothing came of it for {} s",
             PATIENCE.as_secs()
         ),
     )
@@ -242,6 +298,50 @@ mod tests {
         let device = std::fs::read(&story.device).expect("there");
         assert!(device[..5000].iter().all(|byte| *byte == 7));
         assert!(device[5000..].iter().all(|byte| *byte == 0xee));
+    }
+
+    #[tokio::test]
+    async fn a_copy_takes_so_much_of_its_original_and_no_more() {
+        let story = Story::new();
+        let original = story.directory.path().join("original");
+        // What a guest has written may look like anything.
+        let mut held = b"QFI\xfb".to_vec();
+        held.resize(8192, 5);
+        std::fs::write(&original, &held).expect("written");
+        copy_of(&original, 5000, &story.device, SIZE)
+            .await
+            .expect("written");
+        let device = std::fs::read(&story.device).expect("there");
+        assert_eq!(device[..5000], held[..5000]);
+        assert!(device[5000..].iter().all(|byte| *byte == 0xee));
+    }
+
+    #[tokio::test]
+    async fn an_original_that_is_not_there_or_not_said_or_does_not_fit_is_refused() {
+        let story = Story::new();
+        let original = story.directory.path().join("original");
+        let copied = copy_of(&original, 5000, &story.device, SIZE).await;
+        assert_eq!(copied.expect_err("none").trouble(), Trouble::Refused);
+
+        std::fs::write(&original, vec![1; 2 * SIZE as usize]).expect("written");
+        let copied = copy_of(&original, SIZE + 1, &story.device, SIZE).await;
+        assert_eq!(copied.expect_err("too large").trouble(), Trouble::NoSpace);
+        let device = std::fs::read(&story.device).expect("there");
+        assert_eq!(device[SIZE as usize], 0xee, "DRBD's own data lie there");
+
+        let copied = copy_of(&original, 2 * SIZE + 1, &story.device, 4 * SIZE).await;
+        let error = copied.expect_err("too short").to_string();
+        assert!(error.contains("should have"), "{error}");
+
+        let source = VolumeSource {
+            snapshot: Some(quorate_crds::Name("monday".to_owned())),
+            ..VolumeSource::default()
+        };
+        let filled = fill(&source, None, &story.device, SIZE).await;
+        assert_eq!(
+            filled.expect_err("not said").trouble(),
+            Trouble::DeviceMissing
+        );
     }
 
     #[tokio::test]

@@ -10,7 +10,8 @@ use crate::drivers::{Hint, Owner};
 use futures_util::StreamExt;
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{
-    DiskState, MetadataPlace, ReplicaAssignment, ReplicaRole, VerifyState, VolumeSource,
+    DiskState, MetadataPlace, ReplicaAssignment, ReplicaOriginal, ReplicaRole, Size, VerifyState,
+    VolumeSource,
 };
 use std::sync::Arc;
 
@@ -836,6 +837,43 @@ async fn a_volume_with_an_image_is_current_only_when_it_is_all_there_and_the_oth
     stage.fake().metadata = Some("00000000000000AA".into());
     stage.drbd.create(&stage.target).await.expect("as it is");
     assert_eq!(stage.did("set-gi"), 0);
+}
+
+#[tokio::test]
+async fn a_volume_made_from_a_snapshot_is_current_when_all_of_that_is_copied() {
+    let mut stage = Stage::new();
+    let group = stage.drbd.host.dev.join("vg0");
+    std::fs::remove_dir(group.join("web")).expect("a directory until now");
+    std::fs::write(group.join("web"), [0; 8192]).expect("a device");
+    stage.target.assignment.begins_here = true;
+    Arc::make_mut(&mut stage.target.spec).source = Some(VolumeSource {
+        snapshot: Some(Name("monday".into())),
+        ..VolumeSource::default()
+    });
+    let refused = stage.drbd.create(&stage.target).await;
+    assert_eq!(
+        trouble(refused),
+        Trouble::DeviceMissing,
+        "nobody said where"
+    );
+    stage.target.assignment.copy_of = Some(ReplicaOriginal {
+        device: AbsolutePath("/dev/vg0/web-at-monday".into()),
+        size: Size("4Ki".into()),
+    });
+    let refused = stage.drbd.create(&stage.target).await;
+    assert_eq!(trouble(refused), Trouble::Refused, "it is not there");
+    assert_eq!(
+        stage.fake().metadata.as_deref(),
+        Some(NEW),
+        "not current yet"
+    );
+
+    std::fs::write(group.join("web-at-monday"), [7; 6000]).expect("a device");
+    stage.drbd.create(&stage.target).await.expect("made");
+    assert_eq!(stage.did("set-gi"), 1);
+    let held = std::fs::read(group.join("web")).expect("there");
+    assert!(held[..4096].iter().all(|byte| *byte == 7));
+    assert!(held[4096..].iter().all(|byte| *byte == 0));
 }
 
 /// The stream says when it ends; how much differed is asked for after that.

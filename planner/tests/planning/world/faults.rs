@@ -98,6 +98,8 @@ impl World {
             ["split", volume] => {
                 self.truth.apart.insert((*volume).to_owned());
             }
+            ["copying", "stops"] => self.no_copying = true,
+            ["copying", "goes", "on"] => self.no_copying = false,
             ["sending", "fails"] => self.no_sending = true,
             ["sending", "works"] => self.no_sending = false,
             ["sending", "takes", seconds] => self.sending_takes = number(seconds),

@@ -167,6 +167,12 @@ impl World {
             }
             return released();
         }
+        if replica["beginsHere"] == true
+            && !self.truth.made.contains_key(here)
+            && !self.fills(replica, here)
+        {
+            return converged(false);
+        }
         let size = text(&replica["size"]);
         let new = self.truth.made.insert(here.clone(), size).is_none();
         if new && replica["beginsHere"] == true {
@@ -206,6 +212,20 @@ impl World {
         let mut status = converged(true);
         status["replica"] = self.seen(here);
         status
+    }
+
+    /// Whether a volume that begins on that host is all that it should hold.
+    fn fills(&self, replica: &Value, here: &Place) -> bool {
+        let volume = &self.objects[&("Volume".to_owned(), here.0.clone())];
+        let source = &volume["spec"]["source"]["snapshot"];
+        let Some(snapshot) = source.as_str() else {
+            return true;
+        };
+        assert!(replica["copyOf"].is_object(), "{here:?} begins empty");
+        let kept = (snapshot.to_owned(), here.1.clone());
+        let kept = self.truth.snapshots.contains_key(&kept);
+        assert!(kept, "{here:?} is copied from what is not there");
+        !self.no_copying
     }
 
     /// Whether a guest or a filesystem on that host stands on the volume.
