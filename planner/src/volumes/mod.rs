@@ -230,6 +230,10 @@ fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
                 members()
             ),
         ),
+        Some(VolumeState::Deleting) => (
+            Reason::Deleting,
+            "its replicas are being taken away".to_owned(),
+        ),
         Some(VolumeState::Pending) => (
             Reason::BeingMade,
             "no replica is made and current yet".to_owned(),

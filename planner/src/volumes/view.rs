@@ -298,6 +298,8 @@ pub(crate) fn summarise(round: &Round<'_>, status: &mut VolumeStatus) {
     let born = is_born(status);
     status.state = Some(match status.state {
         Some(VolumeState::SplitBrain) => VolumeState::SplitBrain,
+        // Nothing is lost that is to go.
+        Some(VolumeState::Deleting) if !there => VolumeState::Deleting,
         _ if !born && !there => VolumeState::Pending,
         _ if frozen || (!there && !in_doubt(&round.hosts, status).is_empty()) => {
             VolumeState::Frozen
