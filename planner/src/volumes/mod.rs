@@ -4,6 +4,7 @@ mod assignment;
 mod choice;
 mod inline;
 mod lifetime;
+mod making;
 mod members;
 mod roles;
 mod room;
@@ -123,8 +124,10 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
             compares.as_ref(),
         );
         view::summarise(round, &mut status);
-        let why = roles::cannot_begin(round, volume, &status);
-        let why = why.unwrap_or_else(|| describe(round, &status));
+        let why = match status.state {
+            Some(VolumeState::Pending) => making::why(round, (name, volume), &status),
+            _ => describe(round, &status),
+        };
         outcome.why("Volume", name, why.reason, &why.message);
         if let Some(lacking) = choice.lacking() {
             outcome.why("Volume", name, lacking.reason, &lacking.message);
@@ -233,10 +236,6 @@ fn describe(round: &Round<'_>, status: &VolumeStatus) -> Why {
         Some(VolumeState::Deleting) => (
             Reason::Deleting,
             "its replicas are being taken away".to_owned(),
-        ),
-        Some(VolumeState::Pending) => (
-            Reason::BeingMade,
-            "no replica is made and current yet".to_owned(),
         ),
         Some(VolumeState::Ready) => (Reason::InSync, "every replica holds every write".to_owned()),
         Some(VolumeState::Syncing) => (

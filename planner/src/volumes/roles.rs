@@ -3,7 +3,6 @@
 use super::assignment::{Role, assignment};
 use super::writing::{Asking, ready_to_join, unwritable};
 use super::{members, source};
-use crate::Why;
 use crate::amounts::{later, moment, span};
 use crate::mistake::{Mistake, made};
 use crate::outcome::Outcome;
@@ -133,19 +132,8 @@ fn untouched(round: &Round<'_>, host: &str) -> bool {
     })
 }
 
-/// Why a volume that has its hosts cannot begin.
-pub(super) fn cannot_begin(
-    round: &Round<'_>,
-    volume: &Volume,
-    status: &VolumeStatus,
-) -> Option<Why> {
-    let mut replicas = status.replicas.iter();
-    let first = replicas.find(|replica| begins_here(status, replica))?;
-    source::original(round, volume, &first.node).err()
-}
-
 /// No replica holds data yet, and this one is where they begin.
-fn begins_here(status: &VolumeStatus, replica: &ReplicaStatus) -> bool {
+pub(super) fn begins_here(status: &VolumeStatus, replica: &ReplicaStatus) -> bool {
     matches!(status.state, None | Some(VolumeState::Pending))
         && status.in_sync_generation == Some(1)
         && status.in_sync.contains(&replica.node)

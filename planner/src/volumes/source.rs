@@ -91,6 +91,16 @@ pub(super) fn original(
     }
 }
 
+/// What the host does before the volume begins there, if it has a source.
+pub(super) fn filling(volume: &Volume, host: &Name) -> Option<String> {
+    let source = volume.spec.source.as_ref()?;
+    let snapshot = source.snapshot.as_ref();
+    let image = source.url.as_ref();
+    snapshot
+        .map(|name| format!("{host} copies snapshot {name} into it first"))
+        .or_else(|| image.map(|url| format!("{host} writes image {url} into it first")))
+}
+
 /// A volume that is being filled from the snapshot, if there is one.
 pub(crate) fn filled_from<'r>(round: &'r Round<'_>, name: &str) -> Option<&'r str> {
     let mut volumes = round.state.volumes.iter();

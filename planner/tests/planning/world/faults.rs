@@ -1,6 +1,7 @@
 //! What breaks, and what then happens around the planner: silence, fencing, new boots.
 
 use super::commands::number;
+use super::hosts::{converged, stalled};
 use super::{World, condition, text};
 use serde_json::{Value, json};
 
@@ -98,8 +99,9 @@ impl World {
             ["split", volume] => {
                 self.truth.apart.insert((*volume).to_owned());
             }
-            ["copying", "stops"] => self.no_copying = true,
-            ["copying", "goes", "on"] => self.no_copying = false,
+            ["copying", "stops"] => self.no_copying = Some(converged(false)),
+            ["copying", "fails"] => self.no_copying = Some(stalled("Refused")),
+            ["copying", "goes", "on"] => self.no_copying = None,
             ["sending", "fails"] => self.no_sending = true,
             ["sending", "works"] => self.no_sending = false,
             ["sending", "takes", seconds] => self.sending_takes = number(seconds),

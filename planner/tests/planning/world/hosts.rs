@@ -169,9 +169,10 @@ impl World {
         }
         if replica["beginsHere"] == true
             && !self.truth.made.contains_key(here)
-            && !self.fills(replica, here)
+            && self.is_filled(replica, here)
+            && let Some(said) = &self.no_copying
         {
-            return converged(false);
+            return said.clone();
         }
         let size = text(&replica["size"]);
         let new = self.truth.made.insert(here.clone(), size).is_none();
@@ -214,18 +215,17 @@ impl World {
         status
     }
 
-    /// Whether a volume that begins on that host is all that it should hold.
-    fn fills(&self, replica: &Value, here: &Place) -> bool {
+    /// Whether a volume that begins on that host is filled before.
+    fn is_filled(&self, replica: &Value, here: &Place) -> bool {
         let volume = &self.objects[&("Volume".to_owned(), here.0.clone())];
-        let source = &volume["spec"]["source"]["snapshot"];
-        let Some(snapshot) = source.as_str() else {
-            return true;
-        };
-        assert!(replica["copyOf"].is_object(), "{here:?} begins empty");
-        let kept = (snapshot.to_owned(), here.1.clone());
-        let kept = self.truth.snapshots.contains_key(&kept);
-        assert!(kept, "{here:?} is copied from what is not there");
-        !self.no_copying
+        let source = &volume["spec"]["source"];
+        if let Some(snapshot) = source["snapshot"].as_str() {
+            assert!(replica["copyOf"].is_object(), "{here:?} begins empty");
+            let kept = (snapshot.to_owned(), here.1.clone());
+            let kept = self.truth.snapshots.contains_key(&kept);
+            assert!(kept, "{here:?} is copied from what is not there");
+        }
+        !source.is_null()
     }
 
     /// Whether a guest or a filesystem on that host stands on the volume.

@@ -48,8 +48,8 @@ pub(crate) struct World {
     /// Replicas do not hear each other, while everything else works.
     storage_cut: bool,
     no_sending: bool,
-    /// Hosts do not get on with filling volumes.
-    no_copying: bool,
+    /// What hosts say of filling volumes, with which they do not get on.
+    no_copying: Option<Value>,
     sending_takes: u32,
     /// How long a replica takes to catch up, and for how long each has done so.
     resync_takes: u32,
@@ -91,7 +91,7 @@ impl World {
             seen_layouts: Vec::new(),
             storage_cut: false,
             no_sending: false,
-            no_copying: false,
+            no_copying: None,
             sending_takes: 2,
             resync_takes: 0,
             catching_up: BTreeMap::new(),
