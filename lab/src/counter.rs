@@ -46,6 +46,19 @@ pub enum Said {
     End(Record),
 }
 
+impl Said {
+    /// The run that it is about.
+    pub fn run(&self) -> Option<u32> {
+        match self {
+            Self::Start(record)
+            | Self::Count(record)
+            | Self::Foreign(record)
+            | Self::End(record) => Some(record.run),
+            Self::DiskError => None,
+        }
+    }
+}
+
 /// A count of a run, as said or as on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {

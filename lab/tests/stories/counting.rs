@@ -200,3 +200,22 @@ pub(super) fn counts_beyond(room: &Room, host: u8, count: u32) -> u32 {
     )
     .expect("it counts")
 }
+
+/// It is moved from one of the hosts to the other while it counts, and misses no count.
+pub(super) fn moves(room: &Room, from: u8, to: u8) {
+    let before = said(room, from).expect("heard");
+    let count = counter::acknowledged(&before).unwrap_or(0);
+    let there = format!("node{to}");
+    quorate(room.host(from), &format!("vm migrate counter --to {there}")).expect("asked for");
+    eventually_is(room, from, "vm/counter", "node", &there);
+    let now = counts_beyond(room, to, count);
+    let mut all = said(room, from).expect("heard");
+    let run = all.last().and_then(Said::run);
+    let moved = said(room, to).expect("heard");
+    all.extend(moved.into_iter().filter(|said| said.run() == run));
+    assert_eq!(
+        counter::unbroken(&all),
+        Ok(()),
+        "no count is missing up to {now}"
+    );
+}

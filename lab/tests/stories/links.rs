@@ -1,5 +1,6 @@
 //! Bonds on real hosts, taken over as they were: what cables and switches do to them (N1–N6), a ring and the storage network that go
-//! (N7's lesser half, N8), a manifest that would cut a host off, and what is open to those outside. Nobody is ever fenced.
+//! (N7's lesser half, N8), a manifest that would cut a host off, what is open to those outside, and
+//! that guests still move. Nobody is ever fenced.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::stories::counting::{
     PATIENCE, administer_from, counts_beyond, eventually_is, field, guests_running, home_of,
-    in_sync, room, said, start_the_guest,
+    in_sync, moves, room, said, start_the_guest,
 };
 use crate::stories::desk;
 use crate::stories::ledger::{self, Ledger};
@@ -503,6 +504,8 @@ pub(crate) fn cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host
     let starts = told.iter().filter(|said| matches!(said, Said::Start(_)));
     assert_eq!(starts.count(), 1, "it was never restarted");
     assert_eq!(counter::unbroken(&told), Ok(()), "no count is missing");
+    // What guests move by is open to the other host, behind the same firewall.
+    moves(&room, home, 3 - home);
     for host in [1, 2] {
         assert_eq!(room.host(host).state().expect("known"), HostState::Up);
     }

@@ -7,7 +7,7 @@ use quorate_lab::counter::{self, Record, Said};
 
 use crate::stories::counting::{
     PATIENCE, administer_from, counts_beyond, eventually_is, eventually_up, field, guests_running,
-    in_sync, room, said, start_the_guest,
+    in_sync, moves, room, said, start_the_guest,
 };
 
 pub(crate) fn a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power()
@@ -61,31 +61,5 @@ pub(crate) fn a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its
     let end = said(&room, peer).expect("heard");
     assert_eq!(counter::unbroken(&end), Ok(()), "it has run on meanwhile");
 
-    quorate(
-        room.host(peer),
-        &format!("vm migrate counter --to node{home}"),
-    )
-    .expect("moved");
-    let home_only = format!("node{home}");
-    eventually_is(&room, peer, "vm/counter", "node", &home_only);
-    let there = counts_beyond(&room, home, counter::acknowledged(&end).unwrap_or(0));
-    let mut all = said(&room, peer).expect("heard");
-    let moved = said(&room, home).expect("heard");
-    let run = all.last().copied();
-    all.extend(moved.into_iter().filter(|said| same_run(run, *said)));
-    assert_eq!(
-        counter::unbroken(&all),
-        Ok(()),
-        "no count is missing up to {there}"
-    );
-}
-
-fn same_run(one: Option<Said>, other: Said) -> bool {
-    let run = |said| match said {
-        Said::Start(record) | Said::Count(record) | Said::Foreign(record) | Said::End(record) => {
-            Some(record.run)
-        }
-        Said::DiskError => None,
-    };
-    one.and_then(run) == run(other)
+    moves(&room, peer, home);
 }
