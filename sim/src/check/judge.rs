@@ -45,6 +45,10 @@ pub(crate) struct Bench {
     pub(crate) leader: Option<Leader>,
     /// When that was last so.
     pub(crate) led: Duration,
+    /// When a majority last answered the leader.
+    pub(crate) acknowledged: Option<Duration>,
+    /// The last time that none answered it for a while: from when to when.
+    pub(crate) unanswered: Option<(Duration, Duration)>,
     /// When half of the voters last wrote down that it has taken the other half out.
     pub(crate) took_over: Option<Duration>,
     /// Who led before, and until when.
@@ -118,6 +122,8 @@ impl Judge {
             reached: BTreeMap::new(),
             leader: None,
             led: Duration::ZERO,
+            acknowledged: None,
+            unanswered: None,
             took_over: None,
             deposed: None,
             leased: BTreeMap::new(),
@@ -203,6 +209,11 @@ impl Judge {
         for process in members {
             bench.reached.entry(process.clone()).or_insert(now);
         }
+    }
+
+    /// A majority answered the leader then.
+    pub(crate) fn acknowledged(&self, at: Duration) {
+        late::acknowledged(&mut self.lock(), at);
     }
 
     /// Since when the process has led in this term without a pause, if it has.

@@ -2,8 +2,10 @@
 //!
 //! A leader that is cut off goes on to decide, and what it decided is committed when it reaches the others again, if they
 //! have not elected another one meanwhile. Then it may just have heard the host that it had missed. What a leader decided
-//! as the last thing it did, and still sent to others, the next leader commits as the first thing that it does. Half of the
-//! voters commits whatever waits only when it has taken the other half out; what it had decided before comes first in the log.
+//! as the last thing it did, and still sent to others, the next leader commits as the first thing that it does. One that no
+//! majority answers for a while, and that nobody stands against, commits what it has decided when one answers again. Half of
+//! the voters commits whatever waits only when it has taken the other half out; what it had decided before comes first in the
+//! log.
 
 use std::time::Duration;
 
@@ -15,7 +17,8 @@ const COMMITTED_WITHIN: Duration = Duration::from_millis(500);
 /// When a silence ended in which its host could be suspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// So short a time ago, or so shortly before a takeover, that what was decided in it is committed only now.
+    /// So short a time ago, or so shortly before a takeover or the answer of a majority that had fallen silent, that what was
+    /// decided in it is committed only now.
     Lately,
     /// Before: what was decided in it has waited for a takeover, or was never decided.
     Before,
@@ -65,11 +68,31 @@ pub(super) fn settle(bench: &mut Bench) {
     }
 }
 
+/// A majority has answered the leader.
+pub(super) fn acknowledged(bench: &mut Bench, at: Duration) {
+    let before = bench.acknowledged.unwrap_or(at);
+    if at.saturating_sub(before) > COMMITTED_WITHIN {
+        bench.unanswered = Some((before, at));
+    }
+    bench.acknowledged = Some(at.max(before));
+}
+
 fn ended(bench: &Bench, at: Duration) -> Ended {
-    match is_recent(bench, at) || bench.took_over.is_some_and(|at| is_recent(bench, at)) {
+    let lately = is_recent(bench, at)
+        || bench.took_over.is_some_and(|at| is_recent(bench, at))
+        || waited_for_a_majority(bench, at);
+    match lately {
         true => Ended::Lately,
         false => Ended::Before,
     }
+}
+
+/// Whether what was decided in a silence that ended then was committed only when a majority answered again, which is now.
+fn waited_for_a_majority(bench: &Bench, silence_ended: Duration) -> bool {
+    let last = bench.acknowledged.filter(|at| !is_recent(bench, *at));
+    let goes_on = last.map(|last| (last, bench.now));
+    let unanswered = goes_on.or(bench.unanswered);
+    unanswered.is_some_and(|(from, to)| from <= silence_ended && is_recent(bench, to))
 }
 
 fn is_recent(bench: &Bench, at: Duration) -> bool {
@@ -104,6 +127,13 @@ mod tests {
             since: at(since),
         };
         judge.leads(Some(leader), at(until));
+    }
+
+    /// Member a hears b all the time.
+    fn beats(judge: &Judge, from: u64, to: u64) {
+        for now in (from..=to).step_by(250) {
+            judge.hears("quorated@a", "b", at(now));
+        }
     }
 
     fn missed(judge: &Judge, now: u64) -> Option<Ended> {
@@ -170,12 +200,42 @@ mod tests {
         assert_eq!(found(&judge, 5_000), 0);
     }
 
+    /// Seed 169954: the other voter came back 3.4 s after the host was heard again, and had elected nobody.
+    #[test]
+    fn what_was_decided_in_a_silence_and_committed_when_a_majority_answers_again_was_no_mistake() {
+        for seen in [true, false] {
+            let judge = judge();
+            leads(&judge, 1, 0, 2_000);
+            judge.hears("quorated@a", "b", at(1_000));
+            judge.acknowledged(at(1_500));
+            beats(&judge, 4_000, 8_000);
+            if seen {
+                judge.acknowledged(at(8_000));
+            }
+            suspects(&judge, 8_050);
+            assert_eq!(found(&judge, 9_000), 0);
+        }
+    }
+
+    #[test]
+    fn a_silence_that_was_over_when_the_majority_fell_silent_excuses_nothing() {
+        let judge = judge();
+        leads(&judge, 1, 0, 2_000);
+        judge.hears("quorated@a", "b", at(1_000));
+        beats(&judge, 4_000, 8_000);
+        judge.acknowledged(at(4_100));
+        judge.acknowledged(at(8_000));
+        suspects(&judge, 8_050);
+        assert_eq!(found(&judge, 9_000), 1);
+    }
+
     #[test]
     fn what_was_decided_in_a_silence_and_committed_long_after_it_alone_was_a_mistake() {
         let judge = judge();
         leads(&judge, 1, 0, 2_000);
         judge.hears("quorated@a", "b", at(1_000));
         judge.hears("quorated@a", "b", at(4_000));
+        judge.acknowledged(at(4_500));
         suspects(&judge, 4_600);
         assert_eq!(found(&judge, 4_605), 1);
     }
@@ -184,9 +244,7 @@ mod tests {
     fn no_takeover_excuses_who_was_heard_all_the_time() {
         let judge = judge();
         leads(&judge, 1, 0, 2_000);
-        for beat in 1..19 {
-            judge.hears("quorated@a", "b", at(beat * 250));
-        }
+        beats(&judge, 250, 4_500);
         suspects(&judge, 4_600);
         takes_over(&mut judge.lock());
         assert_eq!(found(&judge, 5_000), 1);

@@ -118,6 +118,11 @@ impl Executor {
         self.processes.get(name).is_some_and(|known| !known.paused)
     }
 
+    /// What is done within is done by the process, if it exists: by its clock.
+    pub fn within<T>(&self, name: &str, act: impl FnOnce() -> T) -> Option<T> {
+        self.processes.get(name).map(|process| process.within(act))
+    }
+
     /// The processes of a machine.
     #[must_use]
     pub fn on_machine(&self, machine: MachineId) -> Vec<ProcessId> {

@@ -135,6 +135,9 @@ impl World {
             .map(|leader| self.reached_by(&leader.process))
             .unwrap_or_default();
         self.judge.reaches(&reached, now);
+        if let Some(at) = leader.as_ref().and_then(|l| self.answered_at(&l.process)) {
+            self.judge.acknowledged(at);
+        }
         self.judge.leads(leader, now);
         for (name, host) in &self.hosts {
             if host.run_dir.lease_view().fresh(host.boot_time.now()) {
@@ -142,6 +145,18 @@ impl World {
             }
         }
         self.judge.look(now, truth);
+    }
+
+    /// When a majority last answered a member, if it leads.
+    fn answered_at(&self, process: &str) -> Option<Duration> {
+        let site = self.sites.values().find(|site| site.process == process)?;
+        let running = self.running.get(&site.name)?;
+        let age = || {
+            let (_, at) = running.store().quorum_acknowledged()?;
+            Some(at.elapsed())
+        };
+        let age = self.executor.within(process, age)??;
+        Some(self.now().saturating_sub(age))
     }
 
     /// The other members that run and that a member can talk to.
