@@ -448,12 +448,15 @@ fn what_nobody_does_to_a_volume_is_refused_with_what_to_do_instead() {
         "spec.source",
         "file:///var",
     );
-    accepted("Volume", volume("source", json!({"snapshot": "before"})));
+    for of in ["snapshot", "volume"] {
+        accepted("Volume", volume("source", json!({of: "before"})));
+    }
+    let both = json!({"snapshot": "before", "volume": "data"});
     refused(
         "Volume",
-        volume("source", json!({"volume": "data"})),
+        volume("source", both),
         "spec.source",
-        "take a VolumeSnapshot",
+        "exactly one",
     );
 
     let replication = |value| volume("replication", value);

@@ -9,7 +9,7 @@ use crate::records::checksum;
 use crate::rights::{Answer, Presence, answer, observed};
 use crate::round::Round;
 use crate::state::{ClusterState, Index, Record, Subject, SubjectKind};
-use crate::volumes::filled_from;
+use crate::volumes::{filled_from, is_done_with};
 use crate::{ObjectKey, Reason, Why, above};
 use jiff::Timestamp;
 use quorate_crds::{
@@ -148,9 +148,15 @@ impl One<'_, '_> {
         if let Some(ends) = ends.filter(|ends| *ends > self.round.now) {
             outcome.wake(ends);
         }
-        let expired = ends.is_some_and(|ends| ends <= self.round.now);
-        if expired || self.snapshot.metadata.deletion_timestamp.is_some() {
-            return self.take_away(outcome, expired);
+        let going = match ends.is_some_and(|ends| ends <= self.round.now) {
+            true => Some("its time to be kept has passed"),
+            false if is_done_with(self.round, self.name, self.snapshot) => {
+                Some("what it was taken for is done")
+            }
+            false => None,
+        };
+        if going.is_some() || self.snapshot.metadata.deletion_timestamp.is_some() {
+            return self.take_away(outcome, going);
         }
         let records = self.round.state.records_of(&self.subject);
         match records.into_iter().flatten().next() {
@@ -164,9 +170,10 @@ impl One<'_, '_> {
     }
 
     /// Its data goes with it, unless it is to be retained.
-    fn take_away(&self, outcome: &mut Outcome, expired: bool) -> Option<Why> {
+    fn take_away(&self, outcome: &mut Outcome, by_itself: Option<&str>) -> Option<Why> {
         let records = self.round.state.records_of(&self.subject);
-        let keeps = self.snapshot.spec.deletion_policy == DeletionPolicy::Retain && !expired;
+        let keeps =
+            self.snapshot.spec.deletion_policy == DeletionPolicy::Retain && by_itself.is_none();
         let wanted = match keeps {
             true => ReplicaData::Keep,
             false => ReplicaData::Remove,
@@ -203,11 +210,15 @@ impl One<'_, '_> {
             }
             outcome.assign(self.round.state, &self.subject, host, going);
         }
-        let text = match expired {
-            true => "its time to be kept has passed; it is removed on",
-            false => "it is removed on",
-        };
-        waits.map(|host| why(Reason::Deleting, &format!("{text} {host}")))
+        let because = by_itself
+            .map(|because| format!("{because}; "))
+            .unwrap_or_default();
+        waits.map(|host| {
+            why(
+                Reason::Deleting,
+                &format!("{because}it is removed on {host}"),
+            )
+        })
     }
 
     /// It was ordered: what its host says of it.
@@ -332,11 +343,22 @@ impl One<'_, '_> {
         taken.add(pool, host, need);
         status.node = Some(replica.node.clone());
         status.size = Some(size);
-        status.reason = Some(SnapshotReason::Request);
+        status.reason = Some(self.reason());
         let reserve = Size(format!("{}Ki", need.div_ceil(1024)));
         let told = self.assignment((name, volume), host, reserve);
         outcome.assign(self.round.state, &self.subject, host, told);
         why(Reason::SnapshotWaits, &format!("{host} takes it"))
+    }
+
+    fn reason(&self) -> SnapshotReason {
+        let owners = self.snapshot.metadata.owner_references.iter().flatten();
+        match owners
+            .into_iter()
+            .any(|owner| owner.kind == "Volume" && owner.controller == Some(true))
+        {
+            true => SnapshotReason::Source,
+            false => SnapshotReason::Request,
+        }
     }
 
     /// What the pool has on that host beside its volumes.

@@ -245,11 +245,6 @@ pub enum LocalFilesystemType {
         "an image from outside needs its checksum: give sha256",
     ),
     (
-        "!has(self.volume)",
-        "no volume is filled from another volume yet: take a VolumeSnapshot of it, and name that \
-         (snapshot)",
-    ),
-    (
         "!has(self.url) || self.url.startsWith('https://') || self.url.startsWith('http://') \
          || self.url.startsWith('file://')",
         "an image is fetched from https://, http://, or the host's own \
@@ -260,7 +255,7 @@ pub struct VolumeSource {
     /// A VolumeSnapshot of a volume that is no larger. This one begins on the host that keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Name>,
-    /// Another Volume.
+    /// Another Volume that is no larger, as after a power cut. A snapshot of it is taken for that, which needs its room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<Name>,
     /// A raw image: `https://...`, `http://...`, or a file of the host where the volume begins,

@@ -139,6 +139,8 @@ pub struct VolumeSnapshotStatus {
 pub enum SnapshotReason {
     /// A person asked for it.
     Request,
+    /// A new volume begins with it.
+    Source,
     /// A replica is overwritten.
     Resync,
     /// The side that was given up.

@@ -103,7 +103,7 @@ impl Choice {
         self.lacking = None;
         let new = status.replicas.is_empty();
         let first = match new {
-            true => source::beginning(round, volume)?,
+            true => source::beginning(round, name, volume)?,
             false => None,
         };
         lifetime::forget_gone(round, name, volume, status);

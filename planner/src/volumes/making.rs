@@ -15,11 +15,11 @@ pub(super) fn why(
     let mut replicas = status.replicas.iter();
     let first = replicas.find(|replica| roles::begins_here(status, replica));
     let first = first.map(|replica| &replica.node);
-    if let Some(why) = first.and_then(|host| source::original(round, volume, host).err()) {
+    if let Some(why) = first.and_then(|host| source::original(round, (name, volume), host).err()) {
         return why;
     }
     let mut message = first
-        .and_then(|host| source::filling(volume, host))
+        .and_then(|host| source::filling(name, volume, host))
         .unwrap_or_else(|| "no replica is made and current yet".to_owned());
     let subject = Subject::volume(name);
     for replica in &status.replicas {

@@ -16,7 +16,7 @@ mod writing;
 pub(crate) use inline::plan as plan_inline;
 pub(crate) use roles::{carried, victims};
 pub(crate) use room::Room;
-pub(crate) use source::filled_from;
+pub(crate) use source::{filled_from, is_done_with};
 pub(crate) use view::{Views, look};
 pub(crate) use writing::{Asking, joined, obstacle, unwritable};
 
@@ -95,6 +95,9 @@ pub(crate) fn plan(round: &Round<'_>, outcome: &mut Outcome) {
         status.observed_generation = volume.metadata.generation;
         if lifetime::over(round, outcome, name, volume, &mut status) {
             continue;
+        }
+        if status.replicas.is_empty() {
+            source::prepare(round, outcome, name, volume);
         }
         let settled = choice.settle(round, name, volume, &mut status);
         if let Err(why) = settled {

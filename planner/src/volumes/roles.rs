@@ -72,7 +72,7 @@ pub(crate) fn plan(
             epoch = status.epoch.unwrap_or(0) + 1;
         }
         let (begins_here, copy_of) = match begins_here(status, replica) {
-            true => match source::original(round, volume, &replica.node) {
+            true => match source::original(round, (name, volume), &replica.node) {
                 Ok(original) => (true, original),
                 // Made empty, it would be taken for what it should hold.
                 Err(_) => (false, None),

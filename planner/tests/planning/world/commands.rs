@@ -137,19 +137,23 @@ impl World {
             });
         } else {
             self.forget(kind, name);
-            self.let_go_of_owned(name);
+            self.let_go_of_owned(kind, name);
         }
     }
 
-    /// What a guest brought along goes when it is gone.
-    pub(super) fn let_go_of_owned(&mut self, guest: &str) {
-        let owned: Vec<String> = self
-            .of("Volume")
-            .filter(|volume| volume["metadata"]["ownerReferences"][0]["name"] == guest)
-            .map(|volume| super::text(&volume["metadata"]["name"]))
+    /// What was made for an object goes when it is gone.
+    pub(super) fn let_go_of_owned(&mut self, kind: &str, name: &str) {
+        let owned: Vec<(String, String)> = self
+            .objects
+            .iter()
+            .filter(|(_, object)| {
+                let owner = &object["metadata"]["ownerReferences"][0];
+                owner["kind"] == kind && owner["name"] == name
+            })
+            .map(|(key, _)| key.clone())
             .collect();
-        for volume in owned {
-            self.delete("Volume", &volume);
+        for (kind, name) in owned {
+            self.delete(&kind, &name);
         }
     }
 

@@ -146,9 +146,7 @@ impl World {
                 .commit(&mut self.objects, &mut self.state)
                 .expect("its own decisions");
             for gone in &decisions.delete {
-                if gone.kind == "VirtualMachine" {
-                    self.let_go_of_owned(&gone.name);
-                }
+                self.let_go_of_owned(gone.kind, &gone.name);
             }
         }
         self.now = self
