@@ -26,6 +26,7 @@ struct Group {
     name: String,
     #[serde(default)]
     devices: Vec<AbsolutePath>,
+    above: Option<Name>,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +93,11 @@ async fn act(drivers: &Drivers, verb: &str, text: &str) -> Result<(), Failure> {
     let (pools, replication) = (&drivers.pools, &drivers.replication);
     let name = || Name::from(text);
     match verb {
-        "groups" => show(&pools.observe().await?)?,
+        "groups" => {
+            let above = std::env::var("ABOVE").ok().map(AbsolutePath);
+            let above: Vec<AbsolutePath> = above.into_iter().collect();
+            show(&pools.observe(&above).await?.groups)?;
+        }
         "replicas" => show(&replication.observe().await?)?,
         "abilities" => show(&replication.abilities().await?)?,
         "ensure-group" => {
@@ -100,12 +105,13 @@ async fn act(drivers: &Drivers, verb: &str, text: &str) -> Result<(), Failure> {
                 pool,
                 name,
                 devices,
+                above,
             } = read(text)?;
             let target = VolumeGroupTarget {
                 pool,
                 name,
                 devices,
-                above: None,
+                above,
             };
             pools.ensure_group(&target).await?;
         }
@@ -231,12 +237,12 @@ async fn watch(drivers: &Drivers, looks: u32) -> Result<(), Failure> {
     let heard = tokio::spawn(hints.for_each(|_| async {}));
     // Until the event stream has said everything.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    drivers.pools.observe().await?;
+    drivers.pools.observe(&[]).await?;
     drivers.replication.observe().await?;
     println!("ready");
     let begun = Instant::now();
     for _ in 0..looks {
-        drivers.pools.observe().await?;
+        drivers.pools.observe(&[]).await?;
         drivers.replication.observe().await?;
     }
     println!("{looks} looks in {:?}", begun.elapsed());
@@ -250,6 +256,10 @@ async fn main() -> Result<(), Failure> {
     let drivers = of_this_host(Path::new("/run/quorate-node"), LibvirtSettings::default());
     let verb = arguments.first().map_or("", String::as_str);
     let text = arguments.get(1).map_or("", String::as_str);
+    // The device below a volume group, which the daemon would know from its plan.
+    if let Ok(device) = std::env::var("ABOVE") {
+        drivers.pools.observe(&[AbsolutePath(device)]).await?;
+    }
     let done = act(&drivers, verb, text).await;
     if let Err(error) = &done
         && let Some(error) = error.downcast_ref::<DriverError>()

@@ -47,6 +47,10 @@ pub(super) fn start_the_guest(room: &Room) {
     })
     .expect("a replicated volume");
     put_on_disk(room);
+    start_it(room);
+}
+
+pub(super) fn start_it(room: &Room) {
     let start = r#"patch vm counter -p '{"spec":{"desiredState":"Running"}}'"#;
     quorate(room.host(1), start).expect("patched");
     eventually_is(room, 1, "vm/counter", "state", "Running");
@@ -54,17 +58,34 @@ pub(super) fn start_the_guest(room: &Room) {
 
 /// Writes the boot sector below both replicas, as whoever restores an image to a new volume does.
 fn put_on_disk(room: &Room) {
-    let sector = counter::boot_sector(&Cache::from_environment(), &Progress::silent());
-    let sector = sector.expect("assembled");
     for number in [1, 2] {
+        copy_boot_sector(room, number);
         let host = room.host(number);
-        host.copy_in(&sector, "/root/boot").expect("copied");
         host.run(
             "volume=$(lvs --noheadings -o lv_path -S lv_name=counter | tr -d ' ') && test -n \"$volume\" &&
              dd if=/root/boot of=$volume conv=notrunc,fsync status=none",
         )
         .expect("written");
     }
+}
+
+/// Writes the boot sector to a logical volume above the replicated one, which nobody uses yet.
+pub(super) fn put_on_part(room: &Room, part: &str) {
+    copy_boot_sector(room, 1);
+    let there = r#"--config 'devices{global_filter=["a|^/dev/drbd|","r|.*|"]}'"#;
+    let write = format!(
+        "lvchange {there} --activate y {part} && dd if=/root/boot of=/dev/{part} conv=notrunc,fsync status=none &&
+         lvchange {there} --activate n {part}"
+    );
+    room.host(1).run(&write).expect("written");
+}
+
+fn copy_boot_sector(room: &Room, host: u8) {
+    let sector = counter::boot_sector(&Cache::from_environment(), &Progress::silent());
+    let sector = sector.expect("assembled");
+    room.host(host)
+        .copy_in(&sector, "/root/boot")
+        .expect("copied");
 }
 
 /// The administrator works on this host, too.
@@ -83,10 +104,14 @@ pub(super) fn field(room: &Room, from: u8, object: &str, path: &str) -> Result<S
 
 /// Which of the two hosts has the guest, as the first one's member knows it.
 pub(super) fn home_of(room: &Room) -> u8 {
-    match field(room, 1, "vm/counter", "node").as_deref() {
-        Ok("node1") => 1,
-        _ => 2,
-    }
+    let known = room.eventually("the guest's host is known", PATIENCE, |room| {
+        match field(room, 1, "vm/counter", "node")?.as_str() {
+            "node1" => Ok(1),
+            "node2" => Ok(2),
+            other => Err(format!("it is on {other:?}")),
+        }
+    });
+    known.expect("it has one")
 }
 
 /// Some host was proven off by its devices, as the member on this host knows it.

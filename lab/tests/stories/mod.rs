@@ -1,5 +1,6 @@
 //! What is told of the room.
 
+mod above;
 mod broken_off;
 mod cables;
 mod commands;
@@ -130,6 +131,7 @@ stories! { STORIES:
     TwoHosts All storage::a_volume_is_made_written_cut_off_caught_up_grown_and_removed;
     TwoHosts All storage::when_both_sides_have_written_one_is_kept_aside_and_given_up;
     TwoHosts All storage::a_volume_made_from_a_snapshot_holds_what_that_holds;
+    TwoHosts All above::a_volume_group_on_a_replicated_device_is_used_by_both_hosts_each_its_part;
     TwoHosts All guests_by_driver::a_guest_moves_there_and_back_and_its_libvirts_die_and_it_is_never_two;
     Alone Quick guests::a_counter_goes_on_from_its_disk_when_it_is_started_again;
     Alone Quick guests::a_counter_boots_from_a_virtio_disk_and_goes_on_from_it;
@@ -142,6 +144,7 @@ stories! { STORIES:
     Packages All packages::members_from_packages_come_back_after_a_loss_of_mains;
     Packages All fencing::a_lost_host_is_shot_by_its_cluster_with_the_first_device_that_proves_it;
     Packages All recovery::a_guest_goes_on_elsewhere_with_all_it_was_told_is_written_when_its_host_loses_power;
+    Packages All recovery::a_guest_on_a_part_of_a_replicated_volume_goes_on_elsewhere_with_all_it_was_told_is_written;
     Packages All links::cables_switches_and_wrong_manifests_fence_nobody_and_leave_no_host_cut_off;
     Packages All broken_off::a_change_that_is_broken_off_leaves_the_old_network_or_the_new_one;
     Packages All witness::a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_decides;

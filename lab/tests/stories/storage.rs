@@ -25,13 +25,13 @@ fn built(name: &str) -> PathBuf {
     path
 }
 
-struct Hands<'a> {
+pub(super) struct Hands<'a> {
     room: &'a Room,
 }
 
 impl<'a> Hands<'a> {
     /// The hosts have the programs, and something that stays.
-    fn ready(room: &'a Room) -> Self {
+    pub(super) fn ready(room: &'a Room) -> Self {
         let hands = Self { room };
         for number in [1, 2] {
             let host = room.host(number);
@@ -83,7 +83,7 @@ impl<'a> Hands<'a> {
             .expect("written");
     }
 
-    fn act(&self, number: u8, verb: &str, what: &Value) {
+    pub(super) fn act(&self, number: u8, verb: &str, what: &Value) {
         let what = what
             .as_str()
             .map_or_else(|| what.to_string(), str::to_owned);
@@ -141,7 +141,7 @@ impl<'a> Hands<'a> {
     }
 
     /// A pool and a volume on both hosts, in sync, with nothing copied.
-    fn volume(&self) {
+    pub(super) fn volume(&self) {
         for number in [1, 2] {
             let pool = json!({"pool": "fast", "name": "fast", "devices": ["/dev/vdc"]});
             self.act(number, "ensure-group", &pool);
@@ -182,7 +182,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Everything is as it was.
-    fn tidy(&self) {
+    pub(super) fn tidy(&self) {
         for number in [1, 2] {
             self.act(number, "demote", &json!("web"));
             self.act(number, "take-down", &json!("web"));
@@ -201,7 +201,7 @@ impl<'a> Hands<'a> {
     }
 }
 
-fn replica(number: u8, spec: Value, assigned: Value) -> Value {
+pub(super) fn replica(number: u8, spec: Value, assigned: Value) -> Value {
     let other = 3 - number;
     let mut target = json!({
         "name": "web", "node": format!("node{number}"), "secret": "a secret of the \"lab\"",

@@ -56,7 +56,7 @@ fn fence_operations(room: &Room, from: u8) -> String {
 }
 
 pub(crate) fn a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_decides() {
-    let room = room("witness", 3, "recovery/manifests.yaml");
+    let room = room("witness", 3, "recovery");
     ledger::open(&room);
     start_the_guest(&room);
     administer_from(&room, 2);

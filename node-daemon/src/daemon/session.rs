@@ -281,9 +281,9 @@ impl Session {
         if self.attention.look(now) {
             self.reconciler.hint(Subsystem::Guests);
         }
-        for subsystem in self.reconciler.looks(now) {
+        for due in self.reconciler.looks(now) {
             self.looks
-                .spawn(look(self.environment.drivers.clone(), subsystem));
+                .spawn(look(self.environment.drivers.clone(), due));
         }
         if self.remember(now) {
             self.act(now);

@@ -50,7 +50,7 @@ pub use libvirt::{LibvirtGuests, Settings as LibvirtSettings};
 pub use lockspaces::{LockTalk, LockspaceSeen, Lockspaces};
 pub use networks::{NetworkSeen, NetworkTarget, Networks};
 pub use pools::{
-    Activation, LogicalVolumeSeen, LogicalVolumeTarget, Pools, SnapshotTarget, Space,
+    Activation, LogicalVolumeSeen, LogicalVolumeTarget, Pools, PoolsSeen, SnapshotTarget, Space,
     VolumeGroupSeen, VolumeGroupTarget,
 };
 pub use replication::{

@@ -5,6 +5,15 @@ use quorate_crds::Name;
 use quorate_crds::scalar::AbsolutePath;
 use serde::{Deserialize, Serialize};
 
+/// What was found of volume groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolsSeen {
+    /// Every volume group with all that is in it.
+    pub groups: Vec<VolumeGroupSeen>,
+    /// Replicated devices that could not be read: what lies on them is not known.
+    pub unread: Vec<AbsolutePath>,
+}
+
 /// A volume group on this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeGroupSeen {
@@ -105,8 +114,11 @@ pub enum Activation {
 
 /// Volume groups and logical volumes of this host.
 pub trait Pools: Send + Sync {
-    /// Every volume group with all that is in it.
-    fn observe(&self) -> Doing<'_, Vec<VolumeGroupSeen>>;
+    /// Every volume group: those on the host's disks, and on these replicated devices, which are open here.
+    fn observe<'a>(&'a self, above: &'a [AbsolutePath]) -> Doing<'a, PoolsSeen>;
+
+    /// The groups on the host's own disks alone.
+    fn on_disks(&self) -> Doing<'_, Vec<VolumeGroupSeen>>;
 
     /// Disks that come and go, groups and volumes that change.
     fn watch(&self) -> Hints;

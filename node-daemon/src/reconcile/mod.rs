@@ -8,6 +8,7 @@
 //! A record is never answered from memory. Whatever the host says about it, it has seen since the record came and since
 //! the last act ended; and what may still take effect by itself is ended first, before anything is said to be released.
 
+mod above;
 mod act;
 mod answer;
 mod guest;
@@ -24,4 +25,4 @@ mod work;
 pub use act::{Act, Job};
 pub use perform::{Hands, look};
 pub use reconciler::{Reconciler, Right};
-pub use seen::{Observation, Seen, Subsystem};
+pub use seen::{Look, Observation, Seen, Subsystem};

@@ -1,5 +1,5 @@
 use super::act::{Act, Job};
-use super::seen::{Observation, Subsystem};
+use super::seen::{Look, Observation, Subsystem};
 use crate::drivers::{DriverError, Drivers, Filesystems, GuestTarget, SecretValue, Trouble};
 use crate::link::ClusterLink;
 use crate::plan::{Memory, MemoryError, Remembered};
@@ -197,10 +197,13 @@ impl Hands {
 }
 
 /// Looks at one subsystem.
-pub async fn look(drivers: Drivers, subsystem: Subsystem) -> Observation {
-    let seen = match subsystem {
+pub async fn look(drivers: Drivers, look: Look) -> Observation {
+    let seen = match look.subsystem {
         Subsystem::Networks => drivers.networks.observe().await.map(Observation::Networks),
-        Subsystem::Pools => drivers.pools.observe().await.map(Observation::Pools),
+        Subsystem::Pools => {
+            let seen = drivers.pools.observe(&look.above).await;
+            seen.map(Observation::Pools)
+        }
         Subsystem::Replication => drivers
             .replication
             .observe()
@@ -214,7 +217,7 @@ pub async fn look(drivers: Drivers, subsystem: Subsystem) -> Observation {
             .map(Observation::Lockspaces),
         Subsystem::Guests => drivers.guests.observe().await.map(Observation::Guests),
     };
-    seen.unwrap_or_else(|error| Observation::Failed(subsystem, error))
+    seen.unwrap_or_else(|error| Observation::Failed(look.subsystem, error))
 }
 
 async fn filesystems(driver: &dyn Filesystems) -> Result<Observation, DriverError> {

@@ -1,6 +1,7 @@
+use super::above::Above;
 use super::act::{Act, Job};
 use super::answer::Answering;
-use super::seen::{Observation, Seen, Subsystem};
+use super::seen::{Look, Observation, Seen, Subsystem};
 use super::verdict::{Case, Verdict, words};
 use super::work::{Failure, Work, wait};
 use super::{guest, mount, network, replica, storage};
@@ -39,6 +40,7 @@ pub struct Reconciler {
     work: BTreeMap<String, Work>,
     looking: BTreeMap<Subsystem, Looking>,
     seen: Seen,
+    above: Above,
     begun: BTreeMap<String, u64>,
     asked: BTreeSet<(Name, Name)>,
     wake_at: Option<Instant>,
@@ -66,6 +68,7 @@ impl Reconciler {
             work: BTreeMap::new(),
             looking: Subsystem::ALL.into_iter().map(looking).collect(),
             seen: Seen::default(),
+            above: Above::default(),
             begun,
             asked: BTreeSet::new(),
             wake_at: None,
@@ -96,6 +99,8 @@ impl Reconciler {
         }
         self.work
             .retain(|name, _| plan.records().contains_key(name));
+        self.above.plan_changed(plan);
+        self.look_above();
     }
 
     /// Something of the subsystem may have changed.
@@ -133,8 +138,15 @@ impl Reconciler {
         }
     }
 
+    /// Volume groups are looked for where they could not be found before.
+    fn look_above(&mut self) {
+        if self.above.have_changed(&self.seen) {
+            self.look_again(Subsystem::Pools, None);
+        }
+    }
+
     /// The subsystems that are to be looked at now. Each must be answered by [`Reconciler::looked`].
-    pub fn looks(&mut self, now: Instant) -> Vec<Subsystem> {
+    pub fn looks(&mut self, now: Instant) -> Vec<Look> {
         let mut due = Vec::new();
         for (subsystem, looking) in &mut self.looking {
             if looking.under_way
@@ -145,7 +157,14 @@ impl Reconciler {
             }
             looking.under_way = true;
             looking.begun += 1;
-            due.push(*subsystem);
+            let above = match subsystem {
+                Subsystem::Pools => self.above.begin(&self.seen),
+                _ => Vec::new(),
+            };
+            due.push(Look {
+                subsystem: *subsystem,
+                above,
+            });
         }
         due
     }
@@ -166,12 +185,25 @@ impl Reconciler {
             return;
         }
         looking.done = looking.begun;
-        looking.failures = 0;
         looking.failure = None;
+        match &observation {
+            Observation::Pools(seen) if !seen.unread.is_empty() => {
+                looking.failures = looking.failures.saturating_add(1);
+                looking.wanted = looking.wanted.max(looking.begun + 1);
+                looking.wait_until = Some(now + wait(looking.failures, false));
+            }
+            _ => looking.failures = 0,
+        }
         match observation {
             Observation::Networks(seen) => self.seen.networks = seen,
-            Observation::Pools(seen) => self.seen.groups = seen,
-            Observation::Replication(seen) => self.seen.replicas = seen,
+            Observation::Pools(seen) => {
+                self.above.ended(&seen.unread);
+                self.seen.groups = seen.groups;
+            }
+            Observation::Replication(seen) => {
+                self.seen.replicas = seen;
+                self.look_above();
+            }
             Observation::Filesystems(mounts, checks) => {
                 self.seen.mounts = mounts;
                 self.seen.checks = checks;
@@ -254,6 +286,14 @@ impl Reconciler {
             }
         }
         let assignment = &record.assignment;
+        if let Some(below) = self.above.hidden(record, &self.seen) {
+            // What was said of it stays said, until somebody waits for it to be let go.
+            return (!assignment.active).then(|| {
+                Verdict::Waits(format!(
+                    "what lies on volume {below} cannot be read on this host now"
+                ))
+            });
+        }
         let case = Case {
             record,
             plan,

@@ -1,9 +1,10 @@
 use super::*;
 use crate::drivers::{
-    GuestDoing, GuestSeen, HowEnded, LogicalVolumeSeen, NetworkSeen, Owner, PeerSeen, ReplicaSeen,
-    VerifySeen, VolumeGroupSeen,
+    GuestDoing, GuestSeen, HowEnded, LogicalVolumeSeen, NetworkSeen, Owner, PeerSeen, PoolsSeen,
+    ReplicaSeen, VerifySeen, VolumeGroupSeen,
 };
 use crate::plan::Remembered;
+use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{ConditionStatus, ConnectionState, DiskState, ReplicaRole, VerifyState};
 use quorate_proto::host::v1::PlanUpdate;
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ struct Story {
     networks: Vec<NetworkSeen>,
     replicas: Vec<ReplicaSeen>,
     groups: Vec<VolumeGroupSeen>,
+    unread: Vec<AbsolutePath>,
+    /// The replicated devices that were to be read last.
+    read: Vec<AbsolutePath>,
     guests: Vec<GuestSeen>,
     acts: Vec<&'static str>,
 }
@@ -36,6 +40,8 @@ impl Story {
             networks: Vec::new(),
             replicas: Vec::new(),
             groups: Vec::new(),
+            unread: Vec::new(),
+            read: Vec::new(),
             guests: Vec::new(),
             acts: Vec::new(),
         };
@@ -96,10 +102,16 @@ impl Story {
 
     fn look(&mut self) -> bool {
         let looks = self.reconciler.looks(self.now);
-        for subsystem in &looks {
-            let seen = match subsystem {
+        for look in &looks {
+            if look.subsystem == Subsystem::Pools {
+                self.read.clone_from(&look.above);
+            }
+            let seen = match look.subsystem {
                 Subsystem::Networks => Observation::Networks(self.networks.clone()),
-                Subsystem::Pools => Observation::Pools(self.groups.clone()),
+                Subsystem::Pools => Observation::Pools(PoolsSeen {
+                    groups: self.groups.clone(),
+                    unread: self.unread.clone(),
+                }),
                 Subsystem::Replication => Observation::Replication(self.replicas.clone()),
                 Subsystem::Filesystems => Observation::Filesystems(Vec::new(), Vec::new()),
                 Subsystem::Lockspaces => Observation::Lockspaces(Vec::new()),
@@ -546,9 +558,9 @@ fn a_subsystem_that_cannot_be_looked_at_is_the_reason_of_every_record_that_needs
     let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
     let fail = || DriverError::passing(Trouble::TimedOut, "libvirtd does not answer");
     for _ in 0..10 {
-        for subsystem in story.reconciler.looks(story.now) {
-            let seen = if subsystem == Subsystem::Guests {
-                Observation::Failed(subsystem, fail())
+        for look in story.reconciler.looks(story.now) {
+            let seen = if look.subsystem == Subsystem::Guests {
+                Observation::Failed(look.subsystem, fail())
             } else {
                 Observation::Replication(Vec::new())
             };
@@ -886,6 +898,8 @@ fn a_logical_volume_above_another_is_closed_without_a_lease_and_removed_last() {
     story.replicas = vec![replica(ReplicaRole::Primary, DiskState::UpToDate)];
     story.right = Right::Denied("no lease".into());
     story.look();
+    assert!(!story.act(), "what is above is looked at when that is open");
+    story.look();
     story.act();
     assert_eq!(story.acts, ["activate"], "it is closed");
     assert_ne!(story.said(ABOVE).released, Some(true));
@@ -901,6 +915,56 @@ fn a_logical_volume_above_another_is_closed_without_a_lease_and_removed_last() {
     story.groups[1] = group_above(None);
     story.reconciler.hint(Subsystem::Pools);
     story.pass(Duration::from_secs(60));
+    assert_eq!(story.said(ABOVE).released, Some(true));
+}
+
+#[test]
+fn nothing_is_let_go_above_a_device_that_is_open_and_cannot_be_read() {
+    let device = AbsolutePath("/dev/drbd0".into());
+    let mut story = Story::new(&above(false, &json!({})), &above_manifests());
+    story.groups = vec![group(&["data"])];
+    story.replicas = vec![replica(ReplicaRole::Primary, DiskState::UpToDate)];
+    story.replicas[0].frozen = true;
+    story.pass(Duration::from_secs(60));
+    assert_eq!(story.read, [], "whoever reads it waits as its writes do");
+    assert!(!story.acts.contains(&"activate"), "{:?}", story.acts);
+    let said = story.said(ABOVE);
+    assert_ne!(said.released, Some(true), "it may be active");
+    let words = said.message.unwrap_or_default();
+    assert!(
+        words.contains("what lies on volume data cannot be read"),
+        "{words}"
+    );
+
+    // Its writes go on, and LVM fails to look at it.
+    story.replicas[0].frozen = false;
+    story.unread = vec![device.clone()];
+    story.reconciler.hint(Subsystem::Replication);
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.read, std::slice::from_ref(&device));
+    assert_ne!(story.said(ABOVE).released, Some(true));
+
+    // It is tried again without a word from anybody.
+    story.unread.clear();
+    story.groups.push(group_above(Some(true)));
+    story.right = Right::Denied("no lease".into());
+    story.pass(Duration::from_secs(60));
+    assert!(
+        story.acts.contains(&"activate"),
+        "it is closed: {:?}",
+        story.acts
+    );
+    story.groups[1] = group_above(Some(false));
+    story.reconciler.hint(Subsystem::Pools);
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.said(ABOVE).released, Some(true));
+
+    // Not open here, it is not read any more, and nothing above it can be active.
+    story.replicas = vec![replica(ReplicaRole::Secondary, DiskState::UpToDate)];
+    story.groups.pop();
+    story.reconciler.hint(Subsystem::Replication);
+    story.pass(Duration::from_secs(1));
+    assert_eq!(story.read, []);
     assert_eq!(story.said(ABOVE).released, Some(true));
 }
 

@@ -1,6 +1,6 @@
 use crate::drivers::{
     CheckSeen, DriverError, GuestSeen, LockspaceSeen, LogicalVolumeSeen, MountSeen, NetworkSeen,
-    Owner, ReplicaSeen, VolumeGroupSeen,
+    Owner, PoolsSeen, ReplicaSeen, VolumeGroupSeen,
 };
 use quorate_crds::scalar::AbsolutePath;
 use quorate_crds::{MountState, Name};
@@ -47,13 +47,22 @@ impl Subsystem {
     }
 }
 
+/// A look at one subsystem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Which one.
+    pub subsystem: Subsystem,
+    /// The replicated devices on which volume groups of ours lie, as far as they can be read.
+    pub above: Vec<AbsolutePath>,
+}
+
 /// What one subsystem was seen to have.
 #[derive(Debug)]
 pub enum Observation {
     /// Interfaces.
     Networks(Vec<NetworkSeen>),
     /// Volume groups.
-    Pools(Vec<VolumeGroupSeen>),
+    Pools(PoolsSeen),
     /// Replicas.
     Replication(Vec<ReplicaSeen>),
     /// Mounts, and checks of what is not mounted.

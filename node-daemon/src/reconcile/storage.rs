@@ -50,7 +50,18 @@ fn group(case: &Case<'_>, assigned: &StorageAssignment) -> Verdict {
             match assigned.make {
                 true => vec![device.clone()],
                 // Here it is only looked at: another host makes it.
-                false if seen.is_some() => return Verdict::Converged,
+                false if seen.is_some_and(|seen| seen.owner.object() == Some(case.name())) => {
+                    return Verdict::Converged;
+                }
+                false if seen.is_some() => {
+                    return Verdict::Ended(
+                        Trouble::ForeignInTheWay,
+                        format!(
+                            "there is a volume group {} on this host that is not of this pool",
+                            assigned.volume_group
+                        ),
+                    );
+                }
                 false => {
                     let group = &assigned.volume_group;
                     return Verdict::Waits(format!("volume group {group} is not seen here yet"));
@@ -157,7 +168,9 @@ fn release(
     seen: Option<&LogicalVolumeSeen>,
 ) -> Verdict {
     let group = &assigned.volume_group;
-    if seen.is_some_and(|seen| seen.active) || case.work.unclear {
+    // What is active holds the volume below open.
+    let may_be_active = seen.is_some_and(|seen| seen.active) || case.work.unclear;
+    if may_be_active && closed_below(case).is_none() {
         let (group, logical) = (group.clone(), logical.to_owned());
         return Verdict::Do(Act::Activate(group, logical, Activation::Off));
     }

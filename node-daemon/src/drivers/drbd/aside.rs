@@ -79,7 +79,7 @@ impl Drbd {
         self.remember_split(kept, None)?;
         let (group, logical) = place(kept)?;
         let name = format!("{logical}-before-resync");
-        let groups = self.pools.observe().await?;
+        let groups = self.pools.on_disks().await?;
         let there = groups.iter().any(|known| {
             known.name == group && known.volumes.iter().any(|volume| volume.name == name)
         });
@@ -91,7 +91,7 @@ impl Drbd {
 
     async fn snapshot(&self, kept: &Kept, what: &str) -> Result<(), DriverError> {
         let (group, logical) = place(kept)?;
-        let groups = self.pools.observe().await?;
+        let groups = self.pools.on_disks().await?;
         let size = groups
             .iter()
             .filter(|known| known.name == group)

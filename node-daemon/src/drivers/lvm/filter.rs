@@ -1,5 +1,7 @@
 //! What LVM may look into: what the administrator allows, without what belongs to guests.
 
+use std::path::PathBuf;
+
 /// Replicated devices and volumes of other volume managers hold what guests have written.
 const OTHERS: &str = r#""r|^/dev/drbd|","r|^/dev/zd|","r|^/dev/zvol/|""#;
 
@@ -11,6 +13,19 @@ pub(super) fn config(said: &str) -> String {
         .and_then(entries)
         .unwrap_or_else(|| r#""a|.*|""#.to_owned());
     format!("devices{{scan_lvs=0 global_filter=[{OTHERS},{own}]}}")
+}
+
+/// The same for these devices alone, whatever the administrator says of others: volume groups of ours lie on them.
+///
+/// What LVM remembers about where it found something is of the other filter, and stays that.
+pub(super) fn only(devices: &[PathBuf]) -> String {
+    let allowed: String = devices
+        .iter()
+        .map(|device| format!(r#""a|^{}$|","#, device.display()))
+        .collect();
+    format!(
+        r#"devices{{scan_lvs=0 hints="none" use_devicesfile=0 global_filter=[{allowed}"r|.*|"]}}"#
+    )
 }
 
 /// A list's entries, or the one that stands alone.
@@ -26,7 +41,15 @@ fn entries(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::config;
+    use super::{config, only};
+
+    #[test]
+    fn nothing_but_what_is_named_is_looked_into() {
+        assert_eq!(
+            only(&["/dev/drbd1".into(), "/dev/drbd12".into()]),
+            r#"devices{scan_lvs=0 hints="none" use_devicesfile=0 global_filter=["a|^/dev/drbd1$|","a|^/dev/drbd12$|","r|.*|"]}"#
+        );
+    }
 
     #[test]
     fn the_administrator_s_own_filter_is_kept_behind_ours() {

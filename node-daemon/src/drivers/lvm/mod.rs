@@ -1,11 +1,13 @@
 //! Volume groups and logical volumes by LVM.
 //!
 //! Ours is what carries a tag of ours, in LVM's own metadata, so that it stays ours when hosts are installed anew. LVM is
-//! told to look neither into logical volumes nor into replicated devices: what guests keep in there is theirs.
+//! told to look neither into logical volumes nor into replicated devices: what guests keep in there is theirs. Only those
+//! replicated devices that the plan puts volume groups on are looked into, by commands that see nothing else (`above`).
 //!
 //! What was seen stays valid until something changes: acts of ours say so themselves, and what others do is noticed by a
 //! `watch`. A host on which nothing changes starts no program.
 
+mod above;
 mod blank;
 mod filter;
 mod report;
@@ -27,10 +29,10 @@ use tokio::time::Instant;
 
 use super::command::{self, Command, Run};
 use super::{
-    Activation, Doing, DriverError, Hint, Hints, LogicalVolumeTarget, Pools, SnapshotTarget, Space,
-    Trouble, VolumeGroupSeen, VolumeGroupTarget,
+    Activation, Doing, DriverError, Hint, Hints, LogicalVolumeTarget, Pools, PoolsSeen,
+    SnapshotTarget, Space, Trouble, VolumeGroupSeen, VolumeGroupTarget,
 };
-use report::{Group, Logical};
+use report::{Group, Logical, Reach};
 
 /// However quiet it is, everything is looked at again after this: no watch finds a disk that was lost silently.
 const STALE: Duration = Duration::from_secs(600);
@@ -54,6 +56,8 @@ struct Shared {
     dev: PathBuf,
     watched: Vec<PathBuf>,
     config: OnceCell<String>,
+    /// The replicated devices that are looked into.
+    above: Mutex<Vec<PathBuf>>,
     /// Counts changes: what was seen before the last one is not valid any more.
     changes: AtomicU64,
     watchers: AtomicUsize,
@@ -81,6 +85,7 @@ impl Lvm {
                 dev,
                 watched,
                 config: OnceCell::new(),
+                above: Mutex::default(),
                 changes: AtomicU64::new(0),
                 watchers: AtomicUsize::new(0),
                 looking: tokio::sync::Mutex::default(),
@@ -91,28 +96,35 @@ impl Lvm {
 
     async fn command<A: Into<String>>(
         &self,
+        reach: Reach,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Command, DriverError> {
-        let config = self
-            .shared
-            .config
-            .get_or_try_init(|| async {
-                let asked = ["lvmconfig", "--typeconfig", "full", "devices/global_filter"];
-                let said = command::look(&*self.run, Command::new("lvm", asked)).await?;
-                Ok::<_, DriverError>(filter::config(&said.stdout))
-            })
-            .await?;
+        let config = match reach {
+            Reach::Disks => self.config().await?.to_owned(),
+            Reach::Replicated => filter::only(&self.shared.above()),
+        };
         let mut all: Vec<String> = arguments.into_iter().map(Into::into).collect();
-        all.splice(1..1, ["--config".to_owned(), config.clone()]);
+        all.splice(1..1, ["--config".to_owned(), config]);
         Ok(Command::new("lvm", all))
+    }
+
+    async fn config(&self) -> Result<&str, DriverError> {
+        let asked = || async {
+            let asked = ["lvmconfig", "--typeconfig", "full", "devices/global_filter"];
+            let said = command::look(&*self.run, Command::new("lvm", asked)).await?;
+            Ok::<_, DriverError>(filter::config(&said.stdout))
+        };
+        let config = self.shared.config.get_or_try_init(asked).await?;
+        Ok(config)
     }
 
     /// Changes something; what was seen before does not count afterwards, whatever came of it.
     async fn act<A: Into<String>>(
         &self,
+        reach: Reach,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<(), DriverError> {
-        let command = self.command(arguments).await?;
+        let command = self.command(reach, arguments).await?;
         let done = command::act(&*self.run, command).await;
         self.shared.changed();
         done.map(drop)
@@ -143,22 +155,7 @@ impl Lvm {
 
     async fn look(&self) -> Result<Arc<Vec<Group>>, DriverError> {
         let (change, at) = (self.shared.change(), Instant::now());
-        let mut arguments: Vec<String> = ["fullreport", "--reportformat", "json", "--units", "b"]
-            .map(str::to_owned)
-            .into();
-        arguments.push("--nosuffix".to_owned());
-        for (part, columns) in report::COLUMNS {
-            arguments.extend(["--configreport", part, "-o", columns].map(str::to_owned));
-        }
-        let said = command::look(&*self.run, self.command(arguments).await?).await?;
-        let groups = report::groups(&said.stdout).map_err(|error| {
-            DriverError::passing(
-                Trouble::UnknownAnswer,
-                "the report of lvm cannot be understood",
-            )
-            .because(error)
-        })?;
-        let groups = Arc::new(groups);
+        let groups = Arc::new(self.report(Reach::Disks).await?);
         let look = Look {
             change,
             at,
@@ -168,20 +165,51 @@ impl Lvm {
         Ok(groups)
     }
 
+    async fn report(&self, reach: Reach) -> Result<Vec<Group>, DriverError> {
+        let mut arguments: Vec<String> = ["fullreport", "--reportformat", "json", "--units", "b"]
+            .map(str::to_owned)
+            .into();
+        arguments.push("--nosuffix".to_owned());
+        for (part, columns) in report::COLUMNS {
+            arguments.extend(["--configreport", part, "-o", columns].map(str::to_owned));
+        }
+        let said = command::look(&*self.run, self.command(reach, arguments).await?).await?;
+        let mut groups = report::groups(&said.stdout).map_err(|error| {
+            DriverError::passing(
+                Trouble::UnknownAnswer,
+                "the report of lvm cannot be understood",
+            )
+            .because(error)
+        })?;
+        for group in &mut groups {
+            group.reach = reach;
+        }
+        Ok(groups)
+    }
+
+    /// The group of that name, wherever it lies.
+    async fn group(&self, name: &str) -> Result<Group, DriverError> {
+        let own = self.groups().await?;
+        let found = own.iter().find(|group| group.name == name).cloned();
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.group_above(name).await?,
+        };
+        found.ok_or_else(|| {
+            DriverError::passing(
+                Trouble::DeviceMissing,
+                format!("there is no volume group {name} on this host"),
+            )
+        })
+    }
+
     fn device(&self, group: &str, volume: &str) -> PathBuf {
         self.shared.dev.join(group).join(volume)
     }
 
     async fn ensure_group(&self, target: &VolumeGroupTarget) -> Result<(), DriverError> {
-        if let Some(volume) = &target.above {
-            return Err(DriverError::lasting(
-                Trouble::NotSupported,
-                format!(
-                    "this release does not let LVM look into replicated devices, and so makes no volume group {} above \
-                     volume {volume}; use a pool of type Local for guests' disks",
-                    target.name
-                ),
-            ));
+        if target.above.is_some() {
+            return self.ensure_group_above(target).await;
         }
         let groups = self.groups().await?;
         let tag = format!("{}{}", report::POOL, target.pool);
@@ -202,7 +230,7 @@ impl Lvm {
             let mut arguments = vec!["vgcreate".to_owned(), "--addtag".to_owned(), tag];
             arguments.push(target.name.clone());
             arguments.extend(disks.iter().map(|disk| disk.display().to_string()));
-            return self.act(arguments).await;
+            return self.act(Reach::Disks, arguments).await;
         };
         let has: Vec<PathBuf> = group
             .disks
@@ -219,7 +247,7 @@ impl Lvm {
             }
             // The manifest names the group, or exactly the disks that it lies on: it is taken over.
             None if disks.is_empty() || has.iter().all(|disk| disks.contains(disk)) => {
-                self.act(["vgchange", "--addtag", &tag, &target.name])
+                self.act(Reach::Disks, ["vgchange", "--addtag", &tag, &target.name])
                     .await?;
             }
             None => {
@@ -231,7 +259,8 @@ impl Lvm {
         }
         for disk in disks.iter().filter(|disk| !has.contains(disk)) {
             self.blank(disk).await?;
-            self.act(["vgextend", &target.name, &disk.display().to_string()])
+            let disk = disk.display().to_string();
+            self.act(Reach::Disks, ["vgextend", &target.name, &disk])
                 .await?;
         }
         Ok(())
@@ -275,8 +304,7 @@ impl Lvm {
     }
 
     async fn ensure_volume(&self, target: &LogicalVolumeTarget) -> Result<(), DriverError> {
-        let groups = self.groups().await?;
-        let group = find_group(&groups, &target.group)?;
+        let group = &self.group(&target.group).await?;
         let size = target
             .size
             .max(1)
@@ -285,7 +313,7 @@ impl Lvm {
         let full = format!("{}/{}", target.group, target.name);
         let Some(there) = group.volume(&target.name) else {
             self.create(group, target, size).await?;
-            return self.finish(target).await;
+            return self.finish(group, target).await;
         };
         if there.owner.as_ref() != Some(&target.volume) || there.origin.is_some() {
             return Err(foreign(format!(
@@ -299,11 +327,12 @@ impl Lvm {
             if there.thin_pool.is_none() {
                 room(group, size - there.size, &full)?;
             }
-            self.act(["lvextend", "--size", &format!("{size}b"), &full])
+            let size = format!("{size}b");
+            self.act(group.reach, ["lvextend", "--size", &size, &full])
                 .await?;
         }
         if there.making {
-            self.finish(target).await?;
+            self.finish(group, target).await?;
         }
         Ok(())
     }
@@ -322,39 +351,46 @@ impl Lvm {
             room(group, size, &full)?;
             let thick = ["--wipesignatures", "y", "--zero", "y", "--size", &size_b];
             let arguments = common.into_iter().chain(thick);
-            return self.act(arguments.chain([target.group.as_str()])).await;
+            let arguments = arguments.chain([target.group.as_str()]);
+            return self.act(group.reach, arguments).await;
         }
         let pool = match group.volumes.iter().find(|volume| volume.is_thin_pool) {
             Some(pool) => pool.name.clone(),
-            None => self.make_thin_pool(target).await?,
+            None => self.make_thin_pool(group.reach, target).await?,
         };
         let thin = ["--virtualsize", &size_b, "--thinpool", &pool];
         let arguments = common.into_iter().chain(thin);
-        self.act(arguments.chain([target.group.as_str()])).await
+        let arguments = arguments.chain([target.group.as_str()]);
+        self.act(group.reach, arguments).await
     }
 
     /// What it leaves free is for the pool's own metadata, and for snapshots of what is not thin.
-    async fn make_thin_pool(&self, target: &LogicalVolumeTarget) -> Result<String, DriverError> {
+    async fn make_thin_pool(
+        &self,
+        reach: Reach,
+        target: &LogicalVolumeTarget,
+    ) -> Result<String, DriverError> {
         let arguments = ["lvcreate", "--yes", "--type", "thin-pool", "--name"];
         let more = [THIN_POOL, "--addtag", report::THIN_POOL, "--extents"];
         let last = ["90%FREE", target.group.as_str()];
-        self.act(arguments.into_iter().chain(more).chain(last))
+        self.act(reach, arguments.into_iter().chain(more).chain(last))
             .await?;
         Ok(THIN_POOL.to_owned())
     }
 
     /// Makes a new logical volume blank where it could be mistaken for something, and only then ours for good.
-    async fn finish(&self, target: &LogicalVolumeTarget) -> Result<(), DriverError> {
+    async fn finish(&self, group: &Group, target: &LogicalVolumeTarget) -> Result<(), DriverError> {
         let full = format!("{}/{}", target.group, target.name);
         let device = self.device(&target.group, &target.name);
         if !device.exists() {
-            self.act(["lvchange", "--activate", "ey", &full]).await?;
+            self.act(group.reach, ["lvchange", "--activate", "ey", &full])
+                .await?;
         }
         blank::ends(&device).await?;
         let ours = format!("{}{}", report::VOLUME, target.volume);
         let making = format!("{}{}", report::MAKING, target.volume);
-        self.act(["lvchange", "--addtag", &ours, "--deltag", &making, &full])
-            .await
+        let tags = ["lvchange", "--addtag", &ours, "--deltag", &making, &full];
+        self.act(group.reach, tags).await
     }
 
     async fn activate(
@@ -363,9 +399,8 @@ impl Lvm {
         volume: &str,
         how: Activation,
     ) -> Result<(), DriverError> {
-        let groups = self.groups().await?;
-        let there = find_group(&groups, group)?.volume(volume);
-        let Some(there) = there else {
+        let found = self.group(group).await?;
+        let Some(there) = found.volume(volume) else {
             return match how {
                 Activation::Off => Ok(()),
                 _ => Err(DriverError::lasting(
@@ -386,12 +421,12 @@ impl Lvm {
             return Err(in_use(group, volume));
         }
         let full = format!("{group}/{volume}");
-        self.act(["lvchange", "--activate", word, &full]).await
+        self.act(found.reach, ["lvchange", "--activate", word, &full])
+            .await
     }
 
     async fn snapshot(&self, target: &SnapshotTarget) -> Result<(), DriverError> {
-        let groups = self.groups().await?;
-        let group = find_group(&groups, &target.group)?;
+        let group = &self.group(&target.group).await?;
         let full = format!("{}/{}", target.group, target.name);
         if let Some(there) = group.volume(&target.name) {
             let ours = there.owner.as_ref() == Some(&target.owner);
@@ -418,7 +453,7 @@ impl Lvm {
         let arguments = common.into_iter().chain(["--addtag", &tag]);
         if origin.thin_pool.is_some() {
             let thin = ["--setactivationskip", "n", "--activate", "y", &of];
-            return self.act(arguments.chain(thin)).await;
+            return self.act(group.reach, arguments.chain(thin)).await;
         }
         let extent = group.extent.max(1);
         let reserve = target
@@ -428,7 +463,8 @@ impl Lvm {
             .saturating_mul(extent);
         room(group, reserve, &full)?;
         let size = format!("{reserve}b");
-        self.act(arguments.chain(["--size", &size, &of])).await
+        let arguments = arguments.chain(["--size", &size, &of]);
+        self.act(group.reach, arguments).await
     }
 
     async fn remove_volume(
@@ -437,8 +473,13 @@ impl Lvm {
         volume: &str,
         wipe: bool,
     ) -> Result<(), DriverError> {
-        let groups = self.groups_now().await?;
-        let Some(group) = groups.iter().find(|known| known.name == group) else {
+        let own = self.groups_now().await?;
+        let found = own.iter().find(|known| known.name == group).cloned();
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.group_above(group).await?,
+        };
+        let Some(group) = found else {
             return Ok(());
         };
         let Some(there) = group.volume(volume) else {
@@ -471,11 +512,12 @@ impl Lvm {
         if wipe {
             let device = self.device(&group.name, volume);
             if !device.exists() {
-                self.act(["lvchange", "--activate", "ey", &full]).await?;
+                self.act(group.reach, ["lvchange", "--activate", "ey", &full])
+                    .await?;
             }
             blank::all(&device).await?;
         }
-        self.act(["lvremove", "--yes", &full]).await
+        self.act(group.reach, ["lvremove", "--yes", &full]).await
     }
 }
 
@@ -514,18 +556,6 @@ impl Drop for Watching {
     }
 }
 
-fn find_group<'a>(groups: &'a [Group], name: &str) -> Result<&'a Group, DriverError> {
-    groups
-        .iter()
-        .find(|group| group.name == name)
-        .ok_or_else(|| {
-            DriverError::passing(
-                Trouble::DeviceMissing,
-                format!("there is no volume group {name} on this host"),
-            )
-        })
-}
-
 fn room(group: &Group, needed: u64, what: &str) -> Result<(), DriverError> {
     if needed <= group.free {
         return Ok(());
@@ -555,8 +585,17 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 impl Pools for Lvm {
-    fn observe(&self) -> Doing<'_, Vec<VolumeGroupSeen>> {
+    fn on_disks(&self) -> Doing<'_, Vec<VolumeGroupSeen>> {
         Box::pin(async move { Ok(self.groups().await?.iter().map(Group::seen).collect()) })
+    }
+
+    fn observe<'a>(&'a self, above: &'a [AbsolutePath]) -> Doing<'a, PoolsSeen> {
+        Box::pin(async move {
+            let own = self.groups().await?;
+            let (more, unread) = self.look_above(above).await;
+            let groups = own.iter().chain(&more).map(Group::seen).collect();
+            Ok(PoolsSeen { groups, unread })
+        })
     }
 
     fn watch(&self) -> Hints {

@@ -29,10 +29,22 @@ pub(super) const COLUMNS: [(&str, &str); 5] = [
     ("seg", "seg_start"),
 ];
 
+/// What a command may look into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The host's own disks.
+    #[default]
+    Disks,
+    /// Replicated devices that are open here and carry volume groups of ours.
+    Replicated,
+}
+
 /// A volume group as LVM has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Group {
     pub(super) name: String,
+    /// Where it lies.
+    pub(super) reach: Reach,
     pub(super) pool: Option<Name>,
     pub(super) capacity: u64,
     pub(super) free: u64,
@@ -160,6 +172,7 @@ pub(super) fn groups(text: &str) -> Result<Vec<Group>, serde_json::Error> {
             let group = part.vg.into_iter().next()?;
             Some(Group {
                 name: group.vg_name,
+                reach: Reach::default(),
                 pool: tagged(&group.vg_tags, POOL),
                 capacity: group.vg_size,
                 free: group.vg_free,

@@ -19,14 +19,19 @@ struct Volume {
     origin: String,
 }
 
-/// A host with one group, whose devices are files.
+/// A host with one group, whose devices are files, and what is on its replicated device.
 #[derive(Default)]
 struct Fake {
+    replicated: Option<Box<Fake>>,
     group: Option<String>,
     tags: Vec<String>,
     disks: Vec<String>,
     volumes: BTreeMap<String, Volume>,
     signature: Option<&'static str>,
+}
+
+fn reads_only_replicated(words: &str) -> bool {
+    words.contains("use_devicesfile=0")
 }
 
 type Answer = Option<Result<Ended, CommandError>>;
@@ -62,6 +67,16 @@ impl Fake {
     }
 
     fn answer(&mut self, words: &str, dev: &Path) -> Answer {
+        match reads_only_replicated(words) {
+            true => {
+                let found = self.replicated.get_or_insert_default();
+                found.answer_of("vg0", words, dev)
+            }
+            false => self.answer_of("fast", words, dev),
+        }
+    }
+
+    fn answer_of(&mut self, group: &str, words: &str, dev: &Path) -> Answer {
         let (before, last) = words.rsplit_once(' ').expect("arguments");
         let parts: Vec<&str> = before.split(' ').collect();
         let last = last.to_owned();
@@ -83,20 +98,18 @@ impl Fake {
             parts.get(at + 1).map(|value| (*value).to_owned())
         };
         let named = last.split('/').next_back().unwrap_or_default().to_owned();
-        let file = |name: &str| dev.join("fast").join(name);
+        let file = |name: &str| dev.join(group).join(name);
         match parts[1] {
             "fullreport" => return fine(&self.report()),
             "vgcreate" | "vgextend" => {
-                self.group = Some("fast".into());
+                self.group = Some(group.into());
                 self.tags.extend(option("--addtag"));
-                let at = parts
-                    .iter()
-                    .position(|part| *part == "fast")
-                    .expect("named");
+                let at = parts.iter().position(|part| *part == group).expect("named");
                 self.disks
                     .extend(parts[at + 1..].iter().map(|disk| (*disk).to_owned()));
                 self.disks.push(last);
             }
+            "pvresize" => {}
             "vgchange" => self.tags.extend(option("--addtag")),
             "lvcreate" => {
                 let name = option("--name").expect("a name");
@@ -107,7 +120,7 @@ impl Fake {
                 } else {
                     String::new()
                 };
-                std::fs::create_dir_all(dev.join("fast")).expect("made");
+                std::fs::create_dir_all(dev.join(group)).expect("made");
                 std::fs::write(file(&name), vec![7; size as usize]).expect("a device");
                 let volume = Volume {
                     size,
@@ -209,8 +222,8 @@ impl Host {
     }
 
     async fn seen(&self) -> VolumeGroupSeen {
-        let groups = Pools::observe(&self.lvm).await.expect("it answers");
-        groups.into_iter().next().expect("a group")
+        let seen = Pools::observe(&self.lvm, &[]).await.expect("it answers");
+        seen.groups.into_iter().next().expect("a group")
     }
 
     /// What changes something, among what was called.
@@ -339,19 +352,129 @@ async fn what_is_not_ours_is_left_alone() {
     assert!(host.acts().is_empty());
 }
 
+fn above(host: &Host) -> VolumeGroupTarget {
+    VolumeGroupTarget {
+        name: "vg0".into(),
+        devices: vec![replicated(host)],
+        above: Some(Name::from("pv")),
+        ..host.pool()
+    }
+}
+
+fn replicated(host: &Host) -> AbsolutePath {
+    AbsolutePath(host.dev.join("drbd1").display().to_string())
+}
+
+async fn names(host: &Host, above: &[AbsolutePath]) -> Vec<String> {
+    let seen = Pools::observe(&host.lvm, above).await.expect("it answers");
+    assert_eq!(seen.unread, []);
+    seen.groups.into_iter().map(|group| group.name).collect()
+}
+
 #[tokio::test]
-async fn a_group_above_a_replicated_volume_is_refused_with_a_way_out() {
-    let host = Host::new();
-    let mut above = host.pool();
-    above.above = Some(Name::from("pv"));
-    let error = host.lvm.ensure_group(&above).await.expect_err("not yet");
-    assert_eq!(error.trouble(), Trouble::NotSupported);
-    let text = error.to_string();
+async fn a_group_above_a_replicated_device_is_looked_for_there_and_activated_by_the_plan_alone() {
+    let host = Host::with_a_pool().await;
+    assert_eq!(names(&host, &[]).await, ["fast"]);
+    let called = host.run.called();
+    assert!(!called.iter().any(|words| reads_only_replicated(words)));
+
+    let target = above(&host);
+    host.lvm
+        .ensure_group(&target)
+        .await
+        .expect("a blank device");
+    let called = host.run.called();
+    let made = called.iter().find(|words| words.contains("vgcreate"));
+    let made = made.expect("it was made");
+    assert!(made.contains("--setautoactivation n"), "{made}");
+    assert!(made.contains(r#"drbd1$|","r|.*|"]"#), "{made}");
+
+    let web = LogicalVolumeTarget {
+        group: "vg0".into(),
+        ..web(2)
+    };
+    host.lvm.ensure_volume(&web).await.expect("made");
+    let off = host.lvm.activate("vg0", "web", Activation::Off).await;
+    off.expect("closed");
+    let wiped = host.lvm.remove_volume("vg0", "web", false).await;
+    wiped.expect("removed");
+    host.lvm
+        .ensure_group(&target)
+        .await
+        .expect("it may have grown");
+    let called = host.run.called();
+    for act in ["lvcreate", "lvchange", "lvremove", "pvresize"] {
+        let mut of_it = called.iter().filter(|words| words.contains(act));
+        assert!(
+            of_it.all(|words| reads_only_replicated(words)),
+            "{act}: {called:?}"
+        );
+        assert!(
+            called.iter().any(|words| words.contains(act)),
+            "{act}: {called:?}"
+        );
+    }
+    let own = called.iter().filter(|words| !reads_only_replicated(words));
+    assert!(own.into_iter().all(|words| words.contains("fullreport")));
+
+    assert_eq!(names(&host, &[replicated(&host)]).await, ["fast", "vg0"]);
+    assert_eq!(names(&host, &[]).await, ["fast"], "it is not open here");
+}
+
+#[tokio::test]
+async fn what_other_hosts_do_above_a_replicated_device_is_seen_at_the_next_look() {
+    let host = Host::with_a_pool().await;
+    host.lvm.ensure_group(&above(&host)).await.expect("made");
+    let device = [replicated(&host)];
+    names(&host, &device).await;
+    host.run.called();
+    host.fake()
+        .replicated
+        .as_mut()
+        .expect("made")
+        .volumes
+        .insert("other".into(), Volume::default());
+    let seen = Pools::observe(&host.lvm, &device)
+        .await
+        .expect("it answers");
+    assert_eq!(seen.groups[1].volumes.len(), 1);
+    let called = host.run.called();
+    assert_eq!(called.len(), 1, "its own disks are watched: {called:?}");
+
+    host.run.fault("use_devicesfile", stuck());
+    let seen = Pools::observe(&host.lvm, &device)
+        .await
+        .expect("its own are known");
+    assert_eq!((seen.groups.len(), seen.unread), (1, device.to_vec()));
+}
+
+#[tokio::test]
+async fn a_group_above_that_is_somebody_else_s_is_left_alone_and_one_without_owner_taken_over() {
+    let host = Host::with_a_pool().await;
+    let target = above(&host);
+    host.lvm.ensure_group(&target).await.expect("made");
+    let tag = |tag: &str| host.fake().replicated.as_mut().expect("made").tags = vec![tag.into()];
+    tag("quorate.dev/pool=other");
+    host.run.called();
+    let error = host.lvm.ensure_group(&target).await.expect_err("foreign");
     assert!(
-        text.contains("volume pv") && text.contains("use a pool"),
-        "{text}"
+        error.to_string().contains("belongs to pool other"),
+        "{error}"
     );
-    assert!(host.run.called().is_empty());
+    assert!(host.acts().is_empty());
+    tag("somebody");
+    host.lvm.ensure_group(&target).await.expect("taken over");
+    let called = host.run.called();
+    let taken = called.iter().find(|words| words.contains("vgchange"));
+    assert!(
+        taken.is_some_and(|words| words.contains("--setautoactivation n")),
+        "{called:?}"
+    );
+
+    let mut same = target;
+    same.name = "fast".into();
+    let error = host.lvm.ensure_group(&same).await.expect_err("another one");
+    assert_eq!(error.trouble(), Trouble::ForeignInTheWay);
 }
 
 #[tokio::test]

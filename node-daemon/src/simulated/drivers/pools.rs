@@ -1,12 +1,22 @@
 use super::{Host, unexpected};
 use crate::drivers::{
-    Activation, Doing, Hints, LogicalVolumeTarget, Pools, SnapshotTarget, VolumeGroupSeen,
-    VolumeGroupTarget,
+    Activation, Doing, Hints, LogicalVolumeTarget, Pools, PoolsSeen, SnapshotTarget,
+    VolumeGroupSeen, VolumeGroupTarget,
 };
 use crate::simulated::room::{HostCall, PoolCall, Reply};
+use quorate_crds::scalar::AbsolutePath;
 
 impl Pools for Host {
-    fn observe(&self) -> Doing<'_, Vec<VolumeGroupSeen>> {
+    fn observe<'a>(&'a self, _above: &'a [AbsolutePath]) -> Doing<'a, PoolsSeen> {
+        Box::pin(async move {
+            Ok(PoolsSeen {
+                groups: self.on_disks().await?,
+                unread: Vec::new(),
+            })
+        })
+    }
+
+    fn on_disks(&self) -> Doing<'_, Vec<VolumeGroupSeen>> {
         Box::pin(async move {
             match self.call(HostCall::Pools(PoolCall::Observe)).await? {
                 Reply::Groups(seen) => Ok(seen),
