@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// Replicated devices and volumes of other volume managers hold what guests have written.
 const OTHERS: &str = r#""r|^/dev/drbd|","r|^/dev/zd|","r|^/dev/zvol/|""#;
 
+/// What they hold gives them more names, by udev, and one name that is allowed is enough for LVM. The host's disks have others.
+const BY_CONTENT: &str = r#""r|^/dev/disk/by-id/lvm-pv-uuid-|","r|^/dev/disk/by-uuid/|","r|^/dev/disk/by-label/|","r|^/dev/disk/by-partuuid/|","r|^/dev/disk/by-partlabel/|","r|^/dev/block/|""#;
+
 /// The value of `--config`, from what `lvmconfig` says of the administrator's own filter.
 pub(super) fn config(said: &str) -> String {
     let own = said
@@ -12,7 +15,7 @@ pub(super) fn config(said: &str) -> String {
         .strip_prefix("global_filter=")
         .and_then(entries)
         .unwrap_or_else(|| r#""a|.*|""#.to_owned());
-    format!("devices{{scan_lvs=0 global_filter=[{OTHERS},{own}]}}")
+    format!("devices{{scan_lvs=0 global_filter=[{OTHERS},{BY_CONTENT},{own}]}}")
 }
 
 /// The same for these devices alone, whatever the administrator says of others: volume groups of ours lie on them.
@@ -41,7 +44,40 @@ fn entries(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{config, only};
+    use super::{BY_CONTENT, OTHERS, config, only};
+
+    /// A name that is allowed is enough, and a guest's volume group on a replicated device gives that a name of its own.
+    #[test]
+    fn no_name_that_what_it_holds_gives_a_device_is_allowed() {
+        let filter = config("global_filter=[\"a|.*|\"]\n");
+        let (_, entries) = filter.split_once("global_filter=[").expect("a list");
+        let entries: Vec<&str> = entries
+            .trim_end_matches("]}")
+            .split(',')
+            .map(|entry| entry.trim_matches('"'))
+            .collect();
+        let is_allowed = |name: &str| {
+            let matches = |entry: &&&str| match entry[2..entry.len() - 1].strip_prefix('^') {
+                Some(beginning) => name.starts_with(beginning),
+                None => true,
+            };
+            let first = entries.iter().find(matches).expect("the last fits all");
+            first.starts_with('a')
+        };
+        for name in [
+            "/dev/drbd7",
+            "/dev/drbd/by-res/web/0",
+            "/dev/disk/by-id/lvm-pv-uuid-f0o",
+            "/dev/disk/by-uuid/f0o",
+            "/dev/disk/by-label/data",
+            "/dev/block/147:7",
+        ] {
+            assert!(!is_allowed(name), "{name}");
+        }
+        for name in ["/dev/sda", "/dev/disk/by-id/wwn-0x5", "/dev/mapper/mpatha"] {
+            assert!(is_allowed(name), "{name}");
+        }
+    }
 
     #[test]
     fn nothing_but_what_is_named_is_looked_into() {
@@ -53,8 +89,7 @@ mod tests {
 
     #[test]
     fn the_administrator_s_own_filter_is_kept_behind_ours() {
-        let ours =
-            r#"devices{scan_lvs=0 global_filter=["r|^/dev/drbd|","r|^/dev/zd|","r|^/dev/zvol/|","#;
+        let ours = format!("devices{{scan_lvs=0 global_filter=[{OTHERS},{BY_CONTENT},");
         for (said, kept) in [
             ("global_filter=[\"a|.*|\"]\n", r#""a|.*|"]}"#),
             (
