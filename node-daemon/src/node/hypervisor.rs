@@ -17,10 +17,13 @@ use tokio::process::Command;
 
 /// How often it is looked at what is there.
 const LOOK: Duration = Duration::from_secs(600);
-/// After a failure.
+/// After a failure, and while there is no hypervisor.
 const AGAIN: Duration = Duration::from_secs(60);
 /// A certificate is replaced when it is so old: addresses change, and it should not be needed for a year.
 const OLD: Duration = Duration::from_secs(24 * 3600);
+/// What is there wherever libvirt is installed. One that is to listen with TLS does not start, and has no socket, before it has its
+/// certificates.
+const INSTALLED: &str = "/etc/libvirt";
 /// Where libvirt and QEMU look when nothing else is configured.
 const PLACE: &str = "/etc/pki";
 /// QEMU runs as a user of its own, whose name differs between distributions.
@@ -48,7 +51,7 @@ enum Failure {
 /// Keeps this host's hypervisor known to the others.
 pub struct HypervisorCertificates {
     pub(super) link: GrpcLink,
-    /// Without one of them there is no hypervisor to be known.
+    /// Without one of them, or libvirt's own directory, there is no hypervisor to be known.
     pub(super) sockets: Vec<PathBuf>,
 }
 
@@ -117,7 +120,7 @@ impl HypervisorCertificates {
         };
         let mut told = false;
         loop {
-            let installed = self.sockets.iter().any(|socket| socket.exists());
+            let installed = is_installed(Path::new(INSTALLED), &self.sockets);
             let foreign = installed && place.foreign();
             if foreign && !told {
                 tracing::info!(
@@ -137,8 +140,10 @@ impl HypervisorCertificates {
                         AGAIN
                     }
                 }
-            } else {
+            } else if installed {
                 LOOK
+            } else {
+                AGAIN
             };
             tokio::time::sleep(wait).await;
         }
@@ -160,6 +165,10 @@ impl HypervisorCertificates {
         }
         Ok(())
     }
+}
+
+fn is_installed(directory: &Path, sockets: &[PathBuf]) -> bool {
+    directory.exists() || sockets.iter().any(|socket| socket.exists())
 }
 
 /// What listens with TLS reads its certificate anew. What does not listen, or is of a release before 6.2, has none to read.
@@ -356,6 +365,21 @@ mod tests {
             let path = self.directory.path().join(name);
             fs::metadata(path).expect("there").mode() & 0o777
         }
+    }
+
+    #[test]
+    fn a_libvirt_that_waits_for_its_certificates_is_installed() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (etc, socket) = (place.path().join("libvirt"), place.path().join("sock"));
+        assert!(!is_installed(&etc, std::slice::from_ref(&socket)));
+        fs::create_dir(&etc).expect("made");
+        assert!(
+            is_installed(&etc, std::slice::from_ref(&socket)),
+            "no socket yet"
+        );
+        fs::remove_dir(&etc).expect("removed");
+        fs::write(&socket, "").expect("made");
+        assert!(is_installed(&etc, &[socket]), "built elsewhere");
     }
 
     #[test]
