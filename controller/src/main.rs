@@ -1,10 +1,9 @@
 //! `quorated`: one member of a Quorate cluster.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use quorate_controller::{dev, restore, run, takeover};
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -63,7 +62,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    set_up_log(arguments.log_json);
+    quorate_program::begin(arguments.log_json, "info,openraft=error");
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -77,7 +76,7 @@ fn main() -> ExitCode {
     match runtime.block_on(carry_out(arguments.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("quorated: {}", chain(&*error));
+            eprintln!("quorated: {}", quorate_program::chain(&*error));
             ExitCode::FAILURE
         }
     }
@@ -94,27 +93,4 @@ async fn carry_out(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         } => takeover::by_person(&config, &verified_off).await?,
     }
     Ok(())
-}
-
-/// The log goes to standard error, where systemd takes it up; `QUORATE_LOG` says how much of it.
-fn set_up_log(json: bool) {
-    let filter = EnvFilter::try_from_env("QUORATE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
-    let log = tracing_subscriber::fmt()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    if json {
-        log.json().init();
-    } else {
-        log.init();
-    }
-}
-
-/// An error with its reasons, each said once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -6,7 +6,6 @@ pub mod handler;
 pub mod lease;
 pub mod link;
 pub mod locks;
-pub mod log;
 pub mod mistake;
 pub mod node;
 pub mod plan;

@@ -16,7 +16,6 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tracing_subscriber::EnvFilter;
 
 /// Mirror Quorate's kinds between a Kubernetes cluster and Quorate clusters
 #[derive(Debug, Parser)]
@@ -60,15 +59,7 @@ enum StartError {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    if args.log_json {
-        log.json().init();
-    } else {
-        log.init();
-    }
+    quorate_program::begin(args.log_json, "info");
     match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -4,7 +4,6 @@ use clap::Parser;
 use quorate_node_daemon::drivers::Watchdog;
 use quorate_node_daemon::lease::process::{self, LeaseError, LeaseOptions};
 use quorate_node_daemon::lease::{DeviceWatchdog, NoWatchdog};
-use quorate_node_daemon::log;
 use quorate_node_daemon::node::{ConfigError, NodeConfig};
 use sd_notify::NotifyState;
 use std::io;
@@ -51,11 +50,11 @@ enum Failure {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log::set_up(arguments.log_json);
+    quorate_program::begin(arguments.log_json, "info");
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("quorate-lease: {}", log::chain(&error));
+            eprintln!("quorate-lease: {}", quorate_program::chain(&error));
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,6 @@ use quorate_network::service::{Server, boot_id, now};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// Keeps this host's networks.
 #[derive(Parser)]
@@ -27,13 +26,9 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    quorate_program::begin(false, "info");
+    match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = &*error, "this host's networks are not kept");

@@ -3,7 +3,6 @@
 use clap::Parser;
 use quorate_node_daemon::daemon::{Outcome, Stop};
 use quorate_node_daemon::drivers;
-use quorate_node_daemon::log;
 use quorate_node_daemon::node::{Node, NodeConfig, NodeError};
 use sd_notify::NotifyState;
 use std::io;
@@ -48,7 +47,7 @@ enum Failure {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log::set_up(arguments.log_json);
+    quorate_program::begin(arguments.log_json, "info");
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -63,7 +62,7 @@ fn main() -> ExitCode {
     match runtime.block_on(run(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("quorate-node: {}", log::chain(&error));
+            eprintln!("quorate-node: {}", quorate_program::chain(&error));
             ExitCode::FAILURE
         }
     }

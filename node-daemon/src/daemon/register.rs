@@ -122,6 +122,6 @@ async fn taken(
     }
     match environment.memory.save(&remembered).await {
         Ok(()) => Ok((remembered, key)),
-        Err(error) => Err(crate::log::chain(&error)),
+        Err(error) => Err(quorate_program::chain(&error)),
     }
 }

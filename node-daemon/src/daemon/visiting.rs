@@ -6,7 +6,7 @@
 
 use crate::drivers::{DriverError, GuestDoing, Guests, HowEnded, Line, Trouble};
 use crate::link::{Visit, Visits};
-use crate::log::chain;
+use quorate_program::chain;
 use futures_util::StreamExt;
 use prost::bytes::Bytes;
 use quorate_crds::Name;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quorate_node_daemon::daemon::Stop;
 use quorate_node_daemon::drivers::Watchdog;
 use quorate_node_daemon::lease::process::{self, LeaseOptions};
-use quorate_node_daemon::log::chain;
+use quorate_program::chain;
 use quorate_node_daemon::node::{Node, NodeConfig};
 use quorate_node_daemon::simulated::{Room, RoomWatchdog, SocketRoom, drivers};
 use rustix::process::{Signal, set_parent_process_death_signal};

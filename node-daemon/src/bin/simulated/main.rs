@@ -10,7 +10,6 @@ mod room;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quorate_node_daemon::log;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -41,7 +40,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log::set_up(false);
+    quorate_program::begin(false, "info");
     let outcome = match arguments.command {
         Command::Room(arguments) => room::run(&arguments),
         Command::Node(arguments) => host::run_node(&arguments),
