@@ -206,6 +206,11 @@ impl Store {
         self.core.link.part.answered_within(self.core.silence())
     }
 
+    /// Which boot of its machine this member runs in, if whoever started it knows that.
+    pub fn boot(&self) -> Option<&str> {
+        self.core.config.boot.as_deref()
+    }
+
     /// Why this member decides nothing any more, if a person has let another one go on under a new history.
     pub fn succeeded(&self) -> Option<String> {
         self.core.link.succession.reason()

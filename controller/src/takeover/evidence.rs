@@ -12,6 +12,7 @@ use quorate_planner::Reason;
 use quorate_store::{Transaction, View, takeover::Round};
 use serde_json::json;
 
+use super::shell::withdrawn;
 use crate::{
     error::ApiError,
     fencing::{Proof, Room},
@@ -61,13 +62,14 @@ impl Before {
             .node(host)
             .and_then(|node| node.status.as_ref()?.incarnation)
             .unwrap_or_default();
+        let stays_off = withdrawn(&self.room, host);
         let Round { by, start, number } = self.round;
         let mut operation = FenceOperation::new(
             &format!("{host}-{incarnation}-takeover-{by}-{start}-{number}"),
             FenceOperationSpec {
                 node: Name::from(host),
                 incarnation: Some(incarnation),
-                action: if self.room.cluster.fencing.power_on {
+                action: if self.room.cluster.fencing.power_on && !stays_off {
                     FenceAction::PowerCycle
                 } else {
                     FenceAction::PowerOff
@@ -75,8 +77,14 @@ impl Before {
                 level: None,
                 device: None,
                 confirmation: None,
-                reason: "its half of the voters was silent, and the other half takes over"
-                    .to_owned(),
+                reason: format!(
+                    "its half of the voters was silent, and the other half takes over{}",
+                    if stays_off {
+                        "; it was withdrawn, and is left off"
+                    } else {
+                        ""
+                    }
+                ),
                 requested_by: Some("quorated".to_owned()),
             },
         );

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     Standing,
     runs::Runs,
-    shell::{HalfGoesOn, LOOK_EVERY, agent_members, left_alone, own_name},
+    shell::{HalfGoesOn, LOOK_EVERY, agent_members, left_alone, own_name, withdrawn},
 };
 use crate::fencing::{HalfReturn, Now, Outlets, Room, told_by_operations};
 
@@ -173,6 +173,8 @@ fn outlets(room: &Room, shots: impl IntoIterator<Item = Shot>) -> (Outlets, Vec<
     for shot in shots {
         let why = if left_alone(room, &shot.host) {
             "it is in maintenance"
+        } else if withdrawn(room, &shot.host) {
+            "it was withdrawn"
         } else if !room.cluster.fencing.power_on {
             "fencing.powerOn of the Cluster is false"
         } else {

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use quorate_crds::{EvenSplit, NodeMode};
+use quorate_crds::{ConditionStatus, EvenSplit, NodeMode};
 use quorate_store::{
     MemberId, Role, Store, StoreStatus,
     takeover::{Attempt, Obstacle, Phase, Round, Shot},
@@ -182,6 +182,12 @@ impl HalfGoesOn {
             return Turn::Not(Standing::Obstructed(
                 "the whole cluster is in maintenance (Cluster.spec.maintenance): nothing is fenced"
                     .to_owned(),
+            ));
+        }
+        let own = own_name(&status);
+        if goes_down(&room, room.machine_of(&own), self.store.boot()) {
+            return Turn::Not(Standing::Obstructed(
+                "this machine is being shut down, and so may the other half be; whoever is started again goes on".to_owned(),
             ));
         }
         let heard: BTreeSet<MemberId> = self.store.answering().into_iter().collect();
@@ -400,6 +406,24 @@ impl HalfGoesOn {
 pub(super) fn left_alone(room: &Room, host: &str) -> bool {
     room.node(host)
         .is_some_and(|node| node.spec.mode == NodeMode::Maintenance)
+}
+
+/// It was emptied and has left so that somebody can switch it off and work on it: whoever does that also switches it on.
+pub(super) fn withdrawn(room: &Room, host: &str) -> bool {
+    room.node(host)
+        .is_some_and(|node| node.spec.mode == NodeMode::Withdrawn)
+}
+
+/// In that boot it was told to shut down. What an earlier boot of it was told says nothing.
+fn goes_down(room: &Room, host: &str, boot: Option<&str>) -> bool {
+    let status = room.node(host).and_then(|node| node.status.as_ref());
+    status.is_some_and(|status| {
+        boot.is_some()
+            && status.boot_id.as_deref() == boot
+            && status.conditions.iter().any(|condition| {
+                condition.type_ == "ShuttingDown" && condition.status == ConditionStatus::True
+            })
+    })
 }
 
 fn voters(status: &StoreStatus) -> impl Iterator<Item = (MemberId, &str)> {

@@ -340,6 +340,81 @@ async fn nobody_is_shot_while_people_are_at_work() {
     assert!(world.boards.asked().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_was_withdrawn_and_is_switched_off_stays_off() {
+    let (mut world, first, second) = with_guest().await;
+    // The one that has nothing to move off.
+    let (first, second) = (second, first);
+    let (machine, other) = (format!("an{first}"), format!("an{second}"));
+    let withdrawn = json!({"spec": {"mode": "Withdrawn"}});
+    world.merge("Node", &machine, withdrawn).await;
+    world.pass(SECOND).await;
+    world.host(&machine).switch_off();
+    world
+        .until_minded("the other half goes on", |world| {
+            voters(world, second) == 1 && world.store(second).has_quorum()
+        })
+        .await;
+    world.pass_minded(120 * SECOND).await;
+    assert_eq!(
+        world.boards.asked(),
+        [format!("off {machine}")],
+        "somebody is at work on it"
+    );
+    assert_eq!(world.runs_on("web"), [other.as_str()]);
+
+    // The work is done, and it is switched on.
+    let active = json!({"spec": {"mode": "Active"}});
+    world.merge("Node", &machine, active).await;
+    world.host(&machine).switch_on();
+    world
+        .until_minded("both vote again", |world| {
+            world.runs(first) && voters(world, second) == 2
+        })
+        .await;
+    assert_eq!(world.boards.asked(), [format!("off {machine}")]);
+}
+
+/// A person shuts both down. The first one is off while the second one still stops its guests.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_being_shut_down_shoots_nobody_and_switches_nobody_on() {
+    let (mut world, first, second) = with_guest().await;
+    let (machine, other) = (format!("an{first}"), format!("an{second}"));
+    let going = json!({"conditions": [{"type": "ShuttingDown", "status": "True", "reason": "HostStops",
+                       "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+    world.say("Node", &other, going).await;
+    world.pass(SECOND).await;
+    world.host(&machine).switch_off();
+    world.mind_machines().await;
+    world.pass_minded(120 * SECOND).await;
+    assert!(
+        world.boards.asked().is_empty(),
+        "{:?}",
+        world.boards.asked()
+    );
+    let said = world.brain(second).standing().sentence();
+    assert!(said.contains("is being shut down"), "{said}");
+
+    // In its next boot that is over.
+    world.host(&other).switch_off();
+    world.mind_machines().await;
+    for id in [first, second] {
+        world.host(&format!("an{id}")).switch_on();
+    }
+    world
+        .until_minded("both are there", |world| {
+            world.runs(first) && world.runs(second) && world.store(first).has_quorum()
+        })
+        .await;
+    world.pass_minded(60 * SECOND).await;
+    world.host(&machine).switch_off();
+    world
+        .until_minded("the other half goes on", |world| {
+            world.boards.asked().first() == Some(&format!("off {machine}"))
+        })
+        .await;
+}
+
 /// The other half of four machines, seen from the half of one of them; with a guest on that one.
 async fn four_with_guest() -> (World, [MemberId; 2], [MemberId; 2]) {
     let world = World::machines(4).await;

@@ -209,9 +209,10 @@ impl World {
     }
 
     fn config(&self, id: MemberId) -> StoreConfig {
-        let boots = self.boots.get(&id).copied().unwrap_or(0);
+        let boots = self.boots.get(&id).copied().unwrap_or(0) + 1;
         StoreConfig {
-            boot: Some(format!("boot {boots} of {id}")),
+            // As its machine calls that boot.
+            boot: Some(format!("an{id}-boot-{boots}")),
             disk_work: DiskWork::InPlace,
             segment_bytes: 64 << 10,
             clock: self.clock.of_entries(),
