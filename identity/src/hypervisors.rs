@@ -8,7 +8,7 @@
 //! Its key follows from the cluster authority's, so that every member has it, none has to be told, and each makes the very same
 //! certificate.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 use rcgen::{
@@ -18,10 +18,12 @@ use rcgen::{
 };
 use ring::digest;
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 use crate::{
     AuthorityError, Clock, RESERVED_PREFIX,
     authority::{CA_VALIDITY, dns_name, number_and_date, parse_request, since_1970},
+    pem,
 };
 
 /// What stands before the 32 bytes of an Ed25519 key in PKCS #8.
@@ -127,12 +129,38 @@ impl HypervisorAuthority {
     }
 }
 
+/// The addresses that the first certificate of a PEM text is for; none when there is none.
+pub fn addresses_in(certificate: &str) -> BTreeSet<IpAddr> {
+    let chain = pem::certificates(certificate).unwrap_or_default();
+    let parsed = chain
+        .first()
+        .and_then(|first| X509Certificate::from_der(first).ok());
+    let Some((_, parsed)) = parsed else {
+        return BTreeSet::new();
+    };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else {
+        return BTreeSet::new();
+    };
+    let address = |name: &GeneralName<'_>| match name {
+        GeneralName::IPAddress(octets) => <[u8; 4]>::try_from(*octets)
+            .map(IpAddr::from)
+            .or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from))
+            .ok(),
+        _ => None,
+    };
+    names
+        .value
+        .general_names
+        .iter()
+        .filter_map(address)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Authority, Credentials, KeyRequest, MEMBER_NAME, Subject};
     use rustls::{RootCertStore, pki_types::ServerName};
-    use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
     fn clock() -> Arc<dyn Clock> {
         let now: Timestamp = "2026-03-01T00:00:00Z".parse().expect("a time");

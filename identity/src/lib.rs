@@ -31,7 +31,7 @@ pub use clock::{Clock, SystemClock};
 pub use credentials::{Credentials, CredentialsError, LiveCredentials};
 pub use explain::explain_tls_error;
 pub use files::FileError;
-pub use hypervisors::HypervisorAuthority;
+pub use hypervisors::{HypervisorAuthority, addresses_in};
 pub use keyring::{Keyring, KeyringError};
 pub use member_config::{
     BOOTSTRAP_FILE, Bootstrap, BootstrapError, MemberConfig, default_agent_dirs,

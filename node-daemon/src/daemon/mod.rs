@@ -26,6 +26,8 @@ use crate::link::ClusterLink;
 use crate::plan::{Memory, MemoryError};
 use quorate_identity::Clock;
 use session::{End, Session};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -53,6 +55,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// What leases are measured by.
     pub boot_clock: Arc<dyn BootClock>,
+    /// Where it says which addresses the host has on the cluster's networks.
+    pub addresses: watch::Sender<BTreeSet<IpAddr>>,
 }
 
 /// Whether the daemon should go on.

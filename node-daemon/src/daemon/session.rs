@@ -372,6 +372,12 @@ impl Session {
         if !update.members.is_empty() {
             self.environment.link.members_are(&update.members);
         }
+        let addresses = self.plan.addresses();
+        self.environment.addresses.send_if_modified(|known| {
+            let other = *known != addresses;
+            *known = addresses;
+            other
+        });
         self.leasing.updated(update);
         self.reconciler.plan_changed(&self.plan, &accepted);
         self.attention.plan_changed(&self.plan, now);

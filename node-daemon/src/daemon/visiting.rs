@@ -6,10 +6,10 @@
 
 use crate::drivers::{DriverError, GuestDoing, Guests, HowEnded, Line, Trouble};
 use crate::link::{Visit, Visits};
-use quorate_program::chain;
 use futures_util::StreamExt;
 use prost::bytes::Bytes;
 use quorate_crds::Name;
+use quorate_program::chain;
 use quorate_proto::host::v1::{
     Attendee, Device, Present, VisitEnd, Visitor, from_guest::What, visit_end::Why,
 };

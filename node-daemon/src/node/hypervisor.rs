@@ -4,22 +4,25 @@
 //! the authority of the cluster's hypervisors. Files that somebody else has put there are left alone.
 
 use crate::link::{GrpcLink, LinkError};
-use quorate_identity::{Credentials, KeyError, KeyRequest};
+use quorate_identity::{Credentials, KeyError, KeyRequest, addresses_in};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::io;
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use tokio::process::Command;
+use tokio::sync::watch;
 
 /// How often it is looked at what is there.
 const LOOK: Duration = Duration::from_secs(600);
 /// After a failure, and while there is no hypervisor.
 const AGAIN: Duration = Duration::from_secs(60);
-/// A certificate is replaced when it is so old: addresses change, and it should not be needed for a year.
+/// A certificate is replaced when it is so old: it should not be needed for a year.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 /// What is there wherever libvirt is installed. One that is to listen with TLS does not start, and has no socket, before it has its
 /// certificates.
@@ -53,6 +56,8 @@ pub struct HypervisorCertificates {
     pub(super) link: GrpcLink,
     /// Without one of them, or libvirt's own directory, there is no hypervisor to be known.
     pub(super) sockets: Vec<PathBuf>,
+    /// What others reach it at.
+    pub(super) addresses: watch::Receiver<BTreeSet<IpAddr>>,
 }
 
 /// The certificate, its key, and whom to believe: PEM.
@@ -73,12 +78,14 @@ pub struct HypervisorFiles {
     pub root: PathBuf,
     /// Who reads QEMU's keys beside root.
     pub qemu_group: Option<u32>,
+    /// What its certificates have to be for.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// Whose files one program finds there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
-    /// None, or not all, or old ones of ours.
+    /// None, or not all, or ones of ours that are old or lack an address.
     Wanting,
     /// Ours, and good.
     Good,
@@ -113,13 +120,17 @@ const QEMU: &[(&str, Holds)] = &[
 
 impl HypervisorCertificates {
     /// Never ends.
-    pub async fn keep(self) {
-        let place = HypervisorFiles {
+    pub async fn keep(mut self) {
+        let mut place = HypervisorFiles {
             root: PathBuf::from(PLACE),
             qemu_group: qemu_group(Path::new("/etc/group")),
+            addresses: BTreeSet::new(),
         };
         let mut told = false;
         loop {
+            place
+                .addresses
+                .clone_from(&self.addresses.borrow_and_update());
             let installed = is_installed(Path::new(INSTALLED), &self.sockets);
             let foreign = installed && place.foreign();
             if foreign && !told {
@@ -145,7 +156,11 @@ impl HypervisorCertificates {
             } else {
                 AGAIN
             };
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // The daemon that knows them has ended: nothing changes any more.
+                Ok(()) = self.addresses.changed() => {}
+            }
         }
     }
 
@@ -219,6 +234,7 @@ impl HypervisorFiles {
                 return false;
             };
             Credentials::from_pem(certificate, key).is_ok()
+                && addresses_in(certificate).is_superset(&self.addresses)
         });
         let fresh = set.iter().all(|(name, _)| {
             let written = fs::metadata(self.root.join(name)).and_then(|it| it.modified());
@@ -339,21 +355,30 @@ mod tests {
             HypervisorFiles {
                 root: self.directory.path().to_owned(),
                 qemu_group: None,
+                addresses: BTreeSet::new(),
             }
         }
 
         fn renewed(&self) -> String {
+            self.renewed_for(&[])
+        }
+
+        fn renewed_for(&self, addresses: &[IpAddr]) -> String {
             let hypervisors = self.authority.hypervisors().expect("one");
             let key = KeyRequest::generate().expect("a key");
             let certificate = hypervisors
-                .issue(key.request(), "an-a01n01", &[])
+                .issue(key.request(), "an-a01n01", addresses)
                 .expect("signed");
             let shown = Shown {
                 certificate: &certificate,
                 key: key.key(),
                 authority: &hypervisors.certificate_pem(),
             };
-            self.place().write(&shown).expect("written");
+            let place = HypervisorFiles {
+                addresses: addresses.iter().copied().collect(),
+                ..self.place()
+            };
+            place.write(&shown).expect("written");
             certificate
         }
 
@@ -428,6 +453,26 @@ mod tests {
             .expect("an old file");
         assert_eq!(story.place().whose(LIBVIRT), Whose::Wanting);
         assert_eq!(story.place().whose(QEMU), Whose::Good);
+    }
+
+    #[test]
+    fn a_host_that_is_reached_at_another_address_has_a_new_certificate_at_once() {
+        let story = Story::new();
+        let [first, second] = ["10.10.0.1", "fd00::1"].map(|it| it.parse().expect("an address"));
+        let place = |addresses: &[IpAddr]| HypervisorFiles {
+            addresses: addresses.iter().copied().collect(),
+            ..story.place()
+        };
+        story.renewed_for(&[first]);
+        assert!(!place(&[first]).wants());
+        assert!(place(&[first, second]).wants());
+        let renewed = story.renewed_for(&[first, second]);
+        assert_eq!(
+            story.read("libvirt/servercert.pem"),
+            format!("{OURS}{renewed}")
+        );
+        assert!(!place(&[first, second]).wants());
+        assert!(!place(&[second]).wants(), "one too many does no harm");
     }
 
     #[test]

@@ -16,7 +16,9 @@ use quorate_identity::{
     Clock, Credentials, CredentialsError, Dates, LiveCredentials, SystemClock, Trust, TrustError,
 };
 use renewal::Renewal;
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +66,8 @@ pub struct Node {
     config: NodeConfig,
     credentials: Arc<LiveCredentials>,
     link: GrpcLink,
+    /// Those on the cluster's networks, as soon as the plan says so.
+    addresses: watch::Sender<BTreeSet<IpAddr>>,
 }
 
 impl Node {
@@ -90,6 +94,7 @@ impl Node {
             link: GrpcLink::new(tls, &config.endpoints),
             config,
             credentials,
+            addresses: watch::Sender::default(),
         })
     }
 
@@ -99,6 +104,7 @@ impl Node {
         HypervisorCertificates {
             link: self.link.clone(),
             sockets: self.config.libvirt.sockets.clone(),
+            addresses: self.addresses.subscribe(),
         }
     }
 
@@ -125,6 +131,7 @@ impl Node {
             watchdog,
             clock: Arc::new(SystemClock),
             boot_clock: Arc::new(SystemBootClock),
+            addresses: self.addresses,
         };
         let renewal = Renewal {
             link: self.link,

@@ -8,6 +8,7 @@ use quorate_proto::host::v1::PlanUpdate;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -347,6 +348,16 @@ impl Plan {
     #[must_use]
     pub fn records(&self) -> &BTreeMap<String, Record> {
         &self.records
+    }
+
+    /// The host's addresses on the cluster's networks.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeSet<IpAddr> {
+        let written = |record: &Record| {
+            let address = record.assignment.network.as_ref()?.address.as_ref()?;
+            address.split('/').next()?.parse().ok()
+        };
+        self.records.values().filter_map(written).collect()
     }
 
     /// The host itself.

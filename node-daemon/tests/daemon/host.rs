@@ -189,6 +189,7 @@ impl Host {
             watchdog: None,
             clock: Arc::new(jiff::Timestamp::UNIX_EPOCH),
             boot_clock: Arc::new(self.booted),
+            addresses: watch::Sender::default(),
         };
         let (stop, stopped) = watch::channel(Stop::No);
         self.daemon = Some(Daemon {

@@ -50,6 +50,7 @@ pub(crate) fn tls_host(name: &str, (port, peer): (u16, u16), cluster: &Authority
         .expect("signed");
     let started = PrivateDaemon::start_with_tls(name, port, |root| {
         let files = HypervisorFiles {
+            addresses: std::collections::BTreeSet::new(),
             root: root.to_owned(),
             qemu_group: None,
         };

@@ -59,6 +59,7 @@ impl HostSite {
             watchdog: Some(quorate_node_daemon::drivers::Watchdog::found(&watchdog).clone()),
             clock: Arc::new(self.clock),
             boot_clock: Arc::new(self.boot_time),
+            addresses: watch::Sender::default(),
         };
         loop {
             match daemon::run(environment.clone(), stop.clone()).await {
