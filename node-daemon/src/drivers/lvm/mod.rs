@@ -147,6 +147,15 @@ impl Lvm {
         self.look().await
     }
 
+    /// Everything. A group that was not found before is looked for once more: nobody is told when a disk answers again.
+    async fn groups_with(&self, name: &str) -> Result<Arc<Vec<Group>>, DriverError> {
+        let known = self.groups().await?;
+        if known.iter().any(|group| group.name == name) {
+            return Ok(known);
+        }
+        self.groups_now().await
+    }
+
     /// Everything, as it is from now on.
     async fn groups_now(&self) -> Result<Arc<Vec<Group>>, DriverError> {
         let _looking = self.shared.looking.lock().await;
@@ -189,7 +198,7 @@ impl Lvm {
 
     /// The group of that name, wherever it lies.
     async fn group(&self, name: &str) -> Result<Group, DriverError> {
-        let own = self.groups().await?;
+        let own = self.groups_with(name).await?;
         let found = own.iter().find(|group| group.name == name).cloned();
         let found = match found {
             Some(found) => Some(found),
@@ -211,7 +220,7 @@ impl Lvm {
         if target.above.is_some() {
             return self.ensure_group_above(target).await;
         }
-        let groups = self.groups().await?;
+        let groups = self.groups_with(&target.name).await?;
         let tag = format!("{}{}", report::POOL, target.pool);
         let disks = self.disks_of(target)?;
         let Some(group) = groups.iter().find(|group| group.name == target.name) else {
@@ -297,8 +306,14 @@ impl Lvm {
         if found.is_empty() {
             return Ok(());
         }
+        let advice = if found.iter().any(|kind| kind == "LVM2_member") {
+            "LVM finds no volume group of this pool on it; when there was one, the disk is ill: look at `dmesg` and `pvs`, and \
+             replace it; only when nothing on it is needed, wipe it by hand"
+        } else {
+            "when it is not needed, wipe it by hand"
+        };
         Err(foreign(format!(
-            "{name} holds {}; when it is not needed, wipe it by hand: wipefs --all {name}",
+            "{name} holds {}; {advice}: wipefs --all {name}",
             found.join(", ")
         )))
     }

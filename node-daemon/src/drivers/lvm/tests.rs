@@ -315,6 +315,39 @@ async fn a_host_on_which_nothing_changes_starts_no_program() {
     assert_eq!(host.seen().await.volumes.len(), 9);
 }
 
+/// Nobody is told when a disk answers again, and what lies on it is not to be wiped meanwhile.
+#[tokio::test]
+async fn a_group_whose_disk_was_ill_is_found_again_and_nothing_is_made_in_its_place() {
+    let mut host = Host::with_a_pool().await;
+    host.lvm.ensure_volume(&web(2)).await.expect("made");
+    host.acts();
+    let group = host.fake().group.take();
+    host.fake().signature = Some("LVM2_member");
+    std::fs::write(host.backup.join("fast"), "something").expect("a change");
+    assert_eq!(host.hints.next().await, Some(Hint::Anything));
+
+    let refused = host.lvm.ensure_group(&host.pool()).await;
+    let refused = refused.expect_err("it holds something");
+    assert_eq!(refused.trouble(), Trouble::ForeignInTheWay);
+    let words = refused.to_string();
+    assert!(words.contains("the disk is ill"), "{words}");
+    let missing = host.lvm.ensure_volume(&web(2)).await;
+    assert_eq!(
+        missing.expect_err("no group").trouble(),
+        Trouble::DeviceMissing
+    );
+    assert_eq!(host.acts(), ["--json"], "looked for signatures alone");
+
+    host.fake().group = group;
+    host.lvm
+        .ensure_group(&host.pool())
+        .await
+        .expect("there again");
+    host.lvm.ensure_volume(&web(2)).await.expect("there again");
+    assert!(host.acts().is_empty(), "it is as it was");
+    assert_eq!(host.seen().await.volumes.len(), 1);
+}
+
 #[tokio::test]
 async fn what_is_not_watched_is_looked_at_each_time() {
     let mut host = Host::with_a_pool().await;
