@@ -261,6 +261,14 @@ impl Reconciler {
         jobs
     }
 
+    /// Whether it is about a guest that was begun here, or was seen to run when guests could be looked at.
+    fn may_run(&self, record: &Record) -> bool {
+        let name = &record.assignment.object.name;
+        let begun = self.begun.get(name.as_str()) == Some(&record.assignment.epoch);
+        let seen = self.seen.guest(name);
+        record.assignment.guest.is_some() && (begun || seen.is_some_and(|seen| seen.doing.active()))
+    }
+
     /// How the record stands; none while that is not known.
     fn judge(&self, plan: &Plan, record: &Record, right: &Right, now: Instant) -> Option<Verdict> {
         let work = self.work.get(&record.name)?;
@@ -272,8 +280,10 @@ impl Reconciler {
                     subsystem.as_str(),
                     failure.message
                 );
+                let lasts = failure.lasting || looking.failures >= super::work::PATIENCE;
                 return Some(
-                    if failure.lasting || looking.failures >= super::work::PATIENCE {
+                    // Whoever does not see a guest that runs says nothing about it.
+                    if lasts && !self.may_run(record) {
                         Verdict::Ended(failure.trouble, message)
                     } else {
                         Verdict::Waits(message)

@@ -579,6 +579,53 @@ fn a_subsystem_that_cannot_be_looked_at_is_the_reason_of_every_record_that_needs
     assert_eq!(stalled, Some((true, "TimedOut".to_owned())));
 }
 
+/// libvirt is killed: until it is there again nobody sees the guest, which runs on.
+#[test]
+fn a_guest_that_was_begun_has_not_ended_because_it_cannot_be_looked_at() {
+    let blind = |story: &mut Story| {
+        story.reconciler.hint(Subsystem::Guests);
+        for _ in 0..10 {
+            for look in story.reconciler.looks(story.now) {
+                let seen = if look.subsystem == Subsystem::Guests {
+                    let gone =
+                        DriverError::lasting(Trouble::NotInstalled, "libvirt does not listen");
+                    Observation::Failed(look.subsystem, gone)
+                } else {
+                    Observation::Replication(Vec::new())
+                };
+                story.reconciler.looked(seen, story.now);
+            }
+            story.act();
+            story.now += Duration::from_secs(61);
+        }
+        let said = story.said(WEB).message.unwrap_or_default();
+        assert!(said.contains("libvirt does not listen"), "{said}");
+        story.condition(WEB, "Stalled").filter(|(so, _)| *so)
+    };
+
+    let mut story = Story::new(&[web(1, true)], &[web_manifest()]);
+    story.guests = vec![seen(GuestDoing::Off(HowEnded::NeverStarted), 1)];
+    story.look();
+    story.act();
+    story.guests = vec![seen(GuestDoing::Running, 1)];
+    story.pass(Duration::from_secs(1));
+    assert_eq!(blind(&mut story), None);
+    assert_eq!(story.acts, ["start"]);
+
+    let mut again = Story::new(&[web(1, true)], &[web_manifest()]);
+    again.reconciler = Reconciler::new("an1", 2, BTreeMap::from([("web".to_owned(), 1)]));
+    again.plan_is(2, &[web(1, true)], &[web_manifest()]);
+    assert_eq!(blind(&mut again), None, "the daemon was killed, too");
+
+    let mut elsewhere = Story::new(&[web(1, true)], &[web_manifest()]);
+    let stalled = blind(&mut elsewhere);
+    assert_eq!(
+        stalled,
+        Some((true, "NotInstalled".to_owned())),
+        "one that was never begun here can run elsewhere"
+    );
+}
+
 fn data(role: &str, more: &Value) -> Value {
     let mut replica = json!({"minor": 0, "port": 7788, "nodeId": 0, "backingDevice": "/dev/vg/data", "size": "1Gi",
                              "role": role, "allowTwoPrimaries": false, "peers": [{"node": "an2", "nodeId": 1}]});
