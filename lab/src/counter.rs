@@ -47,15 +47,20 @@ pub enum Said {
 }
 
 impl Said {
-    /// The run that it is about.
-    pub fn run(&self) -> Option<u32> {
+    /// The count that it is about.
+    pub fn record(&self) -> Option<Record> {
         match self {
             Self::Start(record)
             | Self::Count(record)
             | Self::Foreign(record)
-            | Self::End(record) => Some(record.run),
+            | Self::End(record) => Some(*record),
             Self::DiskError => None,
         }
+    }
+
+    /// The run that it is about.
+    pub fn run(&self) -> Option<u32> {
+        self.record().map(|record| record.run)
     }
 }
 

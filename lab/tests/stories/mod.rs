@@ -34,6 +34,7 @@ mod witness;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use self::pair::service;
 use quorate_lab::counter::Said;
 use quorate_lab::{LabError, Output, Room};
 
@@ -158,6 +159,10 @@ stories! { STORIES:
     Pair All pair::a_half_that_hangs_and_wakes_while_it_is_shot_does_nothing_more;
     Pair All pair::a_pair_that_lost_all_power_goes_on_when_both_are_back;
     Pair All pair::nobody_goes_on_while_no_device_can_prove_the_other_half_off;
+    Pair All service::a_guest_goes_on_over_the_network_when_the_disk_below_it_fails;
+    Pair All service::a_guest_that_dies_is_started_again_twice_and_then_elsewhere;
+    Pair All service::a_host_is_emptied_and_taken_out_and_comes_back_and_no_guest_restarts;
+    Pair All service::no_guest_notices_which_daemons_are_killed;
     Alone Quick leftovers::rooms_that_end_leave_nothing_behind;
     Alone Quick leftovers::a_room_that_is_interrupted_or_put_down_leaves_nothing_behind;
     Alone Quick leftovers::a_room_that_fails_to_start_is_built_once_more_and_says_so;

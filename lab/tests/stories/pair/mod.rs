@@ -4,6 +4,7 @@
 //! acknowledged is lost in the guest or in the store, the pair becomes whole by itself, and nobody is shot a second time.
 
 mod parts;
+pub(crate) mod service;
 mod whole;
 
 use std::time::{Duration, Instant};
