@@ -162,7 +162,9 @@ stories! { STORIES:
     Pair All service::a_guest_goes_on_over_the_network_when_the_disk_below_it_fails;
     Pair All service::a_guest_that_dies_is_started_again_twice_and_then_elsewhere;
     Pair All service::a_host_is_emptied_and_taken_out_and_comes_back_and_no_guest_restarts;
+    Pair All service::storage_that_was_stopped_counts_for_nothing_until_it_has_caught_up;
     Pair All service::no_guest_notices_which_daemons_are_killed;
+    Pair All service::when_both_halves_have_written_a_person_says_which_data_is_given_up;
     Alone Quick leftovers::rooms_that_end_leave_nothing_behind;
     Alone Quick leftovers::a_room_that_is_interrupted_or_put_down_leaves_nothing_behind;
     Alone Quick leftovers::a_room_that_fails_to_start_is_built_once_more_and_says_so;

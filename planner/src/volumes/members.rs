@@ -1,5 +1,6 @@
 //! The in-sync set: which replicas hold every acknowledged write (R10).
 
+use super::roles::untouched;
 use super::view::current;
 use crate::mistake::{Mistake, made};
 use crate::rights::{Answer, Presence, answer, writes};
@@ -10,6 +11,10 @@ use std::collections::BTreeSet;
 
 /// A replica leaves the set before another one writes without it, and comes back only when it is
 /// connected and up to date. Nobody leaves while nobody writes, and the last one never leaves.
+///
+/// One that said goodbye is written on without before anybody is asked, and its own host may not say so; of that the writer's
+/// word is enough. But then that word, and not its own from before, must count for as long as nothing newer is heard, even
+/// when the writer is gone. So it leaves only together with an order that it has yet to answer.
 pub(crate) fn settle(
     round: &Round<'_>,
     subject: &Subject,
@@ -39,7 +44,12 @@ pub(crate) fn settle(
         let written_elsewhere = primaries.iter().any(|primary| *primary != host)
             || (primaries.contains(host) && another);
         let goes = leaving.contains(host) && another;
-        if (((lost || behind) && written_elsewhere) || goes) && members.len() > 1 {
+        let left = gone_on_without(round, subject, status, replica).any(|writer| {
+            primaries.contains(writer) && !leaving.contains(writer) && members.contains(writer)
+        });
+        let told = !primaries.contains(host) && !untouched(round, host);
+        if (((lost || behind) && written_elsewhere) || goes || (left && told)) && members.len() > 1
+        {
             members.remove(host);
         } else if !leaving.contains(host) && follows(round, subject, status, replica) {
             members.insert(host);
@@ -74,10 +84,6 @@ fn follows(
     if !current(&round.hosts, replica) || !says_so_now(round, subject, replica) {
         return false;
     }
-    let asked_about = status
-        .replicas
-        .iter()
-        .any(|other| other.asks_about.contains(&replica.node));
     let hears = |other: &ReplicaStatus| match replica.peers.is_empty() {
         true => connected,
         false => replica.peers.iter().any(|peer| {
@@ -89,7 +95,43 @@ fn follows(
     let writes = |it: &&ReplicaStatus| {
         it.role == Some(ReplicaRole::Primary) || may_write(round, subject, it)
     };
-    !asked_about && others.clone().filter(member).any(hears) && others.filter(writes).all(hears)
+    !asked_about(status, replica)
+        && gone_on_without(round, subject, status, replica)
+            .next()
+            .is_none()
+        && others.clone().filter(member).any(hears)
+        && others.filter(writes).all(hears)
+}
+
+/// Whether another replica's writes wait for this one to be outdated.
+pub(super) fn asked_about(status: &VolumeStatus, replica: &ReplicaStatus) -> bool {
+    status
+        .replicas
+        .iter()
+        .any(|other| other.asks_about.contains(&replica.node))
+}
+
+/// Members that are open for writing and say that they have gone on without this replica.
+pub(super) fn gone_on_without<'s>(
+    round: &Round<'_>,
+    subject: &Subject,
+    status: &'s VolumeStatus,
+    replica: &ReplicaStatus,
+) -> impl Iterator<Item = &'s str> {
+    let without = |writer: &&ReplicaStatus| {
+        let mut peers = writer.peers.iter().filter(|it| it.node == replica.node);
+        peers.any(|peer| {
+            peer.disk == Some(DiskState::Outdated)
+                && peer.connection != Some(ConnectionState::Connected)
+        })
+    };
+    let writers = status.replicas.iter().filter(move |writer| {
+        writer.role == Some(ReplicaRole::Primary)
+            && status.in_sync.contains(&writer.node)
+            && current(&round.hosts, writer)
+            && may_write(round, subject, writer)
+    });
+    writers.filter(without).map(|writer| writer.node.as_str())
 }
 
 fn says_so_now(round: &Round<'_>, subject: &Subject, replica: &ReplicaStatus) -> bool {

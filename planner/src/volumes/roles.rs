@@ -86,7 +86,7 @@ pub(crate) fn plan(
             allow_two_primaries: two,
             begins_here,
             copy_of,
-            outdate: !primary && asked_about(status, replica),
+            outdate: !primary && outdated(round, &subject, status, replica),
             give_up: resolved
                 .as_ref()
                 .filter(|(_, victim)| *victim == host)
@@ -125,7 +125,7 @@ fn still_two(round: &Round<'_>, subject: &Subject) -> bool {
 }
 
 /// A host that is not heard, or is left alone, keeps what it was told.
-fn untouched(round: &Round<'_>, host: &str) -> bool {
+pub(super) fn untouched(round: &Round<'_>, host: &str) -> bool {
     round.hosts.get(host).is_none_or(|host| {
         matches!(host.presence, Presence::Silent | Presence::Away)
             || host.mode == NodeMode::Maintenance
@@ -139,12 +139,21 @@ pub(super) fn begins_here(status: &VolumeStatus, replica: &ReplicaStatus) -> boo
         && status.in_sync.contains(&replica.node)
 }
 
-/// Whether another replica's writes wait for this one to be outdated.
-fn asked_about(status: &VolumeStatus, replica: &ReplicaStatus) -> bool {
-    status
-        .replicas
-        .iter()
-        .any(|other| other.asks_about.contains(&replica.node))
+/// Whether the replica is to outdate itself: another one's writes wait for that, or went on without it while it counted, and they
+/// have not met since.
+fn outdated(
+    round: &Round<'_>,
+    subject: &Subject,
+    status: &VolumeStatus,
+    replica: &ReplicaStatus,
+) -> bool {
+    let record = round.state.record(subject, replica.node.as_str());
+    let before = record.and_then(|record| record.spec.assignment.as_ref());
+    let told = before.and_then(|assigned| assigned.replica.as_ref());
+    let counted =
+        status.in_sync.contains(&replica.node) || told.is_some_and(|replica| replica.outdate);
+    let mut without = members::gone_on_without(round, subject, status, replica);
+    members::asked_about(status, replica) || (counted && without.next().is_some())
 }
 
 /// The split brain that a person has decided, and the host whose data is given up.

@@ -76,6 +76,9 @@ impl Dice {
             "vm cancel",
         ];
         let others = [
+            "leaves v1 h1",
+            "leaves v1 h2",
+            "leaves v2 h3",
             "cut-storage",
             "mend-storage",
             "mend-storage",

@@ -106,6 +106,7 @@ impl Watch {
         ] {
             world.command(line);
         }
+        let mut written = BTreeSet::new();
         for second in 0..HEALING {
             if second % 10 == 0 {
                 for host in ["h1", "h2", "h3"] {
@@ -114,7 +115,9 @@ impl Watch {
                 }
             }
             let idle = second <= 40 || !self.world.idle_guests().is_empty();
-            if !idle && !self.world.something_comes() {
+            // A volume is closed for two after the guest has moved.
+            let before = std::mem::replace(&mut written, self.world.written());
+            if !idle && before == written && !self.world.something_comes() {
                 break;
             }
             self.command("run 1s");

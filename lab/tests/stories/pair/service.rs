@@ -138,6 +138,35 @@ pub(crate) fn a_host_is_emptied_and_taken_out_and_comes_back_and_no_guest_restar
     });
 }
 
+/// S1: a host's storage is stopped behind everybody's back, and started again. It has missed writes and counts for nothing until it
+/// has caught up.
+pub(crate) fn storage_that_was_stopped_counts_for_nothing_until_it_has_caught_up(room: &Room) {
+    in_service(room, |before| {
+        let (home, peer) = (before.home, other(before.home));
+        // Its daemon would start it again at once.
+        room.host(peer)
+            .run("pkill -STOP -x quorate-node && drbdsetup down counter")
+            .expect("stopped");
+        room.eventually("its replica does not count", PATIENCE, |room| {
+            let members = field(room, home, "volume/counter", "inSync")?;
+            if members.contains(&format!("node{peer}")) {
+                Err(members)
+            } else {
+                Ok(())
+            }
+        })
+        .expect("outdated");
+        before.assert_goes_on(room, home);
+        let told = counts_beyond(room, home, before.told);
+        counts_beyond(room, home, told + 2);
+        room.host(peer)
+            .run("pkill -CONT -x quorate-node")
+            .expect("it goes on");
+        assert_eq!(eventually_whole(room), home);
+        before.assert_goes_on(room, home);
+    });
+}
+
 /// X1: our daemons and libvirt's are killed, in every combination, on one host and on both. The guest notices nothing.
 pub(crate) fn no_guest_notices_which_daemons_are_killed(room: &Room) {
     in_service(room, |before| {
@@ -176,4 +205,56 @@ fn eventually_all_run(room: &Room, host: u8) {
         room.host(host).run(&all)
     })
     .expect("they do");
+}
+
+/// What somebody writes by force lies far behind the guest's own count.
+const FORCED: &str = "bs=1M seek=32 count=1 oflag=direct conv=notrunc status=none";
+
+/// B1: by force, behind everybody's back, the other replica is written to as well. That is found when they meet again; nothing is given
+/// up before a person says what, and what was given up can still be read.
+pub(crate) fn when_both_halves_have_written_a_person_says_which_data_is_given_up(room: &Room) {
+    in_service(room, |before| {
+        let (home, peer) = (before.home, other(before.home));
+        let victim = room.host(peer);
+        let written = victim
+            .run(&format!(
+                "pkill -STOP -x quorate-node
+                 drbd='drbdadm -c /run/quorate-node/drbd/drbd.conf'
+                 $drbd disconnect counter && drbdsetup disk-options 0 --fencing=dont-care && $drbd primary --force counter || exit
+                 dd if=/dev/urandom of=/run/forced bs=1M count=1 status=none && dd if=/run/forced of=/dev/drbd0 {FORCED} || exit
+                 $drbd secondary counter && sha256sum </run/forced"
+            ))
+            .expect("somebody uses force");
+        let told = counts_beyond(room, home, before.told);
+        counts_beyond(room, home, told + 2);
+        victim
+            .run("pkill -CONT -x quorate-node")
+            .expect("it goes on");
+        eventually_is(
+            room,
+            home,
+            "volume/counter",
+            "conditions[?(@.type==\"SplitBrain\")].status",
+            "True",
+        );
+        before.assert_goes_on(room, home);
+
+        let sides = quorate(room.host(home), "volume resolve counter").expect("shown");
+        println!("{sides}");
+        quorate(
+            room.host(home),
+            &format!("volume resolve counter --discard node{peer} --yes"),
+        )
+        .expect("resolved");
+        assert_eq!(eventually_whole(room), home);
+        before.assert_goes_on(room, home);
+        let kept = victim
+            .run(
+                "name=$(lvs --noheadings -o lv_name -S 'lv_name=~^counter-split-' local | tr -d ' ')
+                 lvchange -K -ay local/$name && dd if=/dev/local/$name bs=1M skip=32 count=1 status=none | sha256sum &&
+                 lvremove -qqy local/$name",
+            )
+            .expect("what was given up is there");
+        assert_eq!(kept, written, "and is what was written");
+    });
 }

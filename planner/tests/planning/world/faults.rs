@@ -2,6 +2,7 @@
 
 use super::commands::number;
 use super::hosts::{converged, stalled};
+use super::truth::Place;
 use super::{World, condition, text};
 use serde_json::{Value, json};
 
@@ -52,6 +53,7 @@ impl World {
             }
             ["cut-storage"] => self.storage_cut = true,
             ["mend-storage"] => self.storage_cut = false,
+            ["leaves", volume, host] => self.leaves(volume, host),
             ["disk-fails", volume, host] => {
                 self.truth.current.remove(&place(volume, host));
                 self.truth.diskless.insert(place(volume, host));
@@ -122,6 +124,30 @@ impl World {
             _ => return false,
         }
         true
+    }
+
+    /// Somebody takes a replica down by hand. Those that it hears know that it does, and that what they write from now on it lacks.
+    fn leaves(&mut self, volume: &str, host: &str) {
+        let here = (volume.to_owned(), host.to_owned());
+        if !self.truth.up.contains(&here) || self.truth.writing.contains(&here) {
+            return;
+        }
+        let writers = self.truth.writing.iter();
+        let told: Vec<Place> = writers
+            .filter(|writer| writer.0 == here.0 && self.hears(writer, &here))
+            .cloned()
+            .collect();
+        if !told.is_empty() {
+            let status = &self.objects[&("Volume".to_owned(), here.0.clone())]["status"];
+            let set = status["inSyncGeneration"].as_u64().expect("a set");
+            self.truth.outdated.insert(here.clone());
+            self.truth.left.insert(here.clone(), set);
+        }
+        for writer in told {
+            self.truth.settled.insert((writer, here.1.clone()));
+        }
+        self.truth.up.remove(&here);
+        self.truth.two.remove(&here);
     }
 
     /// `CARD=Up`, `CARD=Down`, or `CARD=flaps`.

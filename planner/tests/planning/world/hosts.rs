@@ -157,9 +157,8 @@ impl World {
                 self.truth.outdated.insert(here.clone());
             }
             self.truth.up.remove(here);
-            self.truth.writing.remove(here);
+            self.truth.close(here);
             self.truth.two.remove(here);
-            self.truth.asks.remove(here);
             if replica.get("data").is_some() {
                 self.truth.made.remove(here);
                 self.truth.current.remove(here);
@@ -208,7 +207,7 @@ impl World {
             self.truth.open(here);
         } else {
             assert!(!self.in_use(here), "{here:?} is closed under its user");
-            self.truth.writing.remove(here);
+            self.truth.close(here);
         }
         let mut status = converged(true);
         status["replica"] = self.seen(here);
@@ -258,7 +257,15 @@ impl World {
                 } else {
                     "Connecting"
                 };
-                json!({"node": place.1, "connection": connection})
+                let mut peer = json!({"node": place.1, "connection": connection});
+                if self
+                    .truth
+                    .settled
+                    .contains(&(here.clone(), place.1.clone()))
+                {
+                    peer["disk"] = json!("Outdated");
+                }
+                peer
             })
             .collect();
         let heard = peers.iter().any(|peer| peer["connection"] == "Connected");
@@ -521,10 +528,15 @@ impl World {
                 continue;
             }
             let powered = self.powered(&here.1);
-            let others = self.truth.current.iter();
-            let missing: BTreeSet<String> = others
+            let unheard = self.truth.made.keys();
+            let unheard: BTreeSet<String> = unheard
                 .filter(|place| place.0 == here.0 && place.1 != here.1)
                 .filter(|place| !self.hears(&here, place))
+                .map(|place| place.1.clone())
+                .collect();
+            let others = self.truth.current.iter();
+            let missing: BTreeSet<String> = others
+                .filter(|place| place.0 == here.0 && unheard.contains(&place.1))
                 .map(|place| place.1.clone())
                 .collect();
             let key = ("Volume".to_owned(), here.0.clone());
@@ -540,7 +552,8 @@ impl World {
                     let member = members
                         .as_array()
                         .is_some_and(|members| members.iter().any(|one| one == peer.as_str()));
-                    member || !safe
+                    let settled = (here.clone(), (*peer).clone());
+                    !self.truth.settled.contains(&settled) && (member || !safe)
                 })
                 .cloned()
                 .collect();
@@ -548,6 +561,13 @@ impl World {
                 for peer in missing {
                     self.truth.current.remove(&(here.0.clone(), peer));
                 }
+            }
+            self.truth
+                .settled
+                .retain(|(writer, peer)| *writer != here || unheard.contains(peer));
+            if powered && asks.is_empty() {
+                let settled = unheard.into_iter().map(|peer| (here.clone(), peer));
+                self.truth.settled.extend(settled);
             }
             match asks.is_empty() {
                 true => self.truth.asks.remove(&here),
@@ -574,6 +594,7 @@ impl World {
         }
         self.say_replicas();
         for here in std::mem::take(&mut self.caught_up) {
+            self.truth.left.remove(&here);
             self.truth.current.insert(here);
         }
     }

@@ -45,6 +45,10 @@ pub(crate) struct Truth {
     pub(super) differ: BTreeMap<String, String>,
     /// Writers that wait, with the peers that they wait for.
     pub(super) asks: BTreeMap<Place, BTreeSet<String>>,
+    /// Writers, each with a peer that it does not hear and need not ask about any more.
+    pub(super) settled: BTreeSet<(Place, String)>,
+    /// Replicas that somebody took down by hand, with what the in-sync set was called when they left.
+    pub(super) left: BTreeMap<Place, u64>,
     /// Filesystems that are mounted, `true` when by one host at a time.
     pub(crate) mounted: BTreeMap<Place, bool>,
     /// Filesystems that shut themselves down on a host; those that are not sound.
@@ -84,6 +88,7 @@ impl Truth {
         self.two.retain(elsewhere);
         self.up.retain(elsewhere);
         self.asks.retain(|place, _| elsewhere(place));
+        self.settled.retain(|(place, _)| elsewhere(place));
         self.started.retain(|place, _| elsewhere(place));
         self.ended.retain(|place, _| elsewhere(place));
         self.mounted.retain(|place, _| elsewhere(place));
@@ -109,6 +114,13 @@ impl Truth {
         self.sent.remove(here);
         self.sending.remove(here);
         self.failed.remove(here);
+    }
+
+    /// Closes a volume: who opens it again knows nothing of its peers.
+    pub(super) fn close(&mut self, here: &Place) {
+        self.writing.remove(here);
+        self.asks.remove(here);
+        self.settled.retain(|(writer, _)| writer != here);
     }
 
     /// Opens a volume, as the storage would: with others only when all allow it.
