@@ -194,8 +194,8 @@ fn progress(seen: &ReplicaStatus) -> Option<&SyncProgress> {
 }
 
 /// Two sides that have both written refuse each other. A person must choose; the number keeps a
-/// decision from being taken for a later split. They are split until they try to meet again; replicas that
-/// never held data cannot be.
+/// decision from being taken for a later split. They are split until one tries to meet the other and is not refused: what
+/// comes of it when both try is yet to be seen, and mostly it is the same again. Replicas that never held data cannot be.
 fn is_split(status: &VolumeStatus, was: bool) -> bool {
     let apart = |connection: Option<ConnectionState>| match connection {
         Some(ConnectionState::StandAlone) => true,
@@ -205,7 +205,20 @@ fn is_split(status: &VolumeStatus, was: bool) -> bool {
     let alone = |replica: &ReplicaStatus| {
         apart(replica.connection) || replica.peers.iter().any(|peer| apart(peer.connection))
     };
-    is_born(status) && status.replicas.iter().any(alone)
+    let tries = |replica: &ReplicaStatus, other: &ReplicaStatus| {
+        let mut peers = replica.peers.iter().filter(|it| it.node == other.node);
+        peers.any(|peer| peer.connection == Some(ConnectionState::Connecting))
+    };
+    let both_try = || {
+        let pairs = status
+            .replicas
+            .iter()
+            .flat_map(|one| status.replicas.iter().map(move |other| (one, other)));
+        pairs
+            .filter(|(one, other)| one.node < other.node)
+            .any(|(one, other)| tries(one, other) && tries(other, one))
+    };
+    is_born(status) && (status.replicas.iter().any(alone) || (was && both_try()))
 }
 
 /// Whether a replica ever held data.
@@ -344,6 +357,7 @@ fn sync_summary(status: &VolumeStatus) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quorate_crds::PeerStatus;
 
     fn volume(state: Option<VolumeState>, connection: ConnectionState) -> VolumeStatus {
         let replica = ReplicaStatus {
@@ -368,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_lasts_until_the_sides_try_to_meet() {
+    fn a_split_lasts_until_a_side_tries_to_meet_the_other() {
         let state = Some(VolumeState::SplitBrain);
         assert!(is_split(
             &volume(state, ConnectionState::Disconnected),
@@ -380,5 +394,31 @@ mod tests {
             &volume(degraded, ConnectionState::Disconnected),
             false
         ));
+    }
+
+    /// Each side tries every minute. A split that ended with that was another one every minute: what a person had decided
+    /// about the one was not meant for the next.
+    #[test]
+    fn while_both_sides_try_to_meet_they_are_split_as_they_were() {
+        use ConnectionState::{Connected, Connecting, StandAlone};
+        let side = |node: &str, other: &str, connection| ReplicaStatus {
+            connection: Some(connection),
+            peers: vec![PeerStatus {
+                node: other.into(),
+                connection: Some(connection),
+                disk: None,
+            }],
+            ..super::super::choice::blank(node.into())
+        };
+        let split = |one, other| VolumeStatus {
+            state: Some(VolumeState::SplitBrain),
+            replicas: vec![side("an1", "an2", one), side("an2", "an1", other)],
+            ..VolumeStatus::default()
+        };
+        assert!(is_split(&split(Connecting, Connecting), true));
+        assert!(is_split(&split(StandAlone, Connecting), true));
+        assert!(!is_split(&split(Connecting, Connecting), false));
+        assert!(!is_split(&split(Connected, Connecting), true));
+        assert!(!is_split(&split(Connected, Connected), true));
     }
 }

@@ -230,13 +230,7 @@ pub(crate) fn when_both_halves_have_written_a_person_says_which_data_is_given_up
         victim
             .run("pkill -CONT -x quorate-node")
             .expect("it goes on");
-        eventually_is(
-            room,
-            home,
-            "volume/counter",
-            "conditions[?(@.type==\"SplitBrain\")].status",
-            "True",
-        );
+        eventually_is(room, home, "volume/counter", "state", "SplitBrain");
         before.assert_goes_on(room, home);
 
         let sides = quorate(room.host(home), "volume resolve counter").expect("shown");
