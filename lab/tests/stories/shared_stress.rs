@@ -12,7 +12,7 @@ use crate::stories::shared::{FILES, locks_hold, mounted, room_with_files};
 
 /// Locks of all kinds that programs have, between processes of one host. One of them would have each wait for the other in a circle,
 /// which nobody looks for (docs/shared-filesystems.md).
-const LOCKS: &str = "--lockf 1 --lockf-nonblk --lockofd 1 --locka 1 --flock 1 --timeout 60";
+const LOCKS: &str = "--lockf 1 --lockf-nonblock --lockofd 1 --locka 1 --flock 1 --timeout 60";
 /// Data and names of many small files.
 const EVERYTHING: &str = "--hdd 1 --hdd-bytes 4M --iomix 1 --iomix-bytes 2M --seek 1 --seek-size 2M --dir 1 --dir-dirs 64 --dentry 1 \
                           --dentries 64 --rename 1 --link 1 --symlink 1 --timeout 600";
