@@ -80,7 +80,7 @@ pub(super) fn put_on_part(room: &Room, part: &str) {
     room.host(1).run(&write).expect("written");
 }
 
-fn copy_boot_sector(room: &Room, host: u8) {
+pub(super) fn copy_boot_sector(room: &Room, host: u8) {
     let sector = counter::boot_sector(&Cache::from_environment(), &Progress::silent());
     let sector = sector.expect("assembled");
     room.host(host)
@@ -208,6 +208,17 @@ pub(super) fn said(room: &Room, host: u8) -> Result<Vec<Said>, String> {
         .run(SERIAL)
         .map_err(|error| error.to_string())?;
     Ok(counter::hear(format!("{text}\n").as_bytes()))
+}
+
+/// What the guest has said since its last start, and the count that it found then.
+pub(super) fn last_run(said: &[Said]) -> (Option<u32>, Vec<Said>) {
+    let start = said.iter().rposition(|said| matches!(said, Said::Start(_)));
+    let run = &said[start.unwrap_or(0)..];
+    let found = match run.first() {
+        Some(Said::Start(record)) => Some(record.count),
+        _ => None,
+    };
+    (found, run.to_vec())
 }
 
 /// Until it has said a higher count on this host.

@@ -25,6 +25,7 @@ mod power;
 mod recovery;
 mod servers;
 mod shared;
+mod shared_guest;
 mod shared_locks;
 mod shared_stress;
 mod storage;
@@ -150,6 +151,7 @@ stories! { STORIES:
     Packages All broken_off::a_change_that_is_broken_off_leaves_the_old_network_or_the_new_one;
     Packages All witness::a_witness_alone_is_not_missed_and_without_it_and_a_host_a_person_decides;
     Packages All shared::a_shared_filesystem_survives_the_loss_of_a_host_that_writes_to_it;
+    Packages All shared_guest::a_guest_whose_disk_is_a_file_moves_while_it_runs_and_goes_on_when_its_host_is_lost;
     Packages All shared_locks::programs_on_two_hosts_lock_pieces_of_one_file_whatever_daemons_and_hosts_are_lost;
     Packages All shared_stress::a_shared_filesystem_is_whole_after_ten_minutes_of_stress_and_the_loss_of_a_host;
     Pair All pair::the_crash_of_a_half_is_survived_by_the_other;

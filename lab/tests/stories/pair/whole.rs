@@ -8,7 +8,9 @@ use quorate_lab::counter::{self, Said};
 use quorate_lab::request::HostState;
 use serde_json::Value;
 
-use crate::stories::counting::{PATIENCE, cluster_status, counts_beyond, field, in_sync, said};
+use crate::stories::counting::{
+    PATIENCE, cluster_status, counts_beyond, field, in_sync, last_run, said,
+};
 use crate::stories::desk;
 
 /// The other half.
@@ -138,17 +140,6 @@ impl Before {
             .expect("all that was acknowledged is there");
         assert_eq!(counter::unbroken(&run), Ok(()), "nobody else writes");
     }
-}
-
-/// What the guest has said since its last start, and the count that it found then.
-fn last_run(said: &[Said]) -> (Option<u32>, Vec<Said>) {
-    let start = said.iter().rposition(|said| matches!(said, Said::Start(_)));
-    let run = &said[start.unwrap_or(0)..];
-    let found = match run.first() {
-        Some(Said::Start(record)) => Some(record.count),
-        _ => None,
-    };
-    (found, run.to_vec())
 }
 
 /// A fence operation that has ended with a proof.
