@@ -171,7 +171,8 @@ async fn either_side_may_end_and_begin_again_and_so_may_the_operator() {
         .await;
 
     // Another replica takes over at once when one ends.
-    let writes = world.writes_to_cluster();
+    let writes = 4;
+    world.until_written(writes).await;
     world.add_replica("second");
     world.end_replica().await;
     world
@@ -182,6 +183,7 @@ async fn either_side_may_end_and_begin_again_and_so_may_the_operator() {
         .until("Network", "lan", says("/spec/mtu", json!(4000)))
         .await;
     world.settle("last").await;
+    world.until_written(writes + 2).await;
     assert_eq!(
         world.writes_to_cluster(),
         writes + 2,

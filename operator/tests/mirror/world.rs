@@ -144,6 +144,13 @@ impl World {
             .sum()
     }
 
+    /// Returns once so many writes have been counted. A write can be seen in the cluster before whoever wrote it hears of that.
+    pub(crate) async fn until_written(&self, writes: u64) {
+        while self.writes_to_cluster() < writes {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Somebody applies an object in Kubernetes.
     pub(crate) fn apply(&self, resource: &str, object: Value) {
         self.kube.apply("quorate.dev", resource, "", object);
