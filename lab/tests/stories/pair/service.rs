@@ -245,7 +245,7 @@ pub(crate) fn when_both_halves_have_written_a_person_says_which_data_is_given_up
         let kept = victim
             .run(
                 "name=$(lvs --noheadings -o lv_name -S 'lv_name=~^counter-split-' local | tr -d ' ')
-                 lvchange -K -ay local/$name && dd if=/dev/local/$name bs=1M skip=32 count=1 status=none | sha256sum &&
+                 lvchange -y -K -ay local/$name && dd if=/dev/local/$name bs=1M skip=32 count=1 status=none | sha256sum &&
                  lvremove -qqy local/$name",
             )
             .expect("what was given up is there");
