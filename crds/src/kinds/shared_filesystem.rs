@@ -307,7 +307,7 @@ pub struct CheckStatus {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum CheckResult {
-    /// Nothing was found.
+    /// Nothing was found that is wrong.
     Clean,
     /// What was found was mended.
     Repaired,

@@ -216,7 +216,10 @@ impl One<'_, '_> {
             (None, Some(waits), _) => (Reason::CheckWaits, format!("it is not checked: {waits}")),
             (None, None, Some(CheckResult::Clean)) => (
                 Reason::CheckedClean,
-                format!("it was checked until {until}, and nothing was found"),
+                match &check.message {
+                    Some(left) => format!("it was checked until {until}, and is sound; {left}"),
+                    None => format!("it was checked until {until}, and nothing was found"),
+                },
             ),
             (None, None, Some(CheckResult::Repaired)) => (
                 Reason::CheckRepaired,

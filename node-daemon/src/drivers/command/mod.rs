@@ -31,6 +31,8 @@ pub(crate) struct Command {
     pub(crate) program: &'static str,
     pub(crate) arguments: Vec<String>,
     pub(crate) patience: Duration,
+    /// Of one that is followed, what it says of errors is among its lines.
+    pub(crate) errors_are_lines: bool,
 }
 
 impl Command {
@@ -42,6 +44,15 @@ impl Command {
             program,
             arguments: arguments.into_iter().map(Into::into).collect(),
             patience: PATIENCE,
+            errors_are_lines: false,
+        }
+    }
+
+    /// For one that says what it finds as errors, and may find more than a pipe that nobody reads takes.
+    pub(crate) fn errors_are_lines(self) -> Self {
+        Self {
+            errors_are_lines: true,
+            ..self
         }
     }
 

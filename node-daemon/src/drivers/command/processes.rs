@@ -10,7 +10,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStdout};
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::Child;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Command, CommandError, Ended, Run};
@@ -56,7 +57,12 @@ impl Drop for Group {
     }
 }
 
-fn start(path: &str, command: &Command) -> Result<(Child, Group), CommandError> {
+fn start(
+    path: &str,
+    command: &Command,
+    stdout: Stdio,
+    stderr: Stdio,
+) -> Result<(Child, Group), CommandError> {
     let program = command.program;
     let found = path
         .split(':')
@@ -70,8 +76,8 @@ fn start(path: &str, command: &Command) -> Result<(Child, Group), CommandError> 
         .env("LC_ALL", "C")
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(stdout)
+        .stderr(stderr)
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -107,7 +113,7 @@ async fn piece(pipe: &mut Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>>
 }
 
 async fn run(path: String, command: Command) -> Result<Ended, CommandError> {
-    let (mut child, mut group) = start(&path, &command)?;
+    let (mut child, mut group) = start(&path, &command, Stdio::piped(), Stdio::piped())?;
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut given_up_at = Instant::now() + command.patience;
@@ -151,7 +157,7 @@ async fn run(path: String, command: Command) -> Result<Ended, CommandError> {
 struct Followed {
     child: Child,
     group: Group,
-    lines: BufReader<ChildStdout>,
+    lines: BufReader<Box<dyn AsyncRead + Unpin + Send>>,
 }
 
 impl Followed {
@@ -197,7 +203,10 @@ impl Followed {
 }
 
 fn follow(path: &str, command: &Command) -> Result<Followed, CommandError> {
-    let (mut child, group) = start(path, command)?;
+    if command.errors_are_lines {
+        return follow_both(path, command);
+    }
+    let (mut child, group) = start(path, command, Stdio::piped(), Stdio::piped())?;
     let stdout = child
         .stdout
         .take()
@@ -205,7 +214,22 @@ fn follow(path: &str, command: &Command) -> Result<Followed, CommandError> {
     Ok(Followed {
         child,
         group,
-        lines: BufReader::new(stdout),
+        lines: BufReader::new(Box::new(stdout)),
+    })
+}
+
+/// Its two outputs are one pipe.
+fn follow_both(path: &str, command: &Command) -> Result<Followed, CommandError> {
+    let program = command.program;
+    let not_started = |source| CommandError::NotStarted { program, source };
+    let (reader, writer) = io::pipe().map_err(not_started)?;
+    let lines = Receiver::from_owned_fd(reader.into()).map_err(not_started)?;
+    let errors = writer.try_clone().map_err(not_started)?;
+    let (child, group) = start(path, command, writer.into(), errors.into())?;
+    Ok(Followed {
+        child,
+        group,
+        lines: BufReader::new(Box::new(lines)),
     })
 }
 
@@ -342,5 +366,26 @@ mod tests {
         };
         assert_eq!((a.as_str(), b.as_str(), *code), ("a", "b", 20));
         assert_eq!(words, "why");
+    }
+
+    #[tokio::test]
+    async fn what_is_said_as_an_error_can_be_followed_too_however_much_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // Far more than a pipe takes.
+        let run = program(
+            directory.path(),
+            "echo a; for n in $(seq 20000); do echo \"found $n\" >&2; done; echo b; exit 4",
+        );
+        let lines: Vec<_> = run.follow(tool().errors_are_lines()).collect().await;
+        assert_eq!(lines.len(), 20003);
+        let of = |at: usize| lines[at].as_ref().expect("a line").as_str();
+        assert_eq!(
+            (of(0), of(1), of(20000), of(20001)),
+            ("a", "found 1", "found 20000", "b")
+        );
+        let Some(Err(CommandError::Ended { code: 4, words })) = lines.last() else {
+            panic!("{:?}", lines.last())
+        };
+        assert_eq!(words, "", "they were lines");
     }
 }

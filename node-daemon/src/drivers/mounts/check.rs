@@ -19,6 +19,9 @@ use crate::drivers::{CheckSeen, CheckTarget, DriverError, Trouble};
 const PROGRAM: &str = "fsck.gfs2";
 /// Of what the program says, so many lines are told to the cluster. All of them are in the host's journal.
 const LINES: usize = 5;
+/// What it says of a file that was deleted while a host that was lost had it open. That is no damage: GFS2 frees its space by itself,
+/// when it looks for space there. A check that writes nothing ends like one that has found damage.
+const LEFT_OVER: [&str; 2] = ["Found unlinked inode at ", "Unlinked inode left unlinked"];
 const LONGEST: usize = 1000;
 
 /// One check.
@@ -28,6 +31,44 @@ struct Noted {
     device: String,
     result: Option<CheckResult>,
     message: Option<String>,
+}
+
+/// What the program has said.
+#[derive(Default)]
+struct Said {
+    last: VecDeque<String>,
+    /// Files that are deleted and not freed.
+    unlinked: usize,
+    /// Anything else.
+    more: bool,
+}
+
+impl Said {
+    fn hear(&mut self, line: &str) {
+        if line.is_empty() {
+            return;
+        }
+        self.unlinked += usize::from(line.starts_with(LEFT_OVER[0]));
+        self.more |= !LEFT_OVER.iter().any(|known| line.starts_with(known));
+        self.last.push_back(line.to_owned());
+        if self.last.len() > LINES {
+            self.last.pop_front();
+        }
+    }
+
+    fn last(&self) -> String {
+        Vec::from(self.last.clone()).join("; ")
+    }
+
+    fn only_left_over(&self) -> bool {
+        self.unlinked > 0 && !self.more
+    }
+
+    fn left_over(&self) -> Option<String> {
+        let files = self.unlinked;
+        let words = "deleted while a host that was lost had them open: GFS2 frees them when it needs their space, a repair frees them at once";
+        (files > 0).then(|| format!("files that were {words} ({files})"))
+    }
 }
 
 /// By filesystem.
@@ -67,19 +108,21 @@ impl Mounts {
             message: None,
         };
         self.note_check(&target.owner, Some(noted.clone()))?;
-        let (ended, words) = self.follow(target).await;
+        let (ended, said) = self.follow(target).await;
         let result = match ended {
             // Nothing was done.
             CommandError::Missing { .. } | CommandError::NotStarted { .. } => {
                 self.note_check(&target.owner, None)?;
                 return Err(ended.of_an_act(PROGRAM));
             }
+            CommandError::Ended { code: 4, .. } if said.only_left_over() => CheckResult::Clean,
             CommandError::Ended { code, .. } => result(code),
             _ => CheckResult::Broken,
         };
+        let words = said.last();
         let message = match (&ended, words.is_empty()) {
+            (CommandError::Ended { .. }, _) if result == CheckResult::Clean => said.left_over(),
             (CommandError::Ended { .. }, false) => Some(words),
-            (CommandError::Ended { code: 0, .. }, true) => None,
             _ => Some(format!("{PROGRAM}: {ended}; {words}")),
         };
         let message = message.map(|text| text.chars().take(LONGEST).collect());
@@ -108,29 +151,23 @@ impl Mounts {
         }
     }
 
-    /// Its end, and its last lines. It may be silent for hours.
-    async fn follow(&self, target: &CheckTarget) -> (CommandError, String) {
+    /// Its end, and what it said. It may be silent for hours.
+    async fn follow(&self, target: &CheckTarget) -> (CommandError, Said) {
         let how = if target.repair { "-y" } else { "-n" };
         // Without words about its progress, which are one line without end.
-        let command = Command::new(PROGRAM, ["-q", how, &target.device.0]);
+        let command = Command::new(PROGRAM, ["-q", how, &target.device.0]).errors_are_lines();
         let mut lines = self.run.follow(command);
-        let mut last = VecDeque::new();
-        let joined = |last: VecDeque<String>| Vec::from(last).join("; ");
+        let mut said = Said::default();
         while let Some(line) = lines.next().await {
             let line = match line {
                 Ok(line) => line,
-                Err(ended) => return (ended, joined(last)),
+                Err(ended) => return (ended, said),
             };
             tracing::info!(filesystem = %target.owner, "{PROGRAM}: {line}");
-            if !line.trim().is_empty() {
-                last.push_back(line.trim().to_owned());
-            }
-            if last.len() > LINES {
-                last.pop_front();
-            }
+            said.hear(line.trim());
         }
         let lost = std::io::Error::other("it has ended without a word");
-        (CommandError::Lost(lost), joined(last))
+        (CommandError::Lost(lost), said)
     }
 
     /// Whether the program works on that device, for whomever.

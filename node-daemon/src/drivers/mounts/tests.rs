@@ -438,6 +438,39 @@ async fn a_check_is_made_once_under_its_number_and_its_end_is_kept() {
 }
 
 #[tokio::test]
+async fn files_that_a_lost_host_had_open_when_they_were_deleted_are_no_damage() {
+    let host = Host::new();
+    let left = [
+        "Found unlinked inode at 56035 (0xdae3)",
+        "Unlinked inode left unlinked",
+    ];
+    let mut lines = left.repeat(4);
+    ends(&host, &lines, 4);
+    host.mounts.check(&check(1, false)).await.expect("checked");
+    let seen = &host.mounts.checks_seen()[0];
+    assert_eq!(seen.result, Some(CheckResult::Clean));
+    let words = seen.message.as_deref().expect("they are told");
+    assert!(
+        words.starts_with("files that were deleted") && words.ends_with("(4)"),
+        "{words}"
+    );
+
+    lines.insert(
+        0,
+        "Block 1234 is marked as data in the bitmap, and nobody has it",
+    );
+    ends(&host, &lines, 4);
+    host.mounts.check(&check(2, false)).await.expect("checked");
+    let seen = &host.mounts.checks_seen()[0];
+    assert_eq!(seen.result, Some(CheckResult::Damaged), "there is more");
+
+    ends(&host, &left, 8);
+    host.mounts.check(&check(3, false)).await.expect("ended");
+    let seen = &host.mounts.checks_seen()[0];
+    assert_eq!(seen.result, Some(CheckResult::Broken), "it did not end");
+}
+
+#[tokio::test]
 async fn a_check_that_could_not_begin_has_no_result_and_none_is_made_of_what_is_mounted() {
     let host = Host::new();
     let missing = || CommandError::Missing {
